@@ -1,0 +1,56 @@
+# `make demo` and `make test` need Python 3.10 or newer and make, nothing else: both share .venv,
+# made on the first call and brought up to date when the dependencies change.
+
+PYTHON ?= python3
+VENV ?= .venv
+# The address of a PyTorch wheel index, where the default torch isn't wanted (CPU only, another
+# CUDA); see README.md, "Installing".
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := demo/result.mp4
+
+.DEFAULT_GOAL := help
+.PHONY: help install weights demo test lint format clean
+
+help:
+	@echo "make demo    edit examples/input.mp4 and say where the result is"
+	@echo "make test    lint, type-check and test"
+	@echo "make lint    ruff and mypy only"
+	@echo "make format  let ruff rewrite the sources"
+	@echo "make clean   remove .venv, caches and the demo's result"
+
+$(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "videdit needs Python 3.10 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	if [ -n "$(TORCH_INDEX)" ]; then \
+		$(BIN)/pip install --quiet -c constraints.txt --index-url "$(TORCH_INDEX)" torch; fi
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+install: $(INSTALLED)
+
+weights: $(INSTALLED)
+	$(BIN)/videdit weights fetch
+
+demo: weights
+	mkdir -p $(dir $(DEMO))
+	$(BIN)/videdit run examples/input.mp4 --attr Smiling --alpha 1.5 -o $(DEMO)
+	@echo "The result is $(abspath $(DEMO)); its source is $(abspath examples/input.mp4)."
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint weights
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,79 @@
+"""Attribute names: what is understood, what is suggested, what the list prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from videdit.cli import attributes as cli
+from videdit.cli.main import main
+from videdit.editing.attributes import ATTRIBUTES, NAMES, resolve
+from videdit.editing.boundaries import Boundaries, Quality
+from videdit.errors import UsageError
+
+
+def test_the_names_are_those_of_the_training_labels() -> None:
+    labels = Path(__file__).parents[2] / "training_data" / "faces" / "labels.csv"
+    with labels.open() as file:
+        assert file.readline().strip().split(",")[2:] == list(NAMES)
+    assert len(set(NAMES)) == 40
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case_and_separators_do_not_matter(name: str) -> None:
+    assert resolve(name).name == name
+    assert resolve(name.upper().replace("_", " ")).name == name
+    assert resolve(name.replace("_", "-").lower()).name == name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("Smilling", "Smiling"),
+        ("smile", "Smiling"),
+        ("beard", "No_Beard"),
+        ("glasses", "Eyeglasses"),
+        ("hair", "Blond_Hair"),
+        ("Yung", "Young"),
+        ("lipstick", "Wearing_Lipstick"),
+    ],
+)
+def test_the_nearest_names_are_suggested(wrong: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(wrong)
+    assert repr(wrong) in caught.value.message
+    assert meant in caught.value.remedy
+
+
+@pytest.mark.parametrize("wrong", ["", "zzzzzz", "é", "x" * 500])
+def test_without_a_near_name_the_list_is_pointed_to(wrong: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(wrong)
+    assert caught.value.remedy == "`videdit attributes` lists all names."
+
+
+def test_every_attribute_says_what_it_does() -> None:
+    assert all(attribute.plus and attribute.minus for attribute in ATTRIBUTES)
+
+
+def test_the_list_shows_all_attributes_with_their_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "b.safetensors"
+    steps = {name: np.zeros((16, 512), np.float32) for name in NAMES}
+    Boundaries(steps, dict.fromkeys(NAMES, Quality(0.912, 0.8, 0.7, 0.96, 1.5))).save(file, {})
+    bundle = SimpleNamespace(path={"boundaries.safetensors": file}.__getitem__)
+    monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
+    assert main(["attributes"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == list(NAMES)
+    assert all(line.split()[-4:] == ["0.91", "80%", "70%", "96%"] for line in table[1:])
+    assert main(["attributes", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(NAMES)
+    assert rows[31]["plus"] == "adds a smile"
+    assert rows[31]["auc"] == 0.912

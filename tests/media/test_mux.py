@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from tests.media.conftest import all_rgb, packets, pattern, rewrite, run_ffmpeg, tone
+
+from videdit.errors import StorageError, UsageError
+from videdit.media.compose import compose
+from videdit.media.mux import assemble, check_output, default_suffix
+from videdit.media.reader import read_frames
+from videdit.media.timeline import probe
+from videdit.media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
+
+Clips = Callable[..., Path]
+X264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
+
+
+def psnr(first: np.ndarray, second: np.ndarray) -> float:
+    error = ((first.astype(float) - second) ** 2).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def check_same(source: Path, output: Path) -> None:
+    """Same frames at the same times, same size, same sound packets."""
+    before, after = probe(source), probe(output)
+    assert [t * after.time_base for t in after.pts.tolist()] == [
+        t * before.time_base for t in before.pts.tolist()
+    ]
+    assert after.durations.sum() * after.time_base == before.durations.sum() * before.time_base
+    assert (after.width, after.height) == (before.width, before.height)
+    assert after.sample_aspect == before.sample_aspect
+    assert after.rotation == 0
+    assert not after.mirrored
+    if any(s.type == "audio" for s in before.streams):
+        assert packets(output, "audio") == packets(source, "audio")
+
+
+@pytest.mark.parametrize("name", ["plain", "vfr"])
+def test_times_sound_and_picture(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    source = request.getfixturevalue(name)
+    output = tmp_path / "out.mp4"
+    timeline, _, report = rewrite(source, output)
+    check_same(source, output)
+    assert report.dropped == ()
+    assert report.changed == ()
+    # To the tick, in the source's own time base.
+    after = probe(output)
+    assert after.time_base == timeline.time_base
+    assert after.pts.tolist() == timeline.pts.tolist()
+    assert psnr(all_rgb(source), all_rgb(output)) > 40
+    # Nothing temporary is left.
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"out.mp4", "out.mp4.segments"}
+
+
+def test_the_same_bytes_every_time(vfr: Path, tmp_path: Path) -> None:
+    results = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        rewrite(vfr, tmp_path / name / "out.mp4")
+        rewrite(vfr, tmp_path / name / "out.mkv")
+        results.append(
+            [(tmp_path / name / f"out{s}").read_bytes() for s in (".mp4", ".mkv")]
+        )
+    assert results[0] == results[1]
+
+
+CLIPS = {
+    "ntsc.mp4": [*pattern(rate="30000/1001"), *tone(), *X264, "-c:a", "aac"],
+    "ntsc24.mov": [*pattern(rate="24000/1001"), *tone(), *X264, "-c:a", "pcm_s16le"],
+    "late.mp4": ["-itsoffset", "0.73", *pattern(), *tone(2), *X264, "-c:a", "aac"],
+    "late_sound.mp4": [*pattern(), "-itsoffset", "0.5", *tone(), *X264, "-c:a", "aac",
+                       "-map", "0:v", "-map", "1:a"],
+    "quarter.mov": [*pattern(rate="12.5"), *X264, "-video_track_timescale", "25"],
+    "wide.mp4": [*pattern(), "-vf", "setsar=16/11", *X264],
+    "one.mp4": [*pattern(), "-frames:v", "1", *X264],
+    "tiny.mp4": [*pattern("2x2"), *X264],
+    "odd.mp4": [*pattern("39x27"), "-c:v", "libx264", "-pix_fmt", "yuv444p"],
+    "gray.mp4": [*pattern(), "-c:v", "libx264", "-pix_fmt", "gray"],
+    "ten.mp4": [*pattern(), "-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params",
+                "log-level=error"],
+    "full.mp4": [*pattern(), "-vf", "format=yuv420p,setparams=range=pc", "-c:v", "libx264"],
+    "sound.mkv": [*pattern(), *tone(), *X264, "-c:a", "libopus"],
+    "web.webm": [*pattern(), *tone(), "-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline",
+                 "realtime", "-c:a", "libopus"],
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_kinds(clips: Clips, tmp_path: Path, name: str) -> None:
+    source = clips(name, *CLIPS[name])
+    timeline = probe(source)
+    assert default_suffix(timeline) == source.suffix
+    output = tmp_path / f"out{source.suffix}"
+    _, _, report = rewrite(source, output)
+    check_same(source, output)
+    assert report.dropped == ()
+    assert report.changed == ()
+    assert psnr(all_rgb(source) / all_rgb(source).max() * 255,
+                all_rgb(output) / all_rgb(output).max() * 255) > 33
+    after = probe(output)
+    assert after.bit_depth == timeline.bit_depth
+    assert after.full_range == timeline.full_range
+
+
+def test_odd_420_keeps_its_size(clips: Clips, tmp_path: Path) -> None:
+    source = clips("odd_gif.gif", *pattern("37x23", "10", 0.5))
+    output = tmp_path / "out.mp4"
+    _, spec, report = rewrite(source, output)
+    check_same(source, output)
+    assert spec.pix_fmt == "yuv444p"
+    assert any("alpha" in line for line in report.dropped)
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_rotated(plain: Path, tmp_path: Path, angle: int) -> None:
+    source = tmp_path / "source.mp4"
+    run_ffmpeg("-display_rotation", str(angle), "-i", plain, "-c", "copy", source)
+    output = tmp_path / "out.mp4"
+    timeline, _, _ = rewrite(source, output)
+    assert timeline.rotation != 0
+    check_same(source, output)
+    assert psnr(all_rgb(source), all_rgb(output)) > 38
+
+
+def test_colour_tags(clips: Clips, tmp_path: Path) -> None:
+    tags = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67"
+    source = clips("hlg.mp4", *pattern(), "-vf", f"format=yuv420p10le,setparams={tags}",
+                   "-c:v", "libx264")
+    for codec in ("h264", "hevc", "prores"):
+        output = tmp_path / f"{codec}.mov"
+        rewrite(source, output, codec=codec)
+        assert probe(output).color == probe(source).color
+        assert probe(output).bit_depth == 10
+
+
+def subtitled(clips: Clips, tmp_path: Path, suffix: str) -> Path:
+    """Sound in two languages, a subtitle, chapters, metadata and (MP4) a cover."""
+    (tmp_path / "s.srt").write_text("1\n00:00:00,200 --> 00:00:00,700\nHello there\n\n")
+    (tmp_path / "meta.txt").write_text(
+        ";FFMETADATA1\ntitle=A title\nartist=Somebody\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=One\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=1000\ntitle=Two\n"
+    )
+    cv2.imwrite(str(tmp_path / "cover.png"), np.full((16, 16, 3), 99, np.uint8))
+    source = tmp_path / f"rich{suffix}"
+    subtitle = "mov_text" if suffix == ".mp4" else "subrip"
+    cover = ["-map", "5:v", "-c:v:1", "copy", "-disposition:v:1", "attached_pic"]
+    run_ffmpeg(
+        *pattern(), *tone(), *tone(), "-i", tmp_path / "s.srt", "-i", tmp_path / "meta.txt",
+        "-i", tmp_path / "cover.png",
+        "-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:s",
+        *(cover if suffix == ".mp4" else []),
+        "-map_metadata", "4", "-map_chapters", "4",
+        "-c:v:0", "libx264", "-pix_fmt:v:0", "yuv420p", "-c:a", "aac", "-c:s", subtitle,
+        "-metadata:s:v:0", "language=fra", "-metadata:s:a:0", "language=deu",
+        "-metadata:s:a:1", "language=jpn", "-metadata:s:s:0", "language=eng", source,
+    )
+    return source
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_everything_else_is_kept(clips: Clips, tmp_path: Path, suffix: str) -> None:
+    source = subtitled(clips, tmp_path, suffix)
+    output = tmp_path / f"out{suffix}"
+    _, _, report = rewrite(source, output)
+    assert report.dropped == ()
+    assert report.changed == ()
+    check_same(source, output)
+    assert packets(output, "subtitle") == packets(source, "subtitle")
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        def outline(container: av.container.InputContainer) -> list[tuple[str, str | None]]:
+            return [(s.type, s.language) for s in container.streams if s.type != "data"]
+
+        assert outline(after) == outline(before)
+        assert after.metadata["title"] == "A title"
+        assert after.metadata["artist"] == "Somebody"
+        chapters = [(c["metadata"]["title"], c["start"] * c["time_base"]) for c in after.chapters()]
+        assert chapters == [("One", 0), ("Two", Fraction(2, 5))]
+    if suffix == ".mp4":
+        with av.open(str(source)) as before, av.open(str(output)) as after:
+            covers = [
+                next(bytes(p) for p in c.demux(c.streams.video[1])) for c in (before, after)
+            ]
+        assert covers[0] == covers[1]
+
+
+def test_subtitles_are_rewritten_for_another_container(clips: Clips, tmp_path: Path) -> None:
+    source = subtitled(clips, tmp_path, ".mkv")
+    output = tmp_path / "out.mp4"
+    _, _, report = rewrite(source, output)
+    assert any("mov_text" in line for line in report.changed)
+    text = run_ffmpeg("-i", output, "-map", "0:s", "-f", "srt", "-")
+    assert b"Hello there" in text
+
+
+def test_what_the_container_cannot_hold_is_named(clips: Clips, tmp_path: Path) -> None:
+    source = clips("opus.mkv", *pattern(), *tone(), *tone(), *X264, "-map", "0", "-map", "1",
+                   "-map", "2", "-c:a:0", "libopus", "-c:a:1", "wmav2")
+    output = tmp_path / "out.mp4"
+    _, _, report = rewrite(source, output)
+    assert len(report.dropped) == 1
+    assert "wmav2" in report.dropped[0]
+    assert [s.codec for s in probe(output).streams if s.type == "audio"] == ["opus"]
+
+
+def test_timecode(clips: Clips, tmp_path: Path) -> None:
+    source = clips("tc.mov", *pattern(), *X264, "-timecode", "01:02:03:04")
+    output = tmp_path / "out.mov"
+    _, _, report = rewrite(source, output)
+    assert report.dropped == ()
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].metadata["timecode"] == "01:02:03:04"
+
+
+def test_a_transport_stream_starts_at_zero(clips: Clips, tmp_path: Path) -> None:
+    source = clips("stream.ts", *pattern(), *tone(), *X264, "-c:a", "aac")
+    before = probe(source)
+    assert before.pts[0] > 0
+    output = tmp_path / "out.mp4"
+    rewrite(source, output)
+    after = probe(output)
+    assert np.array_equal(np.diff(after.pts), np.diff(before.pts))
+
+    def gap(path: Path) -> float:
+        with av.open(str(path)) as container:
+            starts = [s.start_time * s.time_base for s in container.streams]
+            return float(starts[0] - starts[1])
+
+    assert float(after.pts[0] * after.time_base) < 0.1
+    assert gap(output) == pytest.approx(gap(source), abs=1e-4)
+    assert [p[0] for p in packets(output, "audio")]
+
+
+def test_milliseconds_are_reported(vfr: Path, tmp_path: Path) -> None:
+    _, _, report = rewrite(vfr, tmp_path / "out.mkv")
+    assert any("times" in line for line in report.changed)
+    before, after = probe(vfr), probe(tmp_path / "out.mkv")
+    np.testing.assert_allclose(after.times(), before.times(), atol=1.1e-3)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("hevc", ".mp4"), ("vp9", ".mp4"), ("vp9", ".webm"), ("prores", ".mov"), ("ffv1", ".mkv")],
+)
+def test_codecs(plain: Path, tmp_path: Path, codec: str, suffix: str) -> None:
+    source = plain
+    output = tmp_path / f"out{suffix}"
+    _, _, report = rewrite(source, output, codec=codec)
+    after = probe(output)
+    np.testing.assert_allclose(after.times(), probe(source).times(), atol=1e-3)
+    dropped = [line for line in report.dropped if "aac" in line]
+    assert bool(dropped) == (suffix == ".webm")
+    assert psnr(all_rgb(source), all_rgb(output)) > (90 if codec == "ffv1" else 36)
+
+
+def test_refusals(plain: Path, tmp_path: Path) -> None:
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline)
+
+    def check(name: str) -> None:
+        check_output(tmp_path / name, timeline, spec)
+
+    check("fine.mp4")
+    assert list(tmp_path.iterdir()) == []
+    for name in ("a.avi", "a", "a.webm"):
+        with pytest.raises(UsageError):
+            check(name)
+    with pytest.raises(StorageError, match="does not exist"):
+        check("none/a.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(StorageError, match="folder"):
+        check("folder.mp4")
+    with pytest.raises(UsageError, match="source"):
+        check_output(plain, timeline, spec)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder(plain: Path, tmp_path: Path) -> None:
+    timeline = probe(plain)
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="cannot be written"):
+        check_output(tmp_path / "a.mp4", timeline, EncodeSpec.for_source(timeline))
+    tmp_path.chmod(0o700)
+
+
+def test_bad_segments_leave_nothing_behind(plain: Path, tmp_path: Path) -> None:
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline)
+    folder = tmp_path / "segments"
+    folder.mkdir()
+    segments = []
+    for start, stop in [(0, 10), (10, 25)]:
+        segments.append(folder / f"{start}{SEGMENT_SUFFIX}")
+        write_segment(
+            segments[-1], timeline, spec, map(compose, read_frames(timeline, start, stop))
+        )
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"the one from before")
+    broken = folder / f"broken{SEGMENT_SUFFIX}"
+    shutil.copy(segments[1], broken)
+    os.truncate(broken, broken.stat().st_size // 2)
+    lossless = folder / f"other{SEGMENT_SUFFIX}"
+    other = EncodeSpec(spec.codec, spec.crf, spec.preset, "yuv444p", spec.color)
+    write_segment(lossless, timeline, other, map(compose, read_frames(timeline, 10, 25)))
+    for wrong in (
+        segments[:1],
+        [segments[0], segments[0]],
+        [*segments, segments[0]],
+        [segments[0], broken],
+        [segments[0], lossless],
+        [segments[0], folder / "missing"],
+    ):
+        with pytest.raises(StorageError):
+            assemble(output, timeline, spec, wrong)
+        assert {p.name for p in tmp_path.iterdir()} == {"segments", "out.mp4"}
+        assert output.read_bytes() == b"the one from before"
+    assemble(output, timeline, spec, segments)
+    assert len(probe(output)) == 25
+
+
+def test_chunking_does_not_change_times(vfr: Path, tmp_path: Path) -> None:
+    expected = probe(vfr).pts.tolist()
+    for chunk in (1, 3, 100):
+        output = tmp_path / f"{chunk}.mp4"
+        rewrite(vfr, output, chunk=chunk)
+        assert probe(output).pts.tolist() == expected

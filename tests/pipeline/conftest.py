@@ -1,0 +1,97 @@
+"""The toy chain as a module, and a source for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from videdit.pipeline.runner import RunReport, run
+from videdit.pipeline.settings import RunSettings
+from videdit.pipeline.store import Store, content_id
+
+SCRIPT = Path(__file__).with_name("toy_chain.py")
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("videdit_toy_chain", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"not really a video")
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+class Runs:
+    """Runs the toy chain in this process; keeps what each stage made in the last run."""
+
+    def __init__(self, toy: ModuleType, source: Path, cache: Path) -> None:
+        self.toy, self.source, self.cache = toy, source, cache
+        self.made: dict[str, list[str]] = {}
+        self.report: RunReport | None = None
+
+    def __call__(
+        self,
+        frames: int = 10,
+        change: Callable[[list[Any]], None] | None = None,
+        **settings: Any,
+    ) -> bytes:
+        stages = self.toy.chain(frames)
+        if change is not None:
+            change(stages)
+        asked = RunSettings(
+            self.source, self.source.with_name("out.mp4"), **{"chunk_frames": 4, **settings}
+        )
+        self.made = {stage.name: stage.made for stage in stages}
+        with Store(self.cache) as store:
+            self.report = run(stages, asked, store, content_id(self.source))
+            return bytes(self.toy.result(self.report))
+
+    def folder(self, stage: str) -> Path:
+        """Where the stage's only artifact is."""
+        (folder,) = (self.cache / content_id(self.source) / stage).iterdir()
+        return folder
+
+
+@pytest.fixture
+def runs(toy: ModuleType, source: Path, cache: Path) -> Runs:
+    return Runs(toy, source, cache)
+
+
+@pytest.fixture
+def start(source: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the toy chain as a process of its own."""
+    started = []
+
+    def begin(
+        cache: Path, output: Path, log: Path, *options: str, **popen: Any
+    ) -> subprocess.Popen[str]:
+        words = [sys.executable, str(SCRIPT), *map(str, (source, cache, output, log)), *options]
+        process = subprocess.Popen(words, text=True, **{"stderr": subprocess.PIPE, **popen})
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        with process:  # closes its pipes and waits
+            process.kill()

@@ -1,0 +1,38 @@
+"""Edit the face of a person in a video or a picture.
+
+The library in three names: :func:`edit_video`, :func:`edit_image` and :func:`load_bundle`. They are
+looked up on first use, so that `import videdit` and `videdit --help` load neither torch nor OpenCV.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from videdit.api import edit_image as edit_image
+    from videdit.api import edit_video as edit_video
+    from videdit.bundles import load_bundle as load_bundle
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "edit_video": "videdit.api",
+    "edit_image": "videdit.api",
+    "load_bundle": "videdit.bundles",
+}
+
+__all__ = ["__version__", "edit_image", "edit_video", "load_bundle"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,65 @@
+"""Bringing a reconstruction's features under the source's.
+
+An inversion is never exact: mouth and eyes sit some pixels beside the person's. Before anything is
+compared or pasted, reconstruction and edit are bent by the same smooth field, so that the
+reconstruction's landmarks fall on the source's. A tuned reconstruction needs no bending, and gets
+none: the field is zero where the landmarks agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+_GRID = 48
+_REACH = 0.055
+"""Radius of one landmark's influence, crop units: about half the distance between the eyes."""
+_GROUND = 0.35
+"""Weight of 'no displacement' against the landmarks; makes the field fade away from the face."""
+_LIMIT = 0.06
+"""Longest displacement, crop units: beyond it the landmarks are wrong, not the reconstruction."""
+
+
+def bending_field(
+    source_points: NDArray[np.floating[Any]], reconstruction_points: NDArray[np.floating[Any]]
+) -> FloatArray:
+    """The smooth field that takes source positions to the reconstruction's.
+
+    Nadaraya–Watson regression with a Gaussian kernel on the landmarks' differences, with a constant
+    weight for zero displacement.
+
+    Args:
+        source_points: (k, 2) landmarks of the source, crop units.
+        reconstruction_points: (k, 2) the same points found in the reconstruction.
+
+    Returns:
+        (48, 48, 2) displacements (x, y) in crop units, on the centres of a regular grid.
+    """
+    source = np.asarray(source_points, np.float32)
+    shift = np.asarray(reconstruction_points, np.float32) - source
+    length = np.linalg.norm(shift, axis=1, keepdims=True)
+    shift = shift * np.minimum(1, _LIMIT / np.maximum(length, 1e-6))
+    axis = (np.arange(_GRID, dtype=np.float32) + 0.5) / _GRID
+    x, y = np.meshgrid(axis, axis)
+    nodes = np.stack((x, y), 2)
+    squared = ((nodes[:, :, None] - source) ** 2).sum(3)
+    weight = np.exp(-squared / (2 * _REACH**2))
+    field = weight @ shift / (weight.sum(2, keepdims=True) + _GROUND)
+    return np.asarray(field, np.float32)
+
+
+def bend(crop: FloatArray, field: FloatArray) -> FloatArray:
+    """Resample a crop (size, size, 3) through a field: ``out(x) = crop(x + field(x))``."""
+    size = crop.shape[0]
+    dense = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) * size
+    axis = np.arange(size, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    moved = cv2.remap(
+        crop, x + dense[:, :, 0], y + dense[:, :, 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved, np.float32)

@@ -1,0 +1,81 @@
+"""The edited crop in the source's colours, ready to paste."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .alignment import bend, bending_field
+from .masks import edit_mask, face_region
+from .membrane import membrane
+
+FloatArray = NDArray[np.float32]
+
+_SOLVE = 64
+_COLOUR_REACH = 0.03
+"""Width of the blur that separates colour and light from texture, crop units."""
+
+
+def match_colours(source: FloatArray, reconstruction: FloatArray, edited: FloatArray) -> FloatArray:
+    """Give the edited crop the source's light and colour.
+
+    What the reconstruction misses of the source at low frequencies is added to the edit: the two
+    share one generator, so they miss the same.
+
+    Returns:
+        (size, size, 3) float32, not clipped.
+    """
+    size = source.shape[0]
+    small = max(32, size // 8)
+    error = cv2.resize(source - reconstruction, (small, small), interpolation=cv2.INTER_AREA)
+    # Where the two disagree strongly they show different things (a hand, glasses, a strand of
+    # hair), and the difference is no colour.
+    error = np.clip(error, -0.25, 0.25)
+    error = cv2.GaussianBlur(error, (0, 0), _COLOUR_REACH * small)
+    return edited + cv2.resize(error, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def composite(
+    source: FloatArray,
+    reconstruction: FloatArray,
+    edited: FloatArray,
+    source_points: NDArray[np.floating[Any]],
+    reconstruction_points: NDArray[np.floating[Any]],
+    change: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """What to paste over one crop, and where.
+
+    Args:
+        source: (size, size, 3) crop of the frame, RGB in [0, 1].
+        reconstruction: the decoded code of that crop.
+        edited: the decoded edited code.
+        source_points: (68, 2) landmarks of the source, crop units.
+        reconstruction_points: (68, 2) landmarks of the reconstruction, crop units.
+        change: (64, 64) the edit's change map, smoothed over time.
+
+    Returns:
+        (colour (size, size, 3) in [0, 1], alpha (size, size) in [0, 1]); alpha is exactly 0 where
+        the source stays.
+    """
+    size = source.shape[0]
+    field = bending_field(source_points, reconstruction_points)
+    # The change map was taken before bending: bring it along.
+    bent_change = bend(np.repeat(change[:, :, None], 3, 2), field)[:, :, 0]
+    alpha = edit_mask(np.ascontiguousarray(bent_change), face_region(source_points), size)
+    if not alpha.any():
+        return source, alpha
+    edited = bend(edited, field)
+    matched = match_colours(source, bend(reconstruction, field), edited)
+
+    # The membrane takes the colour difference at the mask's rim and carries it inwards. Inside the
+    # mask the difference is the edit itself, so nothing is known there.
+    shape = (_SOLVE, _SOLVE)
+    difference = cv2.resize(source - matched, shape, interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(alpha, shape, interpolation=cv2.INTER_AREA)
+    confidence = 0.5 * np.clip(1 - 1.5 * inside, 0, 1) ** 2 + 1e-4
+    correction = membrane(np.clip(difference, -0.3, 0.3), confidence)
+    colour = matched + cv2.resize(correction, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(colour, 0, 1), alpha

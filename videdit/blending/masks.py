@@ -1,0 +1,91 @@
+"""Where the edited crop replaces the source.
+
+The mask is where the edit really changed the picture, found by comparing the edited crop with the
+*reconstruction* (not with the source: what the inversion misses is not the edit's doing). Inside the
+face a small change counts; outside it, in hair and background, only a large one, so that glasses,
+hats and hair colours are kept and the generator's idea of the background is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+CHANGE_SIZE = 64
+_INSIDE = (0.018, 0.055)
+_OUTSIDE = (0.07, 0.16)
+"""Mean absolute change of RGB in [0, 1] at which the mask begins and is full."""
+_BORDER = 0.07
+"""Width, crop units, over which the mask fades out towards the crop's border."""
+
+
+def change_map(reconstruction: FloatArray, edited: FloatArray) -> FloatArray:
+    """How much the edit changed each place.
+
+    Args:
+        reconstruction: (size, size, 3) decoded source code, RGB in [0, 1].
+        edited: (size, size, 3) decoded edited code.
+
+    Returns:
+        (64, 64) mean absolute difference over the channels, slightly blurred.
+    """
+    difference = np.abs(edited - reconstruction).mean(2)
+    small = cv2.resize(difference, (CHANGE_SIZE, CHANGE_SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.2), np.float32)
+
+
+def face_region(points68: NDArray[np.floating[Any]]) -> FloatArray:
+    """Soft mask of the face: jaw, cheeks and forehead.
+
+    Args:
+        points68: (68, 2) landmarks in crop units.
+
+    Returns:
+        (64, 64) in [0, 1]. The forehead, which has no landmarks, is the brows moved up by 0.7 of
+        the distance between eyes and mouth.
+    """
+    points = np.asarray(points68, np.float64)
+    eyes, mouth = points[36:48].mean(0), points[48:60].mean(0)
+    forehead = points[17:27] + 0.7 * (eyes - mouth)
+    hull = cv2.convexHull(np.concatenate((points, forehead)).astype(np.float32))
+    scale = 4
+    canvas = np.zeros((CHANGE_SIZE * scale, CHANGE_SIZE * scale), np.uint8)
+    cv2.fillConvexPoly(canvas, np.rint(hull * canvas.shape[0]).astype(np.int32), 255)
+    soft = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), 0.03 * canvas.shape[0])
+    region = cv2.resize(soft, (CHANGE_SIZE, CHANGE_SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(region, np.float32)
+
+
+def _ramp(values: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def edit_mask(change: FloatArray, face: FloatArray, size: int) -> FloatArray:
+    """The mask of one frame.
+
+    Args:
+        change: (64, 64) from ``change_map``, smoothed over time by the caller.
+        face: (64, 64) from ``face_region``.
+        size: side of the result.
+
+    Returns:
+        (size, size) in [0, 1]; exactly 0 where the source is to stay.
+    """
+    low, high = (
+        np.asarray(o + (i - o) * face, np.float32) for i, o in zip(_INSIDE, _OUTSIDE, strict=True)
+    )
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    wide = cv2.GaussianBlur(cv2.dilate(_ramp(change, low, high), kernel), (0, 0), 1.3)
+    axis = (np.arange(CHANGE_SIZE, dtype=np.float32) + 0.5) / CHANGE_SIZE
+    edge = np.minimum(axis, 1 - axis)
+    fade = _ramp(edge, np.float32(0.01), np.float32(0.01 + _BORDER))  # type: ignore[arg-type]
+    wide = wide * np.minimum(fade[:, None], fade[None, :])
+    mask = cv2.resize(np.asarray(wide, np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    # The cubic's and the blur's far tails would touch the whole crop: nothing under 1 % is kept.
+    return np.asarray(np.clip((mask - 0.01) / 0.98, 0, 1), np.float32)

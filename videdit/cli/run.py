@@ -1,0 +1,233 @@
+"""`videdit run` and `videdit image`: the main job."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from videdit.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from videdit.api import Result
+    from videdit.editing.schedule import Edit
+
+Input = Annotated[Path, typer.Argument(help="The video or picture to edit.", show_default=False)]
+Attributes = Annotated[
+    list[str],
+    typer.Option("--attr", "-a", help="Attribute to edit; repeat for several.", metavar="NAME"),
+]
+Alphas = Annotated[
+    list[str],
+    typer.Option(
+        "--alpha",
+        help="Strength of the --attr before it: 1 = clearly there, negative removes. A number, or "
+        "keyframes over time like 0s:0,2s:1.5. Default 1.",
+        metavar="A",
+    ),
+]
+EditTexts = Annotated[
+    list[str],
+    typer.Option("--edit", "-e", help="Short for both: Smiling=1.5.", metavar="NAME=A"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="NAME-edited")
+]
+Face = Annotated[
+    str, typer.Option(help="Whose face: largest, all, or track:N (see `videdit inspect`).")
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--from", help="Edit from this time on: seconds or [h:]m:s.", metavar="TIME"),
+]
+Stop = Annotated[
+    str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")
+]
+Method = Annotated[
+    str, typer.Option(help="Inversion: encoder (fast), or projector (optimises every frame; slow).")
+]
+Landmarks = Annotated[
+    str, typer.Option("--backend", help="Landmarks: mesh (built in) or fan (face-alignment).")
+]
+Codec = Annotated[
+    str | None, typer.Option(help="Video codec: h264, hevc or ffv1.", show_default="h264")
+]
+Crf = Annotated[
+    int | None, typer.Option(help="Encoder quality; lower is better.", show_default="near source")
+]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Bundle = Annotated[str, typer.Option(help="Bundle of weights.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for kept work.", show_default="$VIDEDIT_CACHE"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def run(
+    source: Input,
+    attr: Attributes = [],  # noqa: B006 - typer copies it
+    alpha: Alphas = [],  # noqa: B006
+    edit: EditTexts = [],  # noqa: B006
+    output: Output = None,
+    face: Face = "largest",
+    start: Start = None,
+    stop: Stop = None,
+    method: Method = "encoder",
+    backend: Landmarks = "mesh",
+    codec: Codec = None,
+    crf: Crf = None,
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+    bundle: Bundle = "mobile",
+    cache: Cache = None,
+    quiet: Quiet = False,
+) -> None:
+    """Edit a video: videdit run input.mp4 --attr Smiling --alpha 1.5
+
+    Sound, times and size stay the source's. If it is stopped, the same command goes on.
+    """
+    settings = {
+        "face": face,
+        "start_s": parse_time(start),
+        "stop_s": parse_time(stop),
+        "method": choice("--method", method, ("encoder", "projector")),
+        "backend": choice("--backend", backend, ("mesh", "fan")),
+        "codec": codec,
+        "crf": crf,
+        "device": device,
+        "precision": precision,
+        "bundle": bundle,
+        "cache_dir": cache,
+    }
+    _edit(source, output, collect_edits(attr, alpha, edit), settings, quiet)
+
+
+def image(
+    sources: Annotated[list[Path], typer.Argument(help="The pictures to edit.", metavar="INPUT...")],
+    attr: Attributes = [],  # noqa: B006
+    alpha: Alphas = [],  # noqa: B006
+    edit: EditTexts = [],  # noqa: B006
+    output: Output = None,
+    face: Face = "largest",
+    method: Method = "encoder",
+    backend: Landmarks = "mesh",
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+    bundle: Bundle = "mobile",
+    cache: Cache = None,
+    quiet: Quiet = False,
+) -> None:
+    """Edit pictures: videdit image portrait.jpg --attr Smiling"""
+    if output is not None and len(sources) > 1:
+        raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
+    settings = {
+        "face": face,
+        "method": choice("--method", method, ("encoder", "projector")),
+        "backend": choice("--backend", backend, ("mesh", "fan")),
+        "device": device,
+        "precision": precision,
+        "bundle": bundle,
+        "cache_dir": cache,
+    }
+    edits = collect_edits(attr, alpha, edit)
+    for source in sources:
+        _edit(source, output, edits, settings, quiet)
+
+
+def _edit(
+    source: Path, output: Path | None, edits: list[Edit], settings: dict[str, Any], quiet: bool
+) -> None:
+    if not source.exists():  # before the imports, which take seconds
+        raise InputError(f"there is no file {source}", "Check the path.")
+    from videdit.api import edit_video
+    from videdit.pipeline.progress import make_progress
+
+    result = edit_video(
+        source, output, edits, settings=settings, progress=make_progress(quiet=quiet)
+    )
+    if not quiet:
+        print(summary(result, edits))
+
+
+def choice(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """``value`` if it is allowed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"{option} is {value!r}", f"Choose one of {', '.join(allowed)}.")
+    return value
+
+
+def parse_time(text: str | None) -> float | None:
+    """Seconds from ``12.5``, ``12.5s``, ``1:02.5`` or ``1:00:02.5``.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text is None:
+        return None
+    seconds = 0.0
+    try:
+        parts = [float(part) for part in text.removesuffix("s").split(":")]
+        if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
+            raise ValueError
+        for part in parts:
+            seconds = seconds * 60 + part
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
+    return seconds
+
+
+def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:
+    """The edits of a command line, in order.
+
+    Raises:
+        UsageError: no edit, an unknown attribute, or strengths that cannot be matched.
+    """
+    from videdit.editing.schedule import Edit
+
+    if alphas and len(alphas) != len(attributes):
+        raise UsageError(
+            f"{len(attributes)} --attr but {len(alphas)} --alpha",
+            "Give each --attr its --alpha, or write --edit Smiling=1.5.",
+        )
+    strengths = alphas or ["1"] * len(attributes)
+    pairs = [f"{name}={alpha}" for name, alpha in zip(attributes, strengths, strict=True)]
+    if not pairs + texts:
+        raise UsageError(
+            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
+        )
+    return [Edit.parse(text) for text in pairs + texts]
+
+
+def frame_ranges(frames: list[int]) -> str:
+    """Frames as text: ``0-12, 30``."""
+    parts = []
+    for _, group in groupby(enumerate(frames), lambda pair: pair[1] - pair[0]):
+        run_ = [frame for _, frame in group]
+        parts.append(f"{run_[0]}-{run_[-1]}" if len(run_) > 1 else str(run_[0]))
+    return ", ".join(parts)
+
+
+def summary(result: Result, edits: list[Edit]) -> str:
+    """What is printed at the end of a run."""
+    changed = set(result.edited)
+    untouched = [i for i in range(result.frames) if i not in changed]
+    made = sum(s.seconds for s in result.report.stages.values())
+    lines = [
+        f"edited {', '.join(str(edit) for edit in edits)} in {len(changed)} of {result.frames}"
+        f" frames, {result.seconds:.0f} s (stages {made:.0f} s)"
+    ]
+    if untouched:
+        shown = frame_ranges(untouched)
+        shown = shown if len(shown) < 200 else shown[:200] + " ..."
+        lines.append(f"passed through unchanged: frames {shown}")
+    lines += result.notes
+    lines.append(f"result: {result.output}")
+    return "\n".join(lines)

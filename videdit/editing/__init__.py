@@ -1,0 +1,1 @@
+"""Edits of W+ codes: attributes, strengths over time, linear boundaries."""

@@ -1,0 +1,64 @@
+"""Every error the tool raises on purpose, one class per exit code.
+
+An error says what is wrong, where, and what to do about it. The command line prints
+``videdit: <message>. <remedy>`` on one line and exits with the class's ``exit_code``; the codes are
+part of the tool's interface and never change.
+"""
+
+from __future__ import annotations
+
+
+class VideditError(Exception):
+    """Base of all deliberate errors.
+
+    Args:
+        message: what is wrong and where, without a final full stop.
+        remedy: what the user can do, a sentence; empty where nothing can be done.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.message.rstrip(".")
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class UsageError(VideditError):
+    """The request itself is wrong: an unknown attribute, an alpha that is no number."""
+
+    exit_code = 2
+
+
+class InputError(VideditError):
+    """The source cannot be read as a video or picture."""
+
+    exit_code = 3
+
+
+class NoFaceError(VideditError):
+    """No usable face was found in the stretch to edit."""
+
+    exit_code = 4
+
+
+class WeightsError(VideditError):
+    """Weights are missing, damaged, or do not belong together."""
+
+    exit_code = 5
+
+
+class StorageError(VideditError):
+    """The cache or the output cannot be written or read: disk full, no permission, damaged."""
+
+    exit_code = 6
+
+
+class Interrupted(VideditError):
+    """The run was stopped by a signal; running the same command again resumes it."""
+
+    exit_code = 7

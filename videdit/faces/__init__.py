@@ -1,0 +1,1 @@
+"""Faces: detectors and landmarkers, tracks through a shot, smoothing, the FFHQ alignment."""

@@ -1,0 +1,123 @@
+"""Backend ``fan``: the face-alignment library's S3FD detector and FAN landmarks.
+
+Bulat and Tzimiropoulos, *How far are we from solving the 2D & 3D face alignment problem?* (ICCV
+2017), in its authors' package (BSD). The library fetches its weights from its author's site the
+first time and keeps them in PyTorch's own cache (``$TORCH_HOME/hub/checkpoints``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from videdit.errors import WeightsError
+from videdit.faces.backend import Detection
+
+SCORE_THRESHOLD = 0.5
+"""A face must reach this score in S3FD (the library's own default)."""
+
+_DETECTION_SIDE = 640  # longer side of the picture that S3FD looks at; it finds 16-pixel faces
+_FACE_SIDE = 300  # longest side of a face's box that FAN is given: it works at 256 / 1.5
+
+
+class FanBackend:
+    """See the module's text. Stateless, like every backend."""
+
+    name = "fan"
+
+    def __init__(self, device: str = "cpu") -> None:
+        """Load the networks, letting the library fetch their weights if it must.
+
+        Args:
+            device: ``"cpu"`` or ``"cuda"``.
+
+        Raises:
+            WeightsError: they could not be fetched or loaded.
+        """
+        # Late: this import alone takes seconds, and the other backend doesn't need it.
+        import torch
+        from face_alignment import FaceAlignment, LandmarksType
+        from face_alignment.api import models_urls
+        from face_alignment.detection.sfd.sfd_detector import models_urls as detector_urls
+
+        urls = (models_urls["2DFAN-4"], detector_urls["s3fd"])
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        files = [folder / url.rsplit("/", 1)[-1] for url in urls]
+        try:
+            self._network = FaceAlignment(
+                LandmarksType.TWO_D,
+                device=device,
+                face_detector="sfd",
+                face_detector_kwargs={"filter_threshold": SCORE_THRESHOLD},
+                compile=False,  # minutes of compiling for a landmarker that is not the slow part
+            )
+            self.model_ids = {
+                file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files
+            }
+        # The library lets everything through that urllib, zipfile and torch.load raise.
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            names = " and ".join(file.name for file in files)
+            raise WeightsError(
+                f"the weights of the face backend 'fan' could not be had ({reason})",
+                f"It needs {names} from {urls[0].rsplit('/', 1)[0]} in {folder}: allow the "
+                "download, put them there, or use `--backend mesh`.",
+            ) from error
+
+    def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
+        """All faces of an upright (H, W, 3) RGB frame, best score first; empty if none.
+
+        Raises:
+            ValueError: the frame is not (H, W, 3) uint8.
+        """
+        if rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.dtype != np.uint8 or 0 in rgb8.shape:
+            raise ValueError(f"expected (H, W, 3) uint8 pixels, got {rgb8.shape} {rgb8.dtype}")
+        height, width = rgb8.shape[:2]
+        scale = min(1.0, _DETECTION_SIDE / max(height, width))
+        w, h = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(rgb8, (w, h), interpolation=cv2.INTER_AREA)
+        faces = []
+        for row in self._network.face_detector.detect_from_image(small):
+            values = np.asarray(row, dtype=np.float64)
+            box = values[:4] * (width / w, height / h, width / w, height / h)
+            if np.all(np.isfinite(box)) and np.all(box[2:] - box[:2] >= 1):
+                faces.append(
+                    Detection(
+                        box=box.astype(np.float32),
+                        score=float(np.clip(values[4], 0.0, 1.0)),
+                        points68=self._points(rgb8, box),
+                        mesh=None,
+                    )
+                )
+        return sorted(faces, key=lambda face: -face.score)
+
+    def _points(self, rgb8: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.float32]:
+        """FAN's landmarks for one face.
+
+        The library's own crop is not anti-aliased, so a large face is reduced for it first, and
+        only the face's surroundings (its crop is 1.5 times the box, and then some) are.
+        """
+        height, width = rgb8.shape[:2]
+        centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+        left, top = (int(v) for v in np.clip(np.floor(centre - 1.5 * side), 0, (width, height)))
+        right, bottom = (int(v) for v in np.clip(np.ceil(centre + 1.5 * side), 0, (width, height)))
+        region: NDArray[Any] = rgb8[top:bottom, left:right]
+        if region.size == 0:  # a box wholly outside; points there cannot be measured
+            left, top, region = 0, 0, rgb8
+        scale = min(1.0, _FACE_SIDE / side)
+        w, h = max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale))
+        factor = np.array([w / region.shape[1], h / region.shape[0]])
+        region = cv2.resize(region, (w, h), interpolation=cv2.INTER_AREA)
+        inner = ((box.reshape(2, 2) - (left, top)) * factor).reshape(4)
+        points = self._network.get_landmarks_from_image(region, detected_faces=[inner])[0]
+        # The library's coordinates count pixel centres as whole numbers.
+        result: NDArray[np.float32] = (
+            (points.astype(np.float64) + 0.5) / factor + (left, top)
+        ).astype(np.float32)
+        return result

@@ -1,0 +1,307 @@
+"""Backend ``mesh``: MediaPipe's full-range face detector and 468-point face mesh on the CPU.
+
+The two ``.tflite`` networks run in OpenVINO with fp32 arithmetic. Both, and the constants below,
+are published by Google in MediaPipe (Apache-2.0): Bazarevsky et al., *BlazeFace* (2019), Kartynnik
+et al., *Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs* (2019).
+
+Every frame is looked at by itself: first as a whole; only if that shows no face, in overlapping
+tiles of half and then a quarter of its long side, which finds faces down to about 20 pixels.
+A face is found on a close look at each candidate: the mesh is fitted twice, the second time to
+the region that the first fit's own points give, so that the result hardly depends on where the
+detector happened to put its box.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from videdit.errors import WeightsError
+from videdit.faces.align import cut_crop
+from videdit.faces.backend import Detection
+
+DETECTOR_FILE = "face_detection_full_range.tflite"
+MESH_FILE = "face_landmark.tflite"
+
+DETECTOR_THRESHOLD = 0.5
+"""A candidate must reach this score in the detector ..."""
+
+MESH_THRESHOLD = 0.5
+"""... and this probability of being a face in the mesh network, on its second look."""
+
+FIRST_LOOK_THRESHOLD = 0.1
+"""A candidate below this on the first look gets no second one."""
+
+OVERLAP_THRESHOLD = 0.3
+"""Candidates whose boxes overlap more (intersection over union) are one face."""
+
+_INPUT = 192  # side of both networks' input, pixels
+_STRIDE = 4  # of the detector's one layer: 48 x 48 anchors, one each
+_LOGIT_LIMIT = 100.0  # MediaPipe's score_clipping_thresh
+_REGION_SCALE = 1.5  # side of the mesh's region over the longer side of the face's box
+_LEFT_EYE, _RIGHT_EYE = 33, 263  # outer corners in the mesh, left and right in the picture
+_SMALLEST_TILE = 192  # finer ones would only enlarge the picture
+
+# iBUG's 68 points on the 468-point mesh, each the middle of one or two of its vertices.
+# Left and right are mirror images of each other on the mesh.
+MESH_TO_68: tuple[tuple[int, ...], ...] = (
+    # jaw, 0-16
+    (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,),
+    (152,),
+    (400,), (379,), (365,), (288, 397), (361, 288), (323,), (454,), (356,),
+    # brows, 17-26
+    (70,), (63,), (105,), (66,), (107,),
+    (336,), (296,), (334,), (293,), (300,),
+    # nose, 27-35
+    (168, 6), (197, 195), (5,), (4,),
+    (240,), (97,), (2,), (326,), (460,),
+    # eyes, 36-47
+    (33,), (160,), (158,), (133,), (153,), (144,),
+    (362,), (385,), (387,), (263,), (373,), (380,),
+    # outer lips, 48-59
+    (61,), (39, 40), (37,), (0,), (267,), (269, 270), (291,),
+    (321,), (314, 405), (17,), (84, 181), (91,),
+    # inner lips, 60-67
+    (78,), (81,), (13,), (311,), (308,), (402,), (14,), (178,),
+)  # fmt: skip
+_FIRST = np.array([vertices[0] for vertices in MESH_TO_68])
+_SECOND = np.array([vertices[-1] for vertices in MESH_TO_68])
+
+
+def points68_of_mesh(mesh: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """iBUG's 68 points (..., 68, 2) of mesh points (..., 468, 3)."""
+    flat = mesh[..., :2]
+    return ((flat[..., _FIRST, :] + flat[..., _SECOND, :]) / 2).astype(np.float32)
+
+
+class MeshBackend:
+    """See the module's text."""
+
+    name = "mesh"
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        """Read and compile the networks.
+
+        Args:
+            files: paths by name, ``DETECTOR_FILE`` and ``MESH_FILE`` among them.
+
+        Raises:
+            WeightsError: a file is missing or is not that network.
+        """
+        self.model_ids: dict[str, str] = {}
+        core = ov.Core()
+        compiled = []
+        for name, outputs in ((DETECTOR_FILE, {2304 * 16, 2304}), (MESH_FILE, {1404, 1})):
+            path = files.get(name)
+            try:
+                if path is None:
+                    raise FileNotFoundError(name)
+                self.model_ids[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+                model = core.read_model(str(path))
+                sizes = {int(np.prod(list(port.shape))) for port in model.outputs}
+                if list(model.input().shape) != [1, _INPUT, _INPUT, 3] or sizes != outputs:
+                    raise RuntimeError("another network's shapes")
+                compiled.append(
+                    core.compile_model(
+                        model,
+                        "CPU",
+                        {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+                    )
+                )
+            except (OSError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[-1] if str(error).strip() else "unreadable"
+                raise WeightsError(
+                    f"the face network {name} cannot be used ({reason})",
+                    "Run `videdit weights verify`, then `videdit weights fetch`.",
+                ) from error
+        self._detector, self._mesh = (network.create_infer_request() for network in compiled)
+        cells = (np.arange(_INPUT // _STRIDE) + 0.5) * _STRIDE
+        self._anchors = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 1, 2)
+
+    def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
+        """All faces of an upright (H, W, 3) RGB frame, best score first; empty if none.
+
+        Raises:
+            ValueError: the frame is not (H, W, 3) uint8.
+        """
+        if rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.dtype != np.uint8 or 0 in rgb8.shape:
+            raise ValueError(f"expected (H, W, 3) uint8 pixels, got {rgb8.shape} {rgb8.dtype}")
+        for tiles in _levels(*rgb8.shape[:2]):
+            candidates = [found for tile in tiles for found in self._candidates(rgb8, *tile)]
+            faces = [
+                face
+                for candidate in _merge(candidates)
+                if (face := self._fit(rgb8, candidate)) is not None
+            ]
+            if faces:
+                return _without_doubles(faces)
+        return []
+
+    def _candidates(
+        self, rgb8: NDArray[np.uint8], left: int, top: int, right: int, bottom: int
+    ) -> list[tuple[float, NDArray[np.float64]]]:
+        """The detector's (score, (8, 2) corners of the box and keypoints) in one tile."""
+        width, height = right - left, bottom - top
+        scale = _INPUT / max(width, height)
+        w, h = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(
+            rgb8[top:bottom, left:right],
+            (w, h),
+            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+        )
+        pad_x, pad_y = (_INPUT - w) // 2, (_INPUT - h) // 2
+        image = np.full((1, _INPUT, _INPUT, 3), -1.0, np.float32)
+        image[0, pad_y : pad_y + h, pad_x : pad_x + w] = small * np.float32(1 / 127.5) - 1
+        boxes, logits = _by_size(self._detector.infer([image]))
+        scores = _sigmoid(logits.reshape(-1))
+        chosen = np.flatnonzero(scores >= DETECTOR_THRESHOLD)
+        raw = boxes.reshape(-1, 8, 2)[chosen].astype(np.float64)
+        anchors = self._anchors[chosen]
+        half = raw[:, 1:2] / 2
+        points = raw + anchors  # box centre and six keypoints, in input pixels
+        points = np.concatenate([points[:, :1] - half, points[:, :1] + half, points[:, 2:]], axis=1)
+        points = (points - (pad_x, pad_y)) * (width / w, height / h) + (left, top)
+        return [
+            (float(score), shape)
+            for score, shape in zip(scores[chosen], points, strict=True)
+            if np.all(shape[1] > shape[0])
+        ]
+
+    def _fit(
+        self, rgb8: NDArray[np.uint8], candidate: tuple[float, NDArray[np.float64]]
+    ) -> Detection | None:
+        """Look closely at a candidate; None if it is no face."""
+        score, shape = candidate
+        centre = (shape[0] + shape[1]) / 2
+        side = _REGION_SCALE * float((shape[1] - shape[0]).max())
+        quad = _region_quad(centre, side, shape[3] - shape[2])
+        mesh, probability = self._mesh_in(rgb8, quad)
+        if probability < FIRST_LOOK_THRESHOLD:
+            return None
+        mesh, probability = self._mesh_in(rgb8, _region_of_mesh(mesh))
+        if probability < MESH_THRESHOLD:
+            return None
+        flat = mesh[:, :2]
+        return Detection(
+            box=np.concatenate([flat.min(axis=0), flat.max(axis=0)]).astype(np.float32),
+            score=min(score, probability),
+            points68=points68_of_mesh(mesh),
+            mesh=mesh.astype(np.float32),
+        )
+
+    def _mesh_in(
+        self, rgb8: NDArray[np.uint8], quad: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float]:
+        """The mesh (468, 3) in frame pixels and the probability of a face, in one region."""
+        image = cut_crop(rgb8, quad, _INPUT)[None]
+        raw, logit = _by_size(self._mesh.infer([image]))
+        points = raw.reshape(468, 3).astype(np.float64) / _INPUT
+        right, down = quad[3] - quad[0], quad[1] - quad[0]
+        mesh = np.empty((468, 3))
+        mesh[:, :2] = quad[0] + points[:, :1] * right + points[:, 1:2] * down
+        mesh[:, 2] = points[:, 2] * np.linalg.norm(right)
+        return mesh, float(_sigmoid(logit.reshape(-1))[0])
+
+
+def _by_size(outputs: Mapping[Any, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both networks have one large and one small output, in no promised order."""
+    first, second = outputs.values()
+    return (first, second) if first.size > second.size else (second, first)
+
+
+def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
+    clipped = np.clip(logits.astype(np.float64), -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-clipped))
+    return result
+
+
+def _levels(height: int, width: int) -> Iterator[list[tuple[int, int, int, int]]]:
+    """The whole frame, then tiles of half and of a quarter of its long side.
+
+    Neighbours overlap by at least a third of a tile: a face that the next coarser level was too
+    coarse for lies whole in one of them.
+    """
+    yield [(0, 0, width, height)]
+    for division in (2, 4):
+        side = max(width, height) // division
+        if side < _SMALLEST_TILE:
+            return
+        yield [
+            (x, y, min(x + side, width), min(y + side, height))
+            for y in _steps(height, side)
+            for x in _steps(width, side)
+        ]
+
+
+def _steps(length: int, side: int) -> list[int]:
+    """Where tiles start along one direction, evenly, the last one ending at the border."""
+    if length <= side:
+        return [0]
+    count = int(np.ceil((length - side) / (side * 2 / 3))) + 1
+    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Intersection over union of two boxes given as (left, top, right, bottom)."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.prod(np.clip(high - low, 0, None)))
+    total = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared
+    return shared / total if total > 0 else 0.0
+
+
+def _merge(
+    candidates: list[tuple[float, NDArray[np.float64]]],
+) -> list[tuple[float, NDArray[np.float64]]]:
+    """Weighted non-maximum suppression: overlapping candidates become their weighted mean."""
+    left = sorted(candidates, key=lambda item: -item[0])
+    merged = []
+    while left:
+        best = left[0][1][:2].reshape(4)
+        same = [_overlap(best, shape[:2].reshape(4)) > OVERLAP_THRESHOLD for _, shape in left]
+        same[0] = True
+        group = [item for item, yes in zip(left, same, strict=True) if yes]
+        weights = np.array([score for score, _ in group])
+        shapes = np.stack([shape for _, shape in group])
+        merged.append((group[0][0], np.tensordot(weights / weights.sum(), shapes, axes=1)))
+        left = [item for item, yes in zip(left, same, strict=True) if not yes]
+    return merged
+
+
+def _without_doubles(faces: list[Detection]) -> list[Detection]:
+    """Best first; of faces whose meshes lie on each other only the best."""
+    kept: list[Detection] = []
+    for face in sorted(faces, key=lambda item: -item.score):
+        if all(_overlap(face.box, other.box) <= OVERLAP_THRESHOLD for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _region_quad(
+    centre: NDArray[np.float64], side: float, across: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A square around a centre whose upper edge runs along ``across``, left eye to right."""
+    length = float(np.linalg.norm(across))
+    right = across / length if length > 0 else np.array([1.0, 0.0])
+    right = right * side / 2
+    down = np.array([-right[1], right[0]])
+    return np.array([centre - right - down, centre - right + down,
+                     centre + right + down, centre + right - down])  # fmt: skip
+
+
+def _region_of_mesh(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The region to look at again: level with the eyes, around the points' own extent."""
+    flat = mesh[:, :2]
+    across = flat[_RIGHT_EYE] - flat[_LEFT_EYE]
+    across = across / max(float(np.linalg.norm(across)), 1e-9)
+    axes = np.stack([across, [-across[1], across[0]]])
+    turned = flat @ axes.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    side = _REGION_SCALE * float((high - low).max())
+    return _region_quad((low + high) / 2 @ axes, side, across)

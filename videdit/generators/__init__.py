@@ -1,0 +1,1 @@
+"""Generators: networks that turn W+ codes into pictures. They know nothing of video or stages."""

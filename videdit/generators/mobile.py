@@ -1,0 +1,233 @@
+"""MobileStyleGAN (Belousov 2021, arXiv 2104.04767): the embedded FFHQ generator, 1024x1024.
+
+The weights come out of an OpenVINO IR whose demodulation is baked in, so a block is: scale the
+input by the style, depthwise 3x3, pointwise 1x1, constant noise, bias, leaky ReLU. Resolution
+doubles by an inverse Haar wavelet instead of a resampling convolution.
+
+A code has 16 rows, in StyleGAN2's numbering: the first convolution reads row 0; block ``l`` reads
+row ``2l+1`` (``up`` and ``conv1``) and row ``2l+2`` (``conv2``); ``to_img`` reads row 15.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+ROWS = 16
+STYLE_DIM = 512
+RESOLUTION = 1024
+_BLOCK_CHANNELS = (512, 512, 512, 512, 256, 128, 64)
+_LEAK = 0.2
+
+
+def inverse_haar(bands: Tensor) -> Tensor:
+    """Orthonormal inverse Haar wavelet transform.
+
+    Args:
+        bands: (n, 4c, h, w). The first c channels are the low band; the others, seen as
+            (c, 3, h, w), are the bands that differ along the height, the width and both.
+
+    Returns:
+        (n, c, 2h, 2w): every output is half the signed sum of its four bands.
+    """
+    n, channels, h, w = bands.shape
+    c = channels // 4
+    low = bands[:, :c]
+    lh, hl, hh = bands[:, c:].reshape(n, c, 3, h, w).unbind(2)
+    plus, minus, cross_plus, cross_minus = low + lh, low - lh, hl + hh, hl - hh
+    quads = torch.stack(
+        (plus + cross_plus, plus - cross_plus, minus + cross_minus, minus - cross_minus), 2
+    )
+    return F.pixel_shuffle(quads.reshape(n, 4 * c, h, w) * 0.5, 2)
+
+
+class MappingNetwork(nn.Module):
+    """z to w: pixel normalisation, then eight affine layers with leaky ReLU 0.2 and gain sqrt 2."""
+
+    def __init__(self, layers: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(STYLE_DIM, STYLE_DIM) for _ in range(layers))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (n, 512) standard normal noise to (n, 512) codes of W."""
+        w = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for layer in self.layers:
+            w = F.leaky_relu(layer(w), _LEAK) * math.sqrt(2.0)
+        return w
+
+
+class _SeparableConv(nn.Module):
+    """Style-scaled depthwise 3x3 and pointwise 1x1 with noise, bias and leaky ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, size: int) -> None:
+        super().__init__()
+        self.style = nn.Linear(STYLE_DIM, c_in)
+        self.depthwise = nn.Conv2d(c_in, c_in, 3, padding=1, groups=c_in, bias=False)
+        self.pointwise = nn.Conv2d(c_in, c_out, 1)
+        self.noise = nn.Parameter(torch.zeros(1, 1, size, size), requires_grad=False)
+        self.gain = 1.0 / math.sqrt(9 * c_in)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = x * (self.style(w) * self.gain)[:, :, None, None]
+        return F.leaky_relu(self.pointwise(self.depthwise(x)) + self.noise, _LEAK)
+
+
+class _Block(nn.Module):
+    """Wavelet up-sampling followed by two separable convolutions."""
+
+    def __init__(self, c_in: int, c_out: int, size: int) -> None:
+        super().__init__()
+        self.up_style = nn.Linear(STYLE_DIM, c_in)
+        self.conv1 = _SeparableConv(c_in // 4, c_out, size)
+        self.conv2 = _SeparableConv(c_out, c_out, size)
+
+    def forward(self, x: Tensor, w_up: Tensor, w_conv2: Tensor) -> Tensor:
+        x = inverse_haar(x * self.up_style(w_up)[:, :, None, None])
+        return cast(Tensor, self.conv2(self.conv1(x, w_up), w_conv2))
+
+
+class SynthesisNetwork(nn.Module):
+    """W+ codes to pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.zeros(1, 512, 4, 4))
+        self.first_style = nn.Linear(STYLE_DIM, 512)
+        self.first = nn.Conv2d(512, 512, 3, padding=1)
+        self.first_noise = nn.Parameter(torch.zeros(1, 1, 4, 4), requires_grad=False)
+        c_in = 512
+        blocks = []
+        for index, c_out in enumerate(_BLOCK_CHANNELS):
+            blocks.append(_Block(c_in, c_out, 8 << index))
+            c_in = c_out
+        self.blocks = nn.ModuleList(blocks)
+        self.image_style = nn.Linear(STYLE_DIM, 64)
+        self.image = nn.Conv2d(64, 12, 1)
+
+    def features(self, codes: Tensor, blocks: int) -> Tensor:
+        """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
+        first = self.first_style(codes[:, 0]) * (1.0 / math.sqrt(9 * 512))
+        x = self.first(self.const * first[:, :, None, None])
+        x = F.leaky_relu(x + self.first_noise, _LEAK)
+        for index, block in enumerate(self.blocks[:blocks]):
+            x = block(x, codes[:, 2 * index + 1], codes[:, 2 * index + 2])
+        return x
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Decode (n, 16, 512) codes to (n, 3, 1024, 1024) pictures, RGB, nominally [-1, 1].
+
+        Values leave [-1, 1] by up to about 0.6 in highlights and shadows; clamp before display.
+        """
+        x = self.features(codes, len(self.blocks))
+        scale = self.image_style(codes[:, 15]) * (1.0 / math.sqrt(64))
+        return inverse_haar(self.image(x * scale[:, :, None, None]))
+
+
+def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:
+    """All floating-point constants of an IR by name, in file order."""
+    try:
+        root = ElementTree.parse(xml).getroot()  # noqa: S314 - checksummed before
+        blob = np.fromfile(binary, np.uint8)
+        layers = root.find("layers")
+        if layers is None:
+            raise ValueError("no layers")
+        constants: dict[str, np.ndarray] = {}
+        for layer in layers:
+            data = layer.find("data")
+            if layer.get("type") != "Const" or data is None:
+                continue
+            if data.get("element_type") != "f32" or not data.get("shape"):
+                continue
+            shape = [int(n) for n in data.get("shape", "").split(",")]
+            offset, size = int(data.get("offset", "0")), int(data.get("size", "0"))
+            if size >= 48:
+                value = blob[offset : offset + size].view(np.float32).reshape(shape)
+                constants[layer.get("name", "")] = value
+        return constants
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        raise WeightsError(
+            f"the generator file {xml.name} cannot be read ({error})",
+            "Run `videdit weights fetch` again.",
+        ) from error
+
+
+def _assign(parameter: Tensor, value: np.ndarray) -> None:
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(value.copy()).reshape(parameter.shape))
+
+
+def load_mapping(xml: Path, binary: Path) -> MappingNetwork:
+    """Build the mapping network from the IR's files.
+
+    Raises:
+        WeightsError: the files are not that network.
+    """
+    values = [v for v in _read_constants(xml, binary).values()]
+    weights = [v for v in values if v.shape == (512, 512)]
+    biases = [v for v in values if v.size == 512]
+    if len(weights) != 8 or len(biases) != 8:
+        raise WeightsError("the mapping network has an unknown layout")
+    network = MappingNetwork()
+    for layer, weight, bias in zip(network.layers, weights, biases, strict=True):
+        assert isinstance(layer, nn.Linear)
+        _assign(layer.weight, weight)
+        _assign(layer.bias, bias)
+    return network.eval().requires_grad_(False)
+
+
+def load_synthesis(xml: Path, binary: Path) -> SynthesisNetwork:
+    """Build the synthesis network from the IR's files.
+
+    Raises:
+        WeightsError: the files are not that network.
+    """
+    constants = _read_constants(xml, binary)
+    # The exporter numbers the pointwise kernels and noise maps; their file order is the graph's.
+    pointwise = iter([v for k, v in constants.items() if k.startswith("Mul_")])
+    noises = iter(
+        [v for v in constants.values() if v.ndim == 4 and v.shape[:2] == (1, 1) and v.size >= 16]
+    )
+    network = SynthesisNetwork()
+
+    def style(target: nn.Linear, name: str) -> None:
+        _assign(target.weight, constants[f"m.{name}.modulation.weight"])
+        _assign(target.bias, constants[f"m.{name}.modulation.bias"])
+
+    try:
+        _assign(network.const, constants["m.input.input"])
+        style(network.first_style, "conv1.conv")
+        _assign(network.first.weight, next(pointwise))
+        assert network.first.bias is not None
+        _assign(network.first.bias, constants["m.conv1.bias"])
+        _assign(network.first_noise, next(noises))
+        for index, block in enumerate(network.blocks):
+            assert isinstance(block, _Block)
+            prefix = f"layers.{index}"
+            style(block.up_style, f"{prefix}.up")
+            for name, conv in (("conv1", block.conv1), ("conv2", block.conv2)):
+                style(conv.style, f"{prefix}.{name}.conv")
+                _assign(conv.depthwise.weight, constants[f"m.{prefix}.{name}.conv.weight_dw"])
+                _assign(conv.pointwise.weight, next(pointwise))
+                assert conv.pointwise.bias is not None
+                _assign(conv.pointwise.bias, constants[f"m.{prefix}.{name}.bias"])
+                _assign(conv.noise, next(noises))
+        style(network.image_style, "layers.6.to_img.conv")
+        _assign(network.image.weight, constants["m.layers.6.to_img.conv.weight"])
+        assert network.image.bias is not None
+        bias = constants.get("m.layers.6.to_img.bias")
+        _assign(network.image.bias, np.zeros(12, np.float32) if bias is None else bias)
+    except (KeyError, StopIteration, RuntimeError) as error:
+        raise WeightsError(
+            f"the synthesis network has an unknown layout ({error})",
+            "Run `videdit weights fetch` again.",
+        ) from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,187 @@
+"""The feed-forward encoder: an aligned 256x256 crop to a W+ code.
+
+A small residual network reduces the crop to an 8x8 grid of tokens; one learned query per W+ row
+gathers from them what that row needs, and a linear head per group of rows predicts the row in
+whitened coordinates around W's mean. Rows of one group share a head because StyleGAN's rows of one
+band (pose and shape, features, colours) live in the same directions of W.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..generators.mobile import ROWS, STYLE_DIM
+from ..generators.wspace import WStatistics
+
+INPUT_SIZE = 256
+_GROUPS = ((0, 4), (4, 8), (8, 16))
+_WIDTHS = (32, 64, 128, 256, 384)
+
+
+class _Residual(nn.Module):
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            self.skip = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.skip(x))
+
+
+class _Gather(nn.Module):
+    """One step of cross-attention from row queries to image tokens, with a small MLP."""
+
+    def __init__(self, width: int, heads: int = 8) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_q = nn.LayerNorm(width)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.norm_m = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, rows: Tensor, tokens: Tensor) -> Tensor:
+        n, r, width = rows.shape
+        q = self.q(self.norm_q(rows)).reshape(n, r, self.heads, -1).transpose(1, 2)
+        k, v = (
+            t.reshape(n, -1, self.heads, width // self.heads).transpose(1, 2)
+            for t in self.kv(tokens).chunk(2, -1)
+        )
+        gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, r, width)
+        rows = rows + self.out(gathered)
+        return cast(Tensor, rows + self.mlp(self.norm_m(rows)))
+
+
+class Encoder(nn.Module):
+    """Crop to W+ code. Input (n, 3, 256, 256) RGB in [0, 1], output (n, 16, 512)."""
+
+    mean: Tensor
+    axes: Tensor
+    scale: Tensor
+    grid: Tensor
+
+    def __init__(self, stats: WStatistics) -> None:
+        super().__init__()
+        for name in ("mean", "axes", "scale"):
+            self.register_buffer(name, getattr(stats, name).clone(), persistent=False)
+        axis = torch.linspace(-1, 1, INPUT_SIZE)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
+        self.register_buffer("grid", grid, persistent=False)
+        layers: list[nn.Module] = [
+            nn.Conv2d(5, _WIDTHS[0], 5, 2, 2, bias=False),
+            nn.BatchNorm2d(_WIDTHS[0]),
+            nn.ReLU(),
+        ]
+        for c_in, c_out in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True):
+            layers += [_Residual(c_in, c_out, 2), _Residual(c_out, c_out, 1)]
+        self.trunk = nn.Sequential(*layers)
+        width = 512
+        self.tokens = nn.Conv2d(_WIDTHS[-1], width, 1)
+        self.positions = nn.Parameter(torch.randn(1, 64, width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        self.gathers = nn.ModuleList(_Gather(width) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in _GROUPS)
+        for head in self.heads:
+            assert isinstance(head, nn.Linear)
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        x = torch.cat((crops * 2 - 1, self.grid.expand(crops.shape[0], -1, -1, -1)), 1)
+        tokens = self.tokens(self.trunk(x)).flatten(2).transpose(1, 2) + self.positions
+        tokens = self.norm(tokens)
+        rows = self.queries.expand(crops.shape[0], -1, -1)
+        for gather in self.gathers:
+            rows = gather(rows, tokens)
+        whitened = torch.cat(
+            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, _GROUPS, strict=True)], 1
+        )
+        return (whitened.float() * self.scale) @ self.axes.T + self.mean
+
+
+class CodePredictor(Protocol):
+    """Turns crops into codes."""
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        """(n, 256, 256, 3) float32 RGB crops in [0, 1] to (n, 16, 512) float32 codes."""
+
+
+def load_network(path: Path, stats: WStatistics) -> Encoder:
+    """The encoder with its trained weights, in evaluation mode.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    network = Encoder(stats)
+    try:
+        network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
+    except Exception as error:
+        raise WeightsError(
+            f"the encoder {path.name} cannot be read ({str(error).splitlines()[0]})",
+            "Run `videdit weights verify`.",
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+class _OpenVinoEncoder:
+    def __init__(self, network: Encoder, precision: str) -> None:
+        import openvino as ov
+
+        example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)
+        with torch.no_grad():
+            model = ov.convert_model(network, example_input=example)
+        model.reshape([-1, 3, INPUT_SIZE, INPUT_SIZE])
+        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+        self._compiled = ov.Core().compile_model(
+            model, "CPU", {"INFERENCE_PRECISION_HINT": hint}
+        )
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]
+        for crop in crops:
+            picture = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
+            codes.append(self._compiled(picture)[0].copy())
+        return np.concatenate(codes)
+
+
+class _TorchEncoder:
+    def __init__(self, network: Encoder, device: str) -> None:
+        self._network = network.to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]
+        for start in range(0, len(crops), 16):
+            batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + 16], np.float32))
+            pictures = batch.to(self._device).permute(0, 3, 1, 2).contiguous()
+            codes.append(self._network(pictures).float().cpu().numpy())
+        return np.concatenate(codes)
+
+
+def load_encoder(
+    path: Path, stats: WStatistics, *, device: str = "cpu", precision: str = "fp32"
+) -> CodePredictor:
+    """The trained encoder, ready to run: OpenVINO on the CPU, PyTorch on a GPU."""
+    network = load_network(path, stats)
+    if device == "cpu":
+        return _OpenVinoEncoder(network, precision)
+    return _TorchEncoder(network, device)

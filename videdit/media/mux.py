@@ -1,0 +1,381 @@
+"""Joining encoded segments and giving them the source's sound, subtitles, chapters and metadata.
+
+Two steps: the segments' packets are joined, untouched, into a picture-only file with the source's
+exact times (PyAV); then ffmpeg's bundled binary copies that and the source's other streams into the
+output. Both are told to write nothing that varies between runs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from videdit.errors import StorageError, UsageError, VideditError
+from videdit.media._files import finish_file, storage_errors
+from videdit.media.timeline import Timeline, open_video
+from videdit.media.writer import CODECS, EncodeSpec, open_exact, output_ticks
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Output suffixes and ffmpeg's names for their containers."""
+
+# What text subtitles are rewritten to where the container cannot hold them as they are.
+_TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+# PyAV names a subtitle's decoder, which differs from the codec's name in these.
+_DECODER_NAMES = {"ssa": "ass", "srt": "subrip", "dvdsub": "dvd_subtitle", "pgssub": "hdmv_pgs"}
+# The picture stream's own tags that still hold for the result.
+_PICTURE_TAGS = ("language", "title", "handler_name", "timecode", "reel_name", "creation_time")
+
+
+@dataclass(frozen=True)
+class AssembleReport:
+    """What became of the source.
+
+    Attributes:
+        dropped: one line for each thing the output does not have.
+        changed: one line for each thing that was converted rather than copied.
+    """
+
+    dropped: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def default_suffix(timeline: Timeline) -> str:
+    """The source's suffix where it is one that can be written, else ``.mp4``."""
+    suffix = timeline.path.suffix.lower()
+    return suffix if suffix in CONTAINERS else ".mp4"
+
+
+def check_output(output: Path, timeline: Timeline, spec: EncodeSpec) -> None:
+    """Find out before the work whether the result can be written.
+
+    Raises:
+        UsageError: the suffix is unknown, the codec does not fit it, or it is the source itself.
+        StorageError: the folder is missing or read-only, or `output` is a folder.
+    """
+    suffix = output.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise UsageError(f"{output.name} has no video suffix", f"Use one of {', '.join(CONTAINERS)}")
+    if not _holds(CONTAINERS[suffix], CODECS[spec.codec].encoder):
+        fits = [n for n, c in CODECS.items() if _holds(CONTAINERS[suffix], c.encoder)]
+        raise UsageError(
+            f"a {suffix} file cannot hold {spec.codec}",
+            f"Use --codec {' or '.join(fits)}, or another suffix",
+        )
+    if output.is_dir():
+        raise StorageError(f"{output} is a folder", "Name a file")
+    if output.exists() and timeline.path.exists() and output.samefile(timeline.path):
+        raise UsageError(f"{output} is the source itself", "Choose another output name")
+    part = _part(output, "check")
+    with storage_errors(output):
+        try:
+            part.touch()
+        finally:
+            if os.access(output.parent, os.W_OK):
+                part.unlink(missing_ok=True)
+
+
+def assemble(
+    output: Path, timeline: Timeline, spec: EncodeSpec, segments: Sequence[Path]
+) -> AssembleReport:
+    """Join segments and the source's other streams into the output file.
+
+    The file appears under its name only when it is complete and on the disk. The same input gives
+    the same bytes.
+
+    Args:
+        output: its suffix chooses the container; an existing file is replaced.
+        segments: of `write_segment` with this spec, in order, covering the timeline exactly once.
+    Raises:
+        UsageError: see `check_output`.
+        StorageError: see `check_output`; or the disk is full; or the segments do not fit the
+            timeline or each other.
+    """
+    output = Path(output).absolute()
+    check_output(output, timeline, spec)
+    container = CONTAINERS[output.suffix.lower()]
+    picture = _part(output, "picture")
+    part = _part(output, f"part{output.suffix.lower()}")
+    shift = _clock_shift(timeline)
+    ticks = output_ticks(timeline) - round(shift / timeline.time_base)
+    try:
+        with storage_errors(output):
+            _join(picture, timeline, spec, ticks, segments)
+            report = _add_streams(part, picture, timeline, spec, container, shift)
+            picture.unlink()
+            exact = _same_times(part, timeline.time_base, ticks)
+            finish_file(part, output)
+    finally:
+        for leftover in (picture, part):
+            if os.access(leftover.parent, os.W_OK):
+                leftover.unlink(missing_ok=True)
+    changed = report.changed
+    if not exact:
+        changed = (*changed, f"frame times (a {output.suffix} file rounds them, or shifts them to 0)")
+    if not np.array_equal(output_ticks(timeline), timeline.pts):
+        changed = (*changed, "frames that shared a time (moved apart by a tick)")
+    return AssembleReport(report.dropped, changed)
+
+
+def _part(output: Path, what: str) -> Path:
+    return output.with_name(f".{output.stem}.{what}")
+
+
+def _holds(container: str, codec: str) -> bool:
+    name = "hevc" if codec == "libx265" else codec
+    with av.open(os.devnull, "w", format=container) as probe:
+        return name in probe.supported_codecs
+
+
+def _clock_shift(timeline: Timeline) -> Fraction:
+    """Seconds to take off every time: where a free-running clock started, else 0."""
+    if timeline.zero_based:
+        return Fraction(0)
+    with open_video(timeline.path) as (container, _):
+        return Fraction(container.start_time or 0, 1_000_000)
+
+
+def _packets(segment: Path) -> Iterator[Any]:
+    with av.open(str(segment)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                yield packet
+
+
+def _join(
+    picture: Path,
+    timeline: Timeline,
+    spec: EncodeSpec,
+    ticks: NDArray[np.int64],
+    segments: Sequence[Path],
+) -> None:
+    """Write all segments' packets into one file with the times `ticks`."""
+    ranks: list[NDArray[np.int64]] = []
+    position = 0
+    headers: set[tuple[Any, ...]] = set()
+    for segment in segments:
+        try:
+            with av.open(str(segment)) as container:
+                stream = container.streams.video[0]
+                context = stream.codec_context
+                headers.add((context.name, context.extradata, context.width, context.height))
+                # A muxer may refine the time base by a whole factor.
+                factor = timeline.time_base / cast(Fraction, stream.time_base)
+            times = np.array([packet.pts for packet in _packets(segment)], np.int64)
+        except (av.FFmpegError, IndexError, TypeError):
+            raise _bad_segment(segment) from None
+        order = np.argsort(times, kind="stable")
+        expected = ticks[position : position + len(times)]
+        if not len(times) or len(expected) != len(times) or factor.denominator != 1 or (
+            not np.array_equal(
+                times[order] - times[order[0]], (expected - expected[0]) * factor.numerator
+            )
+        ):
+            raise _bad_segment(segment)
+        rank = np.empty(len(times), np.int64)
+        rank[order] = np.arange(len(times))
+        ranks.append(rank)
+        position += len(times)
+    if position != len(ticks) or len(headers) != 1:
+        raise StorageError(
+            f"the encoded segments cover {position} of {len(ticks)} frames or differ in kind",
+            "Run the command again with an empty cache",
+        )
+    # Decoding times: the sorted presentation times, late by the deepest reordering, so that each
+    # frame is decoded no later than it is shown.
+    delay = max(int((np.arange(len(rank)) - rank).max()) for rank in ranks)
+    step = int(np.median(timeline.durations)) or 1
+    lead = ticks[0] - step * np.arange(delay, 0, -1, dtype=np.int64)
+    decode = np.concatenate([lead, ticks])
+    with open_exact(picture, timeline, spec) as target:
+        out: Any = None
+        position = 0
+        for segment, rank in zip(segments, ranks, strict=True):
+            with av.open(str(segment)) as container:
+                stream = container.streams.video[0]
+                if out is None:
+                    out = target.add_stream_from_template(stream, opaque=True)
+                    out.time_base = timeline.time_base
+                    out.codec_context.sample_aspect_ratio = timeline.sample_aspect
+                number = 0
+                for packet in container.demux(stream):
+                    if not packet.size:
+                        continue
+                    shown = position + int(rank[number])
+                    packet.stream = out
+                    packet.time_base = timeline.time_base
+                    packet.pts = int(ticks[shown])
+                    packet.dts = int(decode[position + number])
+                    packet.duration = int(timeline.durations[shown])
+                    target.mux_one(packet)
+                    number += 1
+                position += number
+
+
+def _bad_segment(segment: Path) -> StorageError:
+    return StorageError(
+        f"the encoded segment {segment} is damaged or belongs to another run",
+        "Run the command again with an empty cache",
+    )
+
+
+def _add_streams(
+    part: Path,
+    picture: Path,
+    timeline: Timeline,
+    spec: EncodeSpec,
+    container: str,
+    shift: Fraction,
+) -> AssembleReport:
+    """Copy the joined picture and what the container takes of the source into `part`."""
+    dropped = [*spec.notes, *timeline.unkept]
+    changed: list[str] = []
+    made = ffmpeg.input(_url(picture))
+    source = ffmpeg.input(_url(timeline.path), **({"itsoffset": f"-{float(shift)!r}"} if shift else {}))
+    options: dict[str, Any] = {"c": "copy", "map_metadata": 1, "map_chapters": 1}
+    options |= {"fflags": "+bitexact", "flags": "+bitexact", "f": container}
+    maps = [made["v:0"]]
+    scales = [timeline.time_base.denominator]
+    subtitles = 0
+    with av.open(os.devnull, "w", format=container) as probe:
+        held = probe.supported_codecs
+    with open_video(timeline.path) as (opened, stream):
+        tags = stream.metadata
+        options |= {
+            f"metadata:s:v:0={name}": f"{name}={tags[name]}"
+            for name in _PICTURE_TAGS
+            if tags.get(name)
+        }
+        quicktime = container == "mov" and any(k.startswith("com.") for k in opened.metadata)
+        for other in opened.streams:
+            if other.index == timeline.stream_index:
+                continue
+            codec = other.codec_context.name if other.codec_context else ""
+            codec = _DECODER_NAMES.get(codec, codec)
+            label = f"{other.type} stream {other.index}{f' ({codec})' if codec else ''}"
+            if other.type == "subtitle":
+                if codec in held or codec == _TEXT_SUBTITLES[container]:
+                    pass
+                elif codec in _TEXT_CODECS:
+                    options[f"c:s:{subtitles}"] = _TEXT_SUBTITLES[container]
+                    changed.append(f"{label}, rewritten as {_TEXT_SUBTITLES[container]}")
+                else:
+                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
+                    continue
+                subtitles += 1
+            elif other.type in ("audio", "video"):
+                if not _copyable(other, codec, held, container):
+                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
+                    continue
+            elif other.type == "attachment":
+                if container != "matroska":
+                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
+                    continue
+            elif _is_timecode_or_chapters(other, tags):
+                # Both are written anew from the picture's tag and the chapters.
+                continue
+            elif not _data_copyable(other, container):
+                dropped.append(f"{label}: a {part.suffix} file cannot hold it")
+                continue
+            maps.append(source[str(other.index)])
+            if other.time_base:
+                scales.append(other.time_base.denominator)
+    if len(maps) == 1:
+        # ffmpeg-python leaves out inputs that nothing is mapped from, and the metadata is there.
+        maps.append(source["9999?"])
+    if container in ("mp4", "mov"):
+        options["video_track_timescale"] = timeline.time_base.denominator
+        # Start offsets are stored in the movie's time scale; a common multiple keeps them exact.
+        common = math.lcm(*scales)
+        options["movie_timescale"] = common if common < 2**31 else scales[0]
+        options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
+        if spec.codec == "hevc":
+            options["tag:v:0"] = "hvc1"
+    # ffmpeg-python takes one value per option name; ffmpeg does not mind `-metadata:s:v:0` repeated,
+    # so the repeated ones are appended after.
+    repeated = {k: v for k, v in options.items() if "=" in k}
+    options = {k: v for k, v in options.items() if "=" not in k}
+    node = ffmpeg.output(*maps, _url(part), **options).global_args(
+        "-nostdin", "-hide_banner", "-loglevel", "error", "-copyts", "-y"
+    )
+    command = cast("list[str]", node.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
+    extra = [word for key, value in repeated.items() for word in ("-" + key.split("=")[0], value)]
+    at = command.index(_url(part))
+    command[at:at] = extra
+    # In a session of its own, so that Ctrl-C lets it finish: the caller decides when to stop.
+    done = subprocess.run(command, capture_output=True, start_new_session=True, check=False)
+    if done.returncode:
+        _raise(done.stderr.decode(errors="replace"), part)
+    return AssembleReport(tuple(dropped), tuple(changed))
+
+
+def _url(path: Path) -> str:
+    # The prefix keeps names with a colon from being taken for an address.
+    return f"file:{path}"
+
+
+def _copyable(stream: Any, codec: str, held: set[str], container: str) -> bool:
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        return container != "webm" and codec in ("mjpeg", "png", "bmp")
+    if codec in held:
+        return True
+    # `supported_codecs` lists encoders and decoders; some codecs are only known by another's name.
+    return {"libdav1d": "av1", "libvpx-vp9": "vp9"}.get(codec, codec) in held
+
+
+def _is_timecode_or_chapters(stream: Any, picture_tags: dict[str, str]) -> bool:
+    tag = _tag(stream)
+    return tag == "text" or (tag == "tmcd" and "timecode" in picture_tags)
+
+
+def _tag(stream: Any) -> str:
+    try:
+        return str(stream.codec_tag)
+    except (AttributeError, ValueError):
+        return ""
+
+
+def _data_copyable(stream: Any, container: str) -> bool:
+    return container in ("mp4", "mov") and _tag(stream) == "gpmd"
+
+
+def _raise(message: str, part: Path) -> None:
+    first = message.strip().splitlines()[0] if message.strip() else "no message"
+    if "No space left" in message or "Disk quota" in message:
+        raise StorageError(
+            f"no space left to write {part.parent}", "Free space or choose another folder"
+        )
+    if "Read-only file system" in message or "Permission denied" in message:
+        raise StorageError(
+            f"{part.parent} cannot be written to", "Choose another folder or change its rights"
+        )
+    raise VideditError(f"joining picture and sound failed: {first}", "Try a .mkv output")
+
+
+def _same_times(path: Path, time_base: Fraction, ticks: NDArray[np.int64]) -> bool:
+    """Whether the written picture has exactly these times."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        got = np.sort(
+            np.array([p.pts for p in container.demux(stream) if p.size and p.pts is not None])
+        )
+        assert stream.time_base is not None
+        if len(got) != len(ticks):
+            return False
+        # Compared as integers over a common denominator.
+        ratio = Fraction(stream.time_base) / time_base
+        left = got.astype(object) * ratio.numerator
+        right = ticks.astype(object) * ratio.denominator
+        return bool((left == right).all())

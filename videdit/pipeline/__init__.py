@@ -1,0 +1,1 @@
+"""Stages, the store of what they leave, and the runner that brings them to completion."""

@@ -1,0 +1,131 @@
+"""Advisory file locks between processes (POSIX ``flock``), with a name for who holds them.
+
+The kernel frees such a lock when its holder dies, however it dies, so a killed run never leaves one
+behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from videdit.errors import Interrupted, StorageError
+
+_POLL_S = 0.1
+
+
+class FileLock:
+    """One held lock; make it with :func:`acquire`, end it with :meth:`release`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Frees the lock; harmless when done twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
+    """Takes the lock on the file ``path`` (made when absent; its folder must exist).
+
+    Returns:
+        The lock, or None when another holder is in the way.
+
+    Raises:
+        OSError: the file cannot be made or opened.
+        StorageError: the file system cannot lock.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+                return None
+            if error.errno == errno.EINTR:
+                continue
+            raise StorageError(
+                f"the file system of {path.parent} cannot lock files ({error.strerror})",
+                "Choose a cache folder on a local disk with VIDEDIT_CACHE.",
+            ) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # `cache prune` removes lock files together with their folder: a lock on a file that is no
+        # longer at its path guards nothing, so take the one that is there now.
+        if _still_at(path, descriptor):
+            break
+        os.close(descriptor)
+    if not shared:
+        _sign(descriptor)
+    return FileLock(path, descriptor)
+
+
+def acquire(
+    path: Path,
+    *,
+    shared: bool = False,
+    waiting: Callable[[str], None] | None = None,
+    stopping: Callable[[], bool] | None = None,
+) -> FileLock:
+    """Like :func:`try_acquire`, but waits for the other holder.
+
+    Args:
+        waiting: told once, in words, who is waited for.
+        stopping: asked while waiting; True ends the wait.
+
+    Raises:
+        Interrupted: ``stopping`` said so.
+    """
+    told = False
+    while True:
+        lock = try_acquire(path, shared=shared)
+        if lock is not None:
+            return lock
+        if stopping is not None and stopping():
+            raise Interrupted(
+                f"stopped while waiting for {holder(path)}", "Run the same command again to go on."
+            )
+        if not told and waiting is not None:
+            waiting(f"waiting for {holder(path)}, which works on the same step")
+        told = True
+        time.sleep(_POLL_S)
+
+
+def holder(path: Path) -> str:
+    """Who signed the lock last, in words ("process 41 on studio3, since 12:01:17")."""
+    try:
+        signed = json.loads(path.read_text())
+        return f"process {signed['pid']} on {signed['host']}, since {signed['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _still_at(path: Path, descriptor: int) -> bool:
+    mine = os.fstat(descriptor)
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _sign(descriptor: int) -> None:
+    text = json.dumps(
+        {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%H:%M:%S")}
+    )
+    # Only a help for people: a full disk must not stop a run that has nothing left to write.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)

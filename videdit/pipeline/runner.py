@@ -1,0 +1,348 @@
+"""Runs a chain of stages so that nothing done is lost or done twice.
+
+The runner begins at the last stages and works only on what is missing: a complete artifact needs
+none of its inputs, so those may have been pruned. A chunk counts once the store has committed it;
+a run killed anywhere goes on after its last commit.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TypeVar
+
+from videdit.errors import Interrupted, StorageError
+from videdit.pipeline.progress import Progress
+from videdit.pipeline.settings import RunSettings
+from videdit.pipeline.stage import Context, Stage, stage_key
+from videdit.pipeline.store import WHOLE, Artifact, Chunk, ChunkDamaged, Store
+
+REMAKES = 3
+"""How often one chunk is made anew in one run before the disk is given up."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class StageReport:
+    """What a run did for one stage.
+
+    Attributes:
+        seconds: time spent on it in this run.
+        chunks_done: chunks made in this run, ``whole`` included.
+        chunks_reused: chunks that were there already.
+        chunks_remade: of ``chunks_done``, those made because what was there was damaged.
+    """
+
+    seconds: float = 0.0
+    chunks_done: int = 0
+    chunks_reused: int = 0
+    chunks_remade: int = 0
+
+
+@dataclass
+class RunReport:
+    """What a run did, and where its artifacts are, by stage name in the order of the chain."""
+
+    stages: dict[str, StageReport] = field(default_factory=dict)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def open_contexts(
+    stages: Sequence[Stage],
+    settings: RunSettings,
+    store: Store,
+    source_id: str,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> dict[str, Context]:
+    """The context of each stage, its key resolved; runs nothing and writes nothing.
+
+    Args:
+        stages: in an order in which each stage comes after those it takes.
+
+    Raises:
+        ValueError: they are not in such an order, or two have one name.
+    """
+    contexts: dict[str, Context] = {}
+    keys: dict[str, str] = {}
+    for stage in stages:
+        missing = [name for name in stage.takes if name not in contexts]
+        if missing or stage.name in contexts:
+            raise ValueError(f"stage {stage.name} is there twice or comes before {missing}")
+        keys[stage.name], meta = stage_key(stage, settings, keys)
+        own = store.open(source_id, stage.name, keys[stage.name], meta)
+        inputs = {name: contexts[name].own for name in stage.takes}
+        contexts[stage.name] = Context(settings, own, inputs, progress, stop)
+    return contexts
+
+
+def run(
+    stages: Sequence[Stage],
+    settings: RunSettings,
+    store: Store,
+    source_id: str,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> RunReport:
+    """Brings every stage that no other takes to completion, with all that this needs.
+
+    The artifacts of these last stages are complete and verified when it returns.
+
+    SIGINT and SIGTERM (in the main thread) and ``stop`` let the chunk in flight finish; a second
+    signal ends at once. Either way the same call goes on from there.
+
+    Args:
+        stages: in an order in which each stage comes after those it takes.
+        source_id: the source's content id.
+        progress: told how it goes; entered and left by the caller.
+        stop: set it to stop the run from another thread.
+
+    Raises:
+        Interrupted: stopped by a signal or by ``stop``.
+        StorageError: the cache cannot be written, or damages what is written.
+        VideditError: whatever a stage raises.
+    """
+    runner = _Runner(stages, settings, store, source_id, progress or Progress(), stop)
+    return runner.run()
+
+
+class _StopNow(BaseException):
+    """A second signal. Not an Exception, so that no library swallows it."""
+
+
+class _Runner:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        settings: RunSettings,
+        store: Store,
+        source_id: str,
+        progress: Progress,
+        stop: threading.Event | None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.source_id = source_id
+        self.progress = progress
+        self.stop = stop or threading.Event()
+        self.stages = {stage.name: stage for stage in stages}
+        self.contexts = open_contexts(
+            stages, settings, store, source_id, progress=progress, stop=self.stop
+        )
+        self.report = RunReport(
+            {name: StageReport() for name in self.stages},
+            {name: context.own for name, context in self.contexts.items()},
+        )
+        self.remakes: Counter[tuple[str, str]] = Counter()
+        self.plans: dict[str, list[Chunk]] = {}  # of the stages in hand, innermost last
+        self.where = ""
+
+    def run(self) -> RunReport:
+        began = time.monotonic()
+        try:
+            with self._signals():
+                self.store.note_source(self.source_id, self.settings.source)
+                needed = self._needed()
+                self.progress.plan(list(self.stages))
+                for name in self.stages:
+                    if name not in needed:
+                        self._reuse(name)
+                for name in self.stages:
+                    if name in needed:
+                        self._ensure(name)
+                # What the last stages left is read after the run, where nobody could make a
+                # damaged chunk anew.
+                taken = {name for stage in self.stages.values() for name in stage.takes}
+                for name in self.stages:
+                    if name not in taken:
+                        self._retrying(self.contexts[name].own.check)
+        except _StopNow:
+            raise self._interrupted() from None
+        self.report.seconds = time.monotonic() - began
+        return self.report
+
+    # --- stages ----------------------------------------------------------------------------------
+
+    def _needed(self) -> set[str]:
+        """The stages with work to do: the last ones that are not complete, and what those need."""
+        taken = {name for stage in self.stages.values() for name in stage.takes}
+        needed: set[str] = set()
+        wanted: set[str] = set()
+        for name in reversed(self.stages):
+            if (name not in taken or name in wanted) and not self._complete(name):
+                needed.add(name)
+                wanted.update(self.stages[name].takes)
+        return needed
+
+    def _complete(self, name: str) -> bool:
+        """Whether the artifact of a stage is complete on the disk now."""
+        artifact = self.contexts[name].own
+        artifact.reload()
+        return artifact.complete
+
+    def _ensure(self, name: str) -> None:
+        """Makes the artifact of a stage complete."""
+        stage, context = self.stages[name], self.contexts[name]
+        if self._complete(name):
+            self._reuse(name)
+            return
+        for taken in stage.takes:
+            self._ensure(taken)
+        self._check_stop()
+        self.where = name
+        with context.own.lock(self.progress.note, self.stop.is_set):
+            if self._complete(name):  # another process made it while this one waited
+                self._reuse(name)
+            else:
+                self._make(stage, context)
+
+    def _reuse(self, name: str) -> None:
+        artifact, report = self.contexts[name].own, self.report.stages[name]
+        artifact.touch()
+        if not report.chunks_done:
+            report.chunks_reused = artifact.count
+            self.progress.end(name, reused=True)
+
+    def _make(self, stage: Stage, context: Context) -> None:
+        name, artifact, report = stage.name, context.own, self.report.stages[stage.name]
+        began = time.monotonic()
+        chunks = list(self._retrying(lambda: stage.chunks(context)))
+        names = [chunk.name for chunk in chunks]
+        if len(set(names)) != len(names) or WHOLE in names:
+            raise ValueError(f"stage {name} has chunks of the same name, or one called {WHOLE}")
+        plan = [*chunks, _whole(chunks)] if stage.has_whole else chunks
+        missing = [chunk for chunk in plan if not artifact.done(chunk.name)]
+        total = sum(chunk.frames for chunk in chunks)
+        to_make = sum(chunk.frames for chunk in missing if chunk.name != WHOLE)
+        report.chunks_reused = len(plan) - len(missing)
+        self.progress.begin(name, total, total - to_make)
+        self.plans[name] = chunks
+        try:
+            for chunk in missing:
+                self._check_stop()
+                self.where = name
+                self._make_chunk(stage, context, chunk)
+            artifact.finish(plan)
+        finally:
+            del self.plans[name]
+            context.forget()
+            report.seconds += time.monotonic() - began
+        self.progress.end(name)
+
+    def _make_chunk(self, stage: Stage, context: Context, chunk: Chunk) -> None:
+        def attempt() -> None:
+            if chunk.name == WHOLE:
+                self.progress.finishing(stage.name)
+            else:
+                self.progress.chunk(stage.name, chunk.frames)
+            with context.own.commit(chunk) as folder:
+                if chunk.name == WHOLE:
+                    stage.finish(context, folder)
+                else:
+                    stage.run_chunk(context, chunk, folder)
+
+        self._retrying(attempt)
+        self.report.stages[stage.name].chunks_done += 1
+        if chunk.name != WHOLE:
+            self.progress.chunk_end(stage.name)
+
+    # --- damage ----------------------------------------------------------------------------------
+
+    def _retrying(self, work: Callable[[], T]) -> T:
+        """``work()``, begun again after each damaged chunk that it met was made anew."""
+        while True:
+            try:
+                return work()
+            except ChunkDamaged as damage:
+                self._remake(damage)
+            except Exception as error:
+                # Ctrl-C reaches child processes (ffmpeg) as well: what failed after it most likely
+                # failed because of it.
+                if self.stop.is_set() and not isinstance(error, Interrupted):
+                    raise self._interrupted() from error
+                raise
+
+    def _remake(self, damage: ChunkDamaged) -> None:
+        """Makes a damaged chunk anew, with the stage that owns it and, if need be, its inputs."""
+        artifact, name = damage.artifact, damage.artifact.stage
+        if self.report.artifacts.get(name) is not artifact:
+            raise damage
+        in_hand = {chunk.name: chunk for chunk in self.plans.get(name, ())}
+        if name in self.plans and damage.chunk not in in_hand:
+            raise damage  # a stage asks itself for what it does not make
+        self.remakes[name, damage.chunk] += 1
+        if self.remakes[name, damage.chunk] > REMAKES:
+            raise StorageError(
+                f"{name}: chunk {damage.chunk} was made anew {REMAKES} times and is damaged again: "
+                f"{damage.problem}",
+                "Check the disk, or choose another cache folder with VIDEDIT_CACHE.",
+            ) from damage
+        self._check_stop()
+        with artifact.lock(self.progress.note, self.stop.is_set):
+            if artifact.problem(damage.chunk) is None:
+                return  # another process was faster
+            self.progress.note(
+                f"{name}: chunk {damage.chunk} is damaged ({damage.problem}), it is made anew"
+            )
+            artifact.drop(damage.chunk)
+            self.report.stages[name].chunks_remade += 1
+            if name in self.plans:
+                self._make_chunk(self.stages[name], self.contexts[name], in_hand[damage.chunk])
+            else:
+                self._ensure(name)
+
+    # --- stopping --------------------------------------------------------------------------------
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise self._interrupted()
+
+    def _interrupted(self) -> Interrupted:
+        at = f" at stage {self.where}" if self.where else ""
+        return Interrupted(f"stopped{at}", "Run the same command again to go on from there.")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM asks to stop, the second stops; before and after as found."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            found = signal.getsignal(number)
+            if found is not signal.SIG_IGN:  # nohup and the like: left as the user wants it
+                before[number] = signal.SIG_DFL if found is None else found
+
+        def handle(number: int, _: FrameType | None) -> None:
+            if self.stop.is_set():
+                for each in before:
+                    signal.signal(each, signal.SIG_DFL)  # a third one kills
+                raise _StopNow
+            self.stop.set()
+            with suppress(Exception):  # the handler may have broken into a write to the same log
+                self.progress.note(
+                    "stopping when the chunk in flight is done; the same again stops at once"
+                )
+
+        try:
+            for number in before:
+                signal.signal(number, handle)
+            yield
+        finally:
+            for number, found in before.items():
+                signal.signal(number, found)
+
+
+def _whole(chunks: Sequence[Chunk]) -> Chunk:
+    start = min((chunk.start for chunk in chunks), default=0)
+    return Chunk(WHOLE, start, max((chunk.stop for chunk in chunks), default=start))

@@ -1,0 +1,179 @@
+"""What a stage is, and what it gets to work with.
+
+A stage turns the artifacts of earlier stages into one of its own, chunk by chunk. It knows nothing
+of other stages but the files of their artifacts. Its key is a hash of everything its result depends
+on, so that a run makes anew exactly what changed.
+
+A stage must be deterministic: the same inputs and settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from videdit.pipeline.progress import Progress
+from videdit.pipeline.settings import RunSettings
+from videdit.pipeline.store import WHOLE, Artifact, Chunk, Json, Store, canonical_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["WHOLE", "Chunk", "Context", "Stage", "frame_chunks", "stage_key"]
+
+T = TypeVar("T")
+
+
+class Context:
+    """What a stage works with while it makes its chunks. One per stage and run.
+
+    Attributes:
+        run: the settings of the run.
+        store: the artifact store.
+        source_id: the source's content id.
+        own: the stage's own artifact, for reading chunks it committed before.
+    """
+
+    def __init__(
+        self,
+        run: RunSettings,
+        own: Artifact,
+        inputs: Mapping[str, Artifact],
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.run = run
+        self.store: Store = own.store
+        self.source_id = own.source_id
+        self.own = own
+        self._inputs = dict(inputs)
+        self._progress = progress or Progress()
+        self._stop = stop or threading.Event()
+        self._made: dict[str, object] = {}
+
+    def input(self, stage: str) -> Artifact:
+        """The artifact of a stage named in ``takes``; complete while chunks are made.
+
+        Raises:
+            KeyError: ``stage`` is not in ``takes``.
+        """
+        return self._inputs[stage]
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make()`` returned the first time for ``name``; kept while the stage works.
+
+        For what is dear to make and used by every chunk: a network, a table.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        return cast(T, self._made[name])
+
+    def forget(self) -> None:
+        """Lets go of what :meth:`once` kept; the runner does so when the stage is through."""
+        self._made.clear()
+
+    def tick(self, frames: int = 1) -> None:
+        """Tells the progress table that ``frames`` more frames of the chunk are done."""
+        self._progress.tick(self.own.stage, frames)
+
+    def note(self, text: str) -> None:
+        """Says something to the user, a line."""
+        self._progress.note(text)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user asked to stop; the chunk in flight is still awaited."""
+        return self._stop.is_set()
+
+
+class Stage(ABC):
+    """One step of the chain.
+
+    Class attributes:
+        name: a short name, also its folder's (letters, digits, ``-``).
+        version: raised whenever the result changes for the same settings.
+        takes: names of the stages whose artifacts it reads.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        """The settings that its result depends on, as plain JSON, and no others."""
+
+    def models(self, run: RunSettings) -> dict[str, str]:
+        """The models that its result depends on: name and content id."""
+        return {}
+
+    @abstractmethod
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        """The pieces of its work, in order; its inputs are complete."""
+
+    @abstractmethod
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        """Makes one chunk: writes its files into ``folder``, which is empty.
+
+        Chunks are made in order, and earlier ones may be read through ``ctx.own``. What it raises
+        ends the run, except :class:`ChunkDamaged`, which :meth:`Artifact.path` raises: that
+        chunk is made anew and this one begun again.
+        """
+
+    def finish(self, ctx: Context, folder: Path) -> None:
+        """Makes a last chunk called ``whole`` from all of its chunks (read through ``ctx.own``).
+
+        A stage that does not define it has no such chunk.
+        """
+        raise NotImplementedError
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+        """Pictures of what it left for these frames, (H, W, 3) RGB; none where it has none."""
+        return []
+
+    @property
+    def has_whole(self) -> bool:
+        """Whether it makes a chunk ``whole``, that is, defines :meth:`finish`."""
+        return type(self).finish is not Stage.finish
+
+
+def stage_key(
+    stage: Stage, run: RunSettings, inputs: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """The key of a stage's artifact, and what went into it (for the manifest).
+
+    Args:
+        inputs: the keys of the stages that it takes, by name.
+
+    Raises:
+        TypeError, ValueError: its settings are not plain JSON.
+    """
+    meta: dict[str, Any] = {
+        "stage": stage.name,
+        "version": stage.version,
+        "settings": stage.settings(run),
+        "inputs": {name: inputs[name] for name in stage.takes},
+        "models": stage.models(run),
+    }
+    return hashlib.sha256(canonical_json(meta).encode()).hexdigest()[:16], meta
+
+
+def frame_chunks(start: int, stop: int, size: int, prefix: str = "") -> list[Chunk]:
+    """The frames ``start <= index < stop`` cut into chunks of ``size``, the last one maybe shorter.
+
+    Cuts are at multiples of ``size``. Names are ``prefix`` and the first frame's number.
+    """
+    if size < 1:
+        raise ValueError(f"a chunk has at least one frame, not {size}")
+    edges = [start, *range((start // size + 1) * size, stop, size), stop]
+    return [
+        Chunk(f"{prefix}{first:07d}", first, last)
+        for first, last in pairwise(edges)
+        if first < last
+    ]

@@ -1,0 +1,28 @@
+"""The chain in its order."""
+
+from __future__ import annotations
+
+from ..pipeline.stage import Stage
+from .align import AlignStage
+from .blend import BlendStage
+from .decode import DecodeStage
+from .edit import EditStage
+from .frames import FramesStage
+from .invert import InvertStage
+from .landmarks import LandmarksStage
+from .reconstruct import ReconstructStage
+from .resources import Resources
+
+
+def make_chain(resources: Resources) -> list[Stage]:
+    """All stages, each after those it takes."""
+    return [
+        FramesStage(resources),
+        LandmarksStage(resources),
+        AlignStage(resources),
+        InvertStage(resources),
+        ReconstructStage(resources),
+        EditStage(resources),
+        DecodeStage(resources),
+        BlendStage(resources),
+    ]

@@ -1,0 +1,48 @@
+"""``edit``: the codes moved along the attributes' directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..pipeline.settings import RunSettings
+from ..pipeline.stage import Chunk, Context, Stage
+from ..pipeline.store import Json
+from .invert import face_chunks, read_codes, read_table
+from .resources import Resources
+
+
+class EditStage(Stage):
+    """Leaves ``codes.npy`` per chunk ((k, 16, 512) float16) and ``active.npy`` ((k,) bool): whether
+    any edit has a strength other than 0 there."""
+
+    name = "edit"
+    version = 1
+    takes = ("align", "invert")
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"edits": [str(edit) for edit in run.edits]}
+
+    def models(self, run: RunSettings) -> dict[str, str]:
+        return self.resources.ids("boundaries.safetensors")
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        return face_chunks(ctx)
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        table = read_table(ctx)
+        times = self.resources.timeline.times()
+        codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
+        rows = table.rows(chunk.start, chunk.stop)
+        at = times[table.frame[rows.start : rows.stop]]
+        edited = self.resources.boundaries.apply(codes, ctx.run.edits, at)
+        strengths = [edit.schedule.at(at) for edit in ctx.run.edits]
+        active = np.any(strengths, axis=0) if strengths else np.zeros(len(rows), bool)
+        np.save(folder / "codes.npy", edited.astype(np.float16))
+        np.save(folder / "active.npy", active.astype(bool))
+        ctx.tick(chunk.frames)

@@ -1,0 +1,74 @@
+"""The table of faces to edit: which face, in which frame, where. Left by ``align``, read by all
+stages after it; one row per face and frame, sorted by frame, then track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces.align import crop_size, quad_transform
+
+CROP_SIZES = (256, 512, 1024)
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """Faces to edit.
+
+    Attributes:
+        frame: (m,) frame indices, not decreasing.
+        track: (m,) track ids.
+        quad: (m, 4, 2) smoothed FFHQ quads, frame pixels.
+        points: (m, 68, 2) smoothed landmarks, frame pixels.
+        size: (m,) side of the crops of the face's track, pixels.
+    """
+
+    frame: NDArray[np.int64]
+    track: NDArray[np.int64]
+    quad: NDArray[np.float64]
+    points: NDArray[np.float32]
+    size: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def rows(self, start: int, stop: int) -> range:
+        """The rows of the frames ``start <= frame < stop``."""
+        first, last = np.searchsorted(self.frame, (start, stop))
+        return range(int(first), int(last))
+
+    def name(self, row: int) -> str:
+        """A file name for the face's pictures, without suffix."""
+        return f"{self.frame[row]:07d}-{self.track[row]}"
+
+    def points_in_crop(self, row: int) -> NDArray[np.float64]:
+        """(68, 2) landmarks in crop units."""
+        matrix = quad_transform(self.quad[row], 1)
+        points = np.concatenate((self.points[row], np.ones((68, 1))), 1) @ matrix.T
+        return np.asarray(points[:, :2] / points[:, 2:], np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write as npz."""
+        np.savez(
+            path,
+            frame=self.frame,
+            track=self.track,
+            quad=self.quad,
+            points=self.points,
+            size=self.size,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> FaceTable:
+        """Read what ``save`` wrote."""
+        with np.load(path) as data:
+            return cls(*(data[k] for k in ("frame", "track", "quad", "points", "size")))
+
+
+def resolution_for(quads: NDArray[np.float64]) -> int:
+    """The crops' side for a track: the smallest of ``CROP_SIZES`` that loses no detail to speak of."""
+    side = float(np.median([crop_size(quad) for quad in quads]))
+    return next((size for size in CROP_SIZES if size >= 0.85 * side), CROP_SIZES[-1])

@@ -1,0 +1,170 @@
+"""``invert``: a W+ code for every face.
+
+The codes are kept as the encoder gives them; ``read_codes`` smooths them over time when they are
+read, so that every later stage sees the same smoothed codes and none has to hold a whole film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces.align import cut_crop
+from ..faces.smoothing import smooth
+from ..inversion.encoder import INPUT_SIZE
+from ..media.reader import read_frames
+from ..pipeline.settings import RunSettings
+from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
+from ..pipeline.store import Artifact, Json
+from .faces import FaceTable
+from .resources import GENERATOR_PARTS, Resources
+
+_SMOOTHING = ((0, 4, 0.05), (4, 8, 0.03), (8, 16, 0.4))
+"""Rows and the Gaussian's standard deviation in seconds. Pose (0-3) follows the head, expression
+(4-7) must keep blinks and speech, colours and texture (8-15) belong to the person and the light."""
+_PAD_S = 4 * max(sigma for _, _, sigma in _SMOOTHING)
+
+
+class InvertStage(Stage):
+    """Leaves ``codes.npy`` per chunk: (k, 16, 512) float16, in the face table's order."""
+
+    name = "invert"
+    version = 1
+    takes = ("align",)
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"method": run.method, "chunk": run.chunk_frames}
+
+    def models(self, run: RunSettings) -> dict[str, str]:
+        parts = ["encoder.safetensors", "w_statistics.safetensors"]
+        if run.method == "projector":
+            parts += GENERATOR_PARTS
+        return self.resources.ids(*parts)
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        return face_chunks(ctx)
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        table = read_table(ctx)
+        previous: dict[int, NDArray[np.float32]] = {}
+        codes = []
+        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
+            rows = table.rows(frame.index, frame.index + 1)
+            rgb = frame.rgb if len(rows) else None
+            for row in rows:
+                crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
+                code = self.resources.encoder.encode(crop[None])[0]
+                if ctx.run.method == "projector":
+                    code = self._project(ctx, chunk, table, row, crop, code, previous)
+                codes.append(code.astype(np.float16))
+            ctx.tick()
+        empty = np.zeros((0, 16, 512), np.float16)
+        np.save(folder / "codes.npy", np.stack(codes) if codes else empty)
+
+    def _project(
+        self,
+        ctx: Context,
+        chunk: Chunk,
+        table: FaceTable,
+        row: int,
+        crop: NDArray[np.float32],
+        code: NDArray[np.float32],
+        previous: dict[int, NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Optimise the code, starting where the track's frame before ended."""
+        from ..inversion.projector import Projector
+
+        def make() -> Projector:
+            from ..generators.mobile import load_synthesis
+
+            network = load_synthesis(*(self.resources.bundle.path(p) for p in GENERATOR_PARTS))
+            return Projector(network, self.resources.statistics, self.resources.device.name)
+
+        track, frame = int(table.track[row]), int(table.frame[row])
+        start = previous.get(track)
+        if start is None and frame == chunk.start:
+            start = self._code_before(ctx, chunk, table, track)
+        projector = ctx.once("projector", make)
+        previous[track] = projector.project(crop, code, start)
+        return previous[track]
+
+    def _code_before(
+        self, ctx: Context, chunk: Chunk, table: FaceTable, track: int
+    ) -> NDArray[np.float32] | None:
+        """The track's code in the frame before the chunk, where it was there."""
+        for before in self.chunks(ctx):
+            rows = table.rows(before.start, before.stop)
+            if before.stop == chunk.start and len(rows):
+                last = rows.stop - 1
+                while last >= rows.start and table.frame[last] == chunk.start - 1:
+                    if table.track[last] == track:
+                        codes = np.load(ctx.own.path(before.name, "codes.npy"))
+                        return np.asarray(codes[last - rows.start], np.float32)
+                    last -= 1
+        return None
+
+
+def read_table(ctx: Context) -> FaceTable:
+    """The face table of the run."""
+    return ctx.once("table", lambda: FaceTable.load(ctx.input("align").path(WHOLE, "faces.npz")))
+
+
+def face_chunks(ctx: Context) -> list[Chunk]:
+    """Chunks over the frames from the first to the last face."""
+    table = read_table(ctx)
+    return frame_chunks(int(table.frame[0]), int(table.frame[-1]) + 1, ctx.run.chunk_frames)
+
+
+def read_rows(
+    artifact: Artifact, filename: str, table: FaceTable, start: int, stop: int
+) -> NDArray[Any]:
+    """Per-face arrays of the frames ``start <= frame < stop`` out of the chunks that hold them."""
+    wanted = table.rows(start, stop)
+    parts = []
+    for chunk in artifact.overlapping(start, stop):
+        rows = table.rows(chunk.start, chunk.stop)
+        values = np.load(artifact.path(chunk.name, filename))
+        first, last = max(rows.start, wanted.start), min(rows.stop, wanted.stop)
+        parts.append(values[first - rows.start : last - rows.start])
+    return np.concatenate(parts)
+
+
+def smooth_rows(
+    values: NDArray[Any], table: FaceTable, rows: range, times: NDArray[np.float64], sigma_s: float
+) -> NDArray[np.float64]:
+    """Smooth per-face values (len(rows), ...) over time, each track by itself."""
+    out = np.empty(values.shape, np.float64)
+    tracks = table.track[rows.start : rows.stop]
+    seconds = times[table.frame[rows.start : rows.stop]]
+    for track in np.unique(tracks):
+        chosen = tracks == track
+        out[chosen] = smooth(values[chosen], seconds[chosen], sigma_s)
+    return out
+
+
+def window(times: NDArray[np.float64], start: int, stop: int, pad_s: float) -> tuple[int, int]:
+    """The frames within ``pad_s`` seconds of ``start <= frame < stop``."""
+    first = int(np.searchsorted(times, times[start] - pad_s, side="left"))
+    last = int(np.searchsorted(times, times[stop - 1] + pad_s, side="right"))
+    return first, last
+
+
+def read_codes(
+    artifact: Artifact, table: FaceTable, times: NDArray[np.float64], start: int, stop: int
+) -> NDArray[np.float32]:
+    """The temporally smoothed codes of the faces in ``start <= frame < stop``, (k, 16, 512)."""
+    first, last = window(times, start, stop, _PAD_S)
+    rows, wanted = table.rows(first, last), table.rows(start, stop)
+    raw = read_rows(artifact, "codes.npy", table, first, last).astype(np.float32)
+    out = np.empty((len(wanted), *raw.shape[1:]), np.float32)
+    keep = slice(wanted.start - rows.start, wanted.stop - rows.start)
+    for a, b, sigma in _SMOOTHING:
+        out[:, a:b] = smooth_rows(raw[:, a:b], table, rows, times, sigma)[keep]
+    return out

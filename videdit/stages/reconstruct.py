@@ -1,0 +1,83 @@
+"""``reconstruct``: the pictures of the source's own codes.
+
+The blend needs to know what the edit changed, as against what the inversion missed. These pictures
+don't depend on the edit, so they are made once for all strengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces.align import cut_crop
+from ..media.reader import read_frames
+from ..pipeline.settings import RunSettings
+from ..pipeline.stage import Chunk, Context, Stage
+from ..pipeline.store import Json
+from .faces import FaceTable
+from .invert import face_chunks, read_codes, read_table
+from .pictures import read_picture, write_picture
+from .resources import FACE_PARTS, GENERATOR_PARTS, Resources
+
+
+class ReconstructStage(Stage):
+    """Leaves per chunk a picture per face and ``points.npy``: (k, 68, 2) landmarks, crop units."""
+
+    name = "reconstruct"
+    version = 1
+    takes = ("align", "invert")
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"precision": self.resources.device.precision, "backend": run.backend}
+
+    def models(self, run: RunSettings) -> dict[str, str]:
+        parts = FACE_PARTS if run.backend == "mesh" else ()
+        return self.resources.ids(*GENERATOR_PARTS, *parts)
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        return face_chunks(ctx)
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        table = read_table(ctx)
+        times = self.resources.timeline.times()
+        codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
+        rows = table.rows(chunk.start, chunk.stop)
+        points = np.empty((len(rows), 68, 2), np.float32)
+        for k, row in enumerate(rows):
+            picture = self.resources.decoder.decode(codes[k : k + 1])[0]
+            written = write_picture(folder, table.name(row), picture, int(table.size[row]))
+            points[k] = self._landmarks(written, table, row)
+            ctx.tick()
+        np.save(folder / "points.npy", points)
+
+    def _landmarks(
+        self, picture: NDArray[np.uint8], table: FaceTable, row: int
+    ) -> NDArray[np.float64]:
+        """The reconstruction's landmarks; the source's own where no face is found in it."""
+        size = 256
+        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        found = self.resources.backend.detect(np.asarray(small, np.uint8))
+        if not found:
+            return table.points_in_crop(row)
+        best = max(found, key=lambda face: float(face.box[2] - face.box[0]))
+        return np.asarray(best.points68 / size, np.float64)
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        table = read_table(ctx)
+        pictures = []
+        for index in frames:
+            for frame in read_frames(self.resources.timeline, index, index + 1):
+                for row in table.rows(index, index + 1):
+                    (chunk,) = ctx.own.overlapping(index, index + 1)
+                    shown = read_picture(ctx.own, chunk.name, table.name(row))
+                    crop = cut_crop(frame.rgb, table.quad[row], shown.shape[0])
+                    both = np.concatenate((crop, shown), 1)
+                    pictures.append(np.rint(both * 255).astype(np.uint8))
+        return pictures

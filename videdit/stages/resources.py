@@ -1,0 +1,89 @@
+"""What the stages of one run share: the source's timeline and the networks, loaded when needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..bundles.bundle import Bundle
+from ..device import Device
+from ..media.timeline import Timeline
+from ..pipeline.settings import RunSettings
+
+if TYPE_CHECKING:
+    from ..editing.boundaries import Boundaries
+    from ..faces.backend import Backend
+    from ..generators.decoder import Decoder
+    from ..generators.wspace import WStatistics
+    from ..inversion.encoder import CodePredictor
+
+FACE_PARTS = ("face_detection_full_range.tflite", "face_landmark.tflite")
+GENERATOR_PARTS = ("synthesis.xml", "synthesis.bin")
+
+
+class Resources:
+    """Timeline, bundle and lazily loaded networks of one run.
+
+    Attributes:
+        timeline: the source's frames and their times.
+        bundle: the bundle of weights.
+        device: where networks run.
+        frames: the indices of the frames to edit.
+    """
+
+    def __init__(self, run: RunSettings, timeline: Timeline, bundle: Bundle, device: Device) -> None:
+        self.timeline = timeline
+        self.bundle = bundle
+        self.device = device
+        self.backend_name = run.backend
+        self.frames = timeline.select(run.start_s, run.stop_s)
+
+    def ids(self, *parts: str) -> dict[str, str]:
+        """The content ids of parts of the bundle, for a stage's key."""
+        return {part: self.bundle.id(part) for part in parts}
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The landmark backend."""
+        from ..faces.backend import load_backend
+
+        files = {}
+        if self.backend_name == "mesh":
+            files = {part: self.bundle.path(part) for part in FACE_PARTS}
+        return load_backend(self.backend_name, files, self.device.name)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The generator."""
+        from ..generators.decoder import load_decoder
+
+        xml, binary = (self.bundle.path(part) for part in GENERATOR_PARTS)
+        return load_decoder(
+            xml, binary, device=self.device.name, precision=self.device.precision
+        )
+
+    @cached_property
+    def statistics(self) -> WStatistics:
+        """W's mean and covariance."""
+        from ..generators.wspace import WStatistics
+
+        return WStatistics.load(self.bundle.path("w_statistics.safetensors"))
+
+    @cached_property
+    def encoder(self) -> CodePredictor:
+        """The feed-forward encoder."""
+        from ..inversion.encoder import load_encoder
+
+        return load_encoder(
+            self.bundle.path("encoder.safetensors"),
+            self.statistics,
+            device=self.device.name,
+            precision="fp32",
+        )
+
+    @cached_property
+    def boundaries(self) -> Boundaries:
+        """The attributes' directions."""
+        from ..editing.boundaries import Boundaries
+
+        return Boundaries.load(self.bundle.path("boundaries.safetensors"))

@@ -1,0 +1,81 @@
+"""Generated faces to train on: codes and their pictures, made once and kept in shards.
+
+A shard is ``codes-NNNN.npz`` (``w_a``, ``w_b`` (n, 512) float16, ``crossover`` (n,) uint8: rows
+from it on take ``w_b``) and ``pictures-NNNN.npy`` ((n, 256, 256, 3) uint8). A shard's content
+depends on its number alone, so an interrupted sampling continues and two machines can share work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..generators.decoder import Decoder
+from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
+from ..generators.wspace import WStatistics
+from ..inversion.encoder import INPUT_SIZE
+
+SHARD = 250
+_TRUNCATIONS = (0.6, 0.75, 0.9, 1.0, 1.0)
+
+
+def shard_codes(
+    number: int, mapping: MappingNetwork, stats: WStatistics
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The codes of one shard: ``w_a``, ``w_b`` (SHARD, 512) and ``crossover`` (SHARD,).
+
+    Half of the faces are one code of W; half mix two at a random row, which is what teaches the
+    encoder that rows can differ (W+).
+    """
+    generator = torch.Generator().manual_seed(1_000_003 * (number + 1))
+    z = torch.randn(2 * SHARD, STYLE_DIM, generator=generator)
+    pick = torch.randint(len(_TRUNCATIONS), (2 * SHARD, 1), generator=generator)
+    with torch.no_grad():
+        w = stats.mean + torch.tensor(_TRUNCATIONS)[pick] * (mapping(z) - stats.mean)
+    crossover = torch.randint(1, ROWS, (SHARD,), generator=generator)
+    crossover[: SHARD // 2] = ROWS
+    return (
+        w[:SHARD].numpy().astype(np.float16),
+        w[SHARD:].numpy().astype(np.float16),
+        crossover.numpy().astype(np.uint8),
+    )
+
+
+def expand(w_a: np.ndarray, w_b: np.ndarray, crossover: np.ndarray) -> np.ndarray:
+    """A shard's compact codes as (n, 16, 512) float32."""
+    from_a = np.arange(ROWS)[None] < crossover[:, None]
+    return np.where(from_a[:, :, None], w_a[:, None], w_b[:, None]).astype(np.float32)
+
+
+def sample_faces(
+    folder: Path,
+    shards: range,
+    mapping: MappingNetwork,
+    stats: WStatistics,
+    decoder: Decoder,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Make the shards that ``folder`` does not hold yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in shards:
+        target = folder / f"pictures-{number:04d}.npy"
+        if target.exists():
+            continue
+        w_a, w_b, crossover = shard_codes(number, mapping, stats)
+        codes = expand(w_a, w_b, crossover)
+        pictures = np.empty((SHARD, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
+        for i in range(SHARD):
+            picture = decoder.decode(codes[i : i + 1])[0]
+            reduced = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
+            pictures[i] = np.rint(reduced * 255)
+        np.savez(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
+        temporary = target.with_suffix(".tmp")
+        with temporary.open("wb") as stream:
+            np.save(stream, pictures)
+        os.replace(temporary, target)
+        report(f"shard {number}: {SHARD} faces")
