@@ -1,5 +1,7 @@
 """The library: edit a video or a picture with one call.
 
+Example::
+
     from videdit import edit_video
     result = edit_video("input.mp4", "output.mp4", {"Smiling": 1.5})
 """
@@ -31,7 +33,6 @@ from .stages.chain import make_chain
 from .stages.resources import Resources
 
 Edits = Mapping[str, float | str] | Sequence[Edit]
-
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ def face68() -> NDArray[np.float64]:
             np.column_stack([0.4 * np.cos(outer), 0.15 * np.sin(outer)]),
             np.column_stack([0.3 * np.cos(inner), 0.06 * np.sin(inner)]),
         ]
-    ) + (0, 1.05)
+    )
+    half, below = np.array([0.5, 0.0]), np.array([0.0, 1.05])
     return np.concatenate(
-        [jaw, brow - (0.5, 0), brow + (0.5, 0), nose, eye - (0.5, 0), eye + (0.5, 0), mouth]
+        [jaw, brow - half, brow + half, nose, eye - half, eye + half, mouth + below]
     )
 
 

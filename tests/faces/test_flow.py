@@ -112,12 +112,12 @@ def test_fast_motion_and_wrong_flow_stay_with_the_landmarker() -> None:
     rough_jump = rough + (jump - truth)
     calm = stabilise(rough_jump, rough_jump, stuck, times)  # flow says: nothing moved
     assert np.abs(calm - jump).max() < 6 * 0.005 * 80
-    fast_times, fast_truth, fast_rough, fast_moved = clip(60, 12.0, 0.01)
+    fast_times, _, fast_rough, fast_moved = clip(60, 12.0, 0.01)
     fast = stabilise(fast_rough, fast_moved, stuck, fast_times)
     slow = stabilise(rough, moved, stuck, times)
-    middle = slice(0, 60, 1)
-    kept = np.abs(fast - fast_rough)[middle].mean() / (0.01 * 80)
-    assert kept < 0.7 * np.abs(slow - rough).mean() / (0.005 * 80)
+    change_fast = np.abs(fast - fast_rough).mean() / (0.01 * 80)  # in units of the noise
+    change_slow = np.abs(slow - rough).mean() / (0.005 * 80)
+    assert change_fast < 0.7 * change_slow
 
 
 def test_untrusted_flow_changes_nothing() -> None:
@@ -149,7 +149,7 @@ def test_the_frame_rate_does_not_matter() -> None:
     left = []
     for rate, factor in ((30.0, 1.0), (120.0, 2.0)):
         count = round(rate * 4)
-        times, truth, rough, moved = clip(count, 0.0, 0.005 * factor, rate=rate)
+        times, truth, rough, moved = clip(count, 0.0, 0.0025 * factor, rate=rate)
         calm = stabilise(rough, moved, np.ones((count, 68), bool), times)
         left.append((calm - truth)[count // 4 : -count // 4].std())
     assert left[1] == pytest.approx(left[0], rel=0.15)

@@ -92,5 +92,5 @@ def test_degenerate_inputs() -> None:
     np.testing.assert_array_equal(smooth(np.array([1.0, 5.0, 2.0]), far, 0.1), [1.0, 5.0, 2.0])
     np.testing.assert_array_equal(smooth(far, far, 0.0), far)
     for bad_times, sigma in (([0, 0, 1], 0.1), ([0, 1], 0.1), ([0, 1, 2], -1), ([0, 1, 2], np.nan)):
-        with pytest.raises(ValueError, match="times|sigma"):
+        with pytest.raises(ValueError, match=r"times|sigma"):
             smooth(far, np.array(bad_times, np.float64), sigma)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -203,7 +204,7 @@ def test_files_give_back_what_was_written(tmp_path: Path) -> None:
     save_detections(tmp_path / "faces.npz", frames)
     again = load_detections(tmp_path / "faces.npz")
     assert [len(frame) for frame in again] == [2, 0, 1]
-    for a, b in zip(sum(frames, []), sum(again, []), strict=True):
+    for a, b in zip(chain(*frames), chain(*again), strict=True):
         np.testing.assert_array_equal(a.points68, b.points68)
         np.testing.assert_array_equal(a.box, b.box)
         assert a.score == pytest.approx(b.score)

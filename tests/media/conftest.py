@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,28 +20,27 @@ from videdit.media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
 
 
 def run_ffmpeg(*arguments: str | Path) -> bytes:
-    """Run ffmpeg and return what it wrote to stdout."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y"]
-    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, check=False)
+    """Run ffmpeg and return what it wrote to stdout. Strings are split at spaces, paths are not."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *["-nostdin", "-v", "error", "-y"]]
+    words = [w for a in arguments for w in ([str(a)] if isinstance(a, Path) else a.split())]
+    done = subprocess.run([*command, *words], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
 
 def pattern(size: str = "96x64", rate: str = "25", seconds: float = 1) -> list[str]:
-    return ["-f", "lavfi", "-i", f"testsrc=size={size}:rate={rate}:duration={seconds}"]
+    return ["-f lavfi -i", f"testsrc=size={size}:rate={rate}:duration={seconds}"]
 
 
 def tone(seconds: float = 1) -> list[str]:
-    return ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=44100:duration={seconds}"]
+    return ["-f lavfi -i", f"sine=frequency=440:sample_rate=44100:duration={seconds}"]
 
 
 def packets(path: Path, kind: str) -> list[tuple[bytes, int | None, int | None, int | None]]:
     """Bytes, pts, dts and duration of all packets of the first stream of a kind."""
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams if s.type == kind)
-        return [
-            (bytes(p), p.pts, p.dts, p.duration) for p in container.demux(stream) if p.size
-        ]
+        return [(bytes(p), p.pts, p.dts, p.duration) for p in container.demux(stream) if p.size]
 
 
 def rewrite(
@@ -75,8 +75,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     folder = tmp_path_factory.mktemp("clips")
 
     def make(name: str, *arguments: str | Path) -> Path:
-        path = folder / name
+        # Tests may use one name for different clips.
+        path = folder / hashlib.sha256(repr(arguments).encode()).hexdigest()[:8] / name
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             run_ffmpeg(*arguments, path)
         return path
 
@@ -87,8 +89,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def plain(clips: Callable[..., Path]) -> Path:
     """25 frames, B-frames, a keyframe every 8, AAC."""
     return clips(
-        "plain.mp4", *pattern(), *tone(), "-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "8",
-        "-bf", "2", "-c:a", "aac", "-shortest",
+        "plain.mp4",
+        *pattern(),
+        *tone(),
+        "-c:v libx264 -pix_fmt yuv420p -g 8 -bf 2 -c:a aac -shortest",
     )
 
 
@@ -96,10 +100,12 @@ def plain(clips: Callable[..., Path]) -> Path:
 def vfr(clips: Callable[..., Path]) -> Path:
     """Uneven frame times in 1/15360 s, starting 507 ticks late, with sound from 0."""
     return clips(
-        "vfr.mp4", *pattern(rate="30", seconds=2), *tone(2),
-        "-filter_complex", "[0:v]select='not(mod(n,3))+not(mod(n,7))',settb=1/15360,"
+        "vfr.mp4",
+        *pattern(rate="30", seconds=2),
+        *tone(2),
+        "-filter_complex [0:v]select='not(mod(n,3))+not(mod(n,7))',settb=1/15360,"
         "setpts='PTS+507+mod(N,2)*37'[v]",
-        "-map", "[v]", "-map", "1:a", "-fps_mode", "passthrough", "-enc_time_base", "1:15360",
-        "-video_track_timescale", "15360", "-movie_timescale", "15360",
-        "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac",
+        "-map [v] -map 1:a -fps_mode passthrough -enc_time_base 1:15360",
+        "-video_track_timescale 15360 -movie_timescale 15360 -c:v libx264 -pix_fmt yuv420p",
+        "-c:a aac",
     )

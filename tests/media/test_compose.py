@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.media.conftest import pattern, run_ffmpeg
 
+from tests.media.conftest import pattern, run_ffmpeg
 from videdit.media._planes import block_mean, convert, layout_of, orient
 from videdit.media.compose import Patch, compose
 from videdit.media.reader import Frame, read_frames
@@ -16,8 +16,18 @@ from videdit.media.timeline import probe
 
 # Colours well inside the RGB cube, so that nothing is clipped on the way to RGB and back.
 MUTED = "colorlevels=romin=0.35:gomin=0.35:bomin=0.35:romax=0.65:gomax=0.65:bomax=0.65"
-FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv420p10le", "gray", "bgr0", "bgra",
-           "gbrp10le", "yuva420p"]
+FORMATS = [
+    "yuv420p",
+    "yuv422p",
+    "yuv444p",
+    "yuv411p",
+    "yuv420p10le",
+    "gray",
+    "bgr0",
+    "bgra",
+    "gbrp10le",
+    "yuva420p",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +37,17 @@ def frame_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Frame]:
     def make(pix_fmt: str, size: str = "39x27", rotation: int = 0) -> Frame:
         path = folder / f"{pix_fmt}_{size}.mov"
         if not path.exists():
-            run_ffmpeg(*pattern(size, seconds=0.04), "-vf", f"{MUTED},format={pix_fmt}", "-c:v", "ffv1",
-                       "-pix_fmt", pix_fmt, path)
+            run_ffmpeg(
+                *pattern(size, seconds=0.04),
+                "-vf",
+                f"{MUTED},format={pix_fmt}",
+                "-c:v ffv1 -pix_fmt",
+                pix_fmt,
+                path,
+            )
         if rotation:
             turned = path.with_name(f"{rotation}_{path.name}")
-            run_ffmpeg("-display_rotation", str(rotation), "-i", path, "-c", "copy", turned)
+            run_ffmpeg("-display_rotation", str(rotation), "-i", path, "-c copy", turned)
             path = turned
         return next(read_frames(probe(path)))
 
@@ -41,7 +57,10 @@ def frame_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Frame]:
 def patch_at(x: int, y: int, width: int, height: int, alpha: float = 1) -> Patch:
     rng = np.random.default_rng(1)
     return Patch(
-        x, y, rng.random((height, width, 3), np.float32), np.full((height, width), alpha, np.float32)
+        x,
+        y,
+        rng.random((height, width, 3), np.float32),
+        np.full((height, width), alpha, np.float32),
     )
 
 
@@ -51,7 +70,11 @@ def test_without_patches_or_alpha_nothing_changes(
 ) -> None:
     frame = frame_of(pix_fmt)
     _, planes = frame.planes()
-    for patches in ([], [patch_at(3, 5, 11, 7, 0)], [patch_at(100, 100, 5, 5), patch_at(-9, 0, 9, 4)]):
+    for patches in (
+        [],
+        [patch_at(3, 5, 11, 7, 0)],
+        [patch_at(100, 100, 5, 5), patch_at(-9, 0, 9, 4)],
+    ):
         for got, source in zip(compose(frame, patches).planes, planes, strict=True):
             np.testing.assert_array_equal(got, source)
 
@@ -116,10 +139,8 @@ def test_known_colour(
     frame_of: Callable[..., Frame], pix_fmt: str, expected: tuple[int, ...]
 ) -> None:
     frame = frame_of(pix_fmt)
-    red = Patch(
-        2, 2, np.tile(np.float32([1, 0, 0]), (12, 12, 1)), np.ones((12, 12), np.float32)
-    )
-    layout, planes = frame.planes()
+    red = Patch(2, 2, np.tile(np.float32([1, 0, 0]), (12, 12, 1)), np.ones((12, 12), np.float32))
+    layout, _ = frame.planes()
     result = compose(frame, [red])
     for number, value in enumerate(expected):
         chroma = layout.kind == "yuv" and number in (1, 2)
@@ -150,7 +171,9 @@ def test_block_mean(width: int, height: int, sub_w: int, sub_h: int) -> None:
     means = block_mean(values, sub_w, sub_h)
     for row in range(means.shape[0]):
         for column in range(means.shape[1]):
-            block = values[row << sub_h : (row + 1) << sub_h, column << sub_w : (column + 1) << sub_w]
+            block = values[
+                row << sub_h : (row + 1) << sub_h, column << sub_w : (column + 1) << sub_w
+            ]
             assert means[row, column] == pytest.approx(block.mean(), abs=1e-6)
 
 

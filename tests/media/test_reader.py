@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.media.conftest import pattern, run_ffmpeg
 
+from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import InputError
 from videdit.media._planes import frame_from, layout_of, planes_of
 from videdit.media.reader import read_frames
@@ -16,18 +16,19 @@ Clips = Callable[..., Path]
 
 # Name of the clip and how it is coded; every kind of seeking trouble.
 SEEKS = {
-    "bframes.mp4": ["-c:v", "libx264", "-g", "7", "-bf", "3", "-pix_fmt", "yuv420p"],
-    "open.mp4": ["-c:v", "libx264", "-x264-params", "open-gop=1:keyint=8:bframes=3:scenecut=0",
-                 "-pix_fmt", "yuv420p"],
-    "open_hevc.mkv": ["-c:v", "libx265", "-x265-params", "open-gop=1:keyint=8:log-level=error",
-                      "-pix_fmt", "yuv420p10le"],
-    "refresh.mp4": ["-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=8",
-                    "-pix_fmt", "yuv420p"],
-    "mpeg2.mpg": ["-c:v", "mpeg2video", "-g", "6", "-bf", "2", "-qscale:v", "3"],
-    "stream.ts": ["-c:v", "libx264", "-g", "8", "-pix_fmt", "yuv420p"],
-    "old.avi": ["-c:v", "mpeg4", "-g", "8", "-qscale:v", "3"],
-    "web.webm": ["-c:v", "libvpx-vp9", "-g", "8", "-deadline", "realtime", "-cpu-used", "8"],
-    "vp8.webm": ["-c:v", "libvpx", "-g", "8", "-auto-alt-ref", "1", "-deadline", "good"],
+    "bframes.mp4": ["-c:v libx264 -g 7 -bf 3 -pix_fmt yuv420p"],
+    "open.mp4": [
+        "-c:v libx264 -x264-params open-gop=1:keyint=8:bframes=3:scenecut=0 -pix_fmt yuv420p"
+    ],
+    "open_hevc.mkv": [
+        "-c:v libx265 -x265-params open-gop=1:keyint=8:log-level=error -pix_fmt yuv420p10le"
+    ],
+    "refresh.mp4": ["-c:v libx264 -x264-params intra-refresh=1:keyint=8 -pix_fmt yuv420p"],
+    "mpeg2.mpg": ["-c:v mpeg2video -g 6 -bf 2 -qscale:v 3"],
+    "stream.ts": ["-c:v libx264 -g 8 -pix_fmt yuv420p"],
+    "old.avi": ["-c:v mpeg4 -g 8 -qscale:v 3"],
+    "web.webm": ["-c:v libvpx-vp9 -g 8 -deadline realtime -cpu-used 8"],
+    "vp8.webm": ["-c:v libvpx -g 8 -auto-alt-ref 1 -deadline good"],
     "moving.gif": [],
 }
 
@@ -43,7 +44,9 @@ def test_any_start_gives_the_frames_of_a_full_read(clips: Clips, name: str) -> N
         part = list(read_frames(timeline, start, stop))
         assert [frame.index for frame in part] == list(range(start, stop))
         for frame in part:
-            for got, expected in zip(frame.planes()[1], whole[frame.index].planes()[1], strict=True):
+            for got, expected in zip(
+                frame.planes()[1], whole[frame.index].planes()[1], strict=True
+            ):
                 np.testing.assert_array_equal(got, expected)
 
 
@@ -56,9 +59,25 @@ def test_ranges(plain: Path) -> None:
 
 
 FORMATS = [
-    "yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "yuva420p", "yuv420p10le",
-    "yuv422p12le", "yuv444p16le", "yuva444p10le", "gray", "gray10le", "gray16le", "bgr0", "bgra",
-    "gbrp10le", "gbrap12le", "gbrp16le",
+    "yuv420p",
+    "yuv422p",
+    "yuv444p",
+    "yuv440p",
+    "yuv411p",
+    "yuv410p",
+    "yuva420p",
+    "yuv420p10le",
+    "yuv422p12le",
+    "yuv444p16le",
+    "yuva444p10le",
+    "gray",
+    "gray10le",
+    "gray16le",
+    "bgr0",
+    "bgra",
+    "gbrp10le",
+    "gbrap12le",
+    "gbrp16le",
 ]
 
 
@@ -69,13 +88,19 @@ def test_planes_hold_the_samples_of_every_format(
 ) -> None:
     """FFV1 keeps every sample, so ffmpeg's own raw output of the same file is the truth."""
     path = tmp_path / "clip.mkv"
-    run_ffmpeg(*pattern(size, seconds=0.04), "-vf", f"format={pix_fmt}", "-c:v", "ffv1",
-               "-pix_fmt", pix_fmt, path)
+    run_ffmpeg(
+        *pattern(size, seconds=0.04),
+        "-vf",
+        f"format={pix_fmt}",
+        "-c:v ffv1 -pix_fmt",
+        pix_fmt,
+        path,
+    )
     timeline = probe(path)
     assert timeline.pix_fmt == pix_fmt
     layout, planes = next(read_frames(timeline)).planes()
     width, height = map(int, size.split("x"))
-    raw = run_ffmpeg("-i", path, "-f", "rawvideo", "-pix_fmt", pix_fmt, "-")
+    raw = run_ffmpeg("-i", path, "-f rawvideo -pix_fmt", pix_fmt, "-")
     values = np.frombuffer(raw, layout.dtype)
     if pix_fmt in ("bgr0", "bgra"):
         packed = values.reshape(height, width, 4)
@@ -93,20 +118,37 @@ def test_planes_hold_the_samples_of_every_format(
 
 @pytest.mark.parametrize(
     ("packed", "planar"),
-    [("nv12", "yuv420p"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("pal8", "rgba"),
-     ("rgb24", "rgb24"), ("rgb565le", "rgb24"), ("argb", "rgba"), ("ya8", "rgba"),
-     ("rgb48le", "rgb48le"), ("rgb48be", "rgb48le"), ("rgba64le", "rgba64le"), ("monob", "gray")],
+    [
+        ("nv12", "yuv420p"),
+        ("yuyv422", "yuv422p"),
+        ("uyvy422", "yuv422p"),
+        ("pal8", "rgba"),
+        ("rgb24", "rgb24"),
+        ("rgb565le", "rgb24"),
+        ("argb", "rgba"),
+        ("ya8", "rgba"),
+        ("rgb48le", "rgb48le"),
+        ("rgb48be", "rgb48le"),
+        ("rgba64le", "rgba64le"),
+        ("monob", "gray"),
+    ],
 )
 def test_unpacking_moves_samples_only(tmp_path: Path, packed: str, planar: str) -> None:
     """Packed raw video against ffmpeg's own unpacking."""
     path = tmp_path / "clip.nut"
-    run_ffmpeg(*pattern("32x18", seconds=0.04), "-vf", f"format={packed}", "-c:v", "rawvideo",
-               "-pix_fmt", packed, path)
+    run_ffmpeg(
+        *pattern("32x18", seconds=0.04),
+        "-vf",
+        f"format={packed}",
+        "-c:v rawvideo -pix_fmt",
+        packed,
+        path,
+    )
     timeline = probe(path)
     assert timeline.pix_fmt == packed
     layout, planes = next(read_frames(timeline)).planes()
     flags = ["-vf", f"scale=flags=accurate_rnd+full_chroma_int+bitexact,format={planar}"]
-    raw = run_ffmpeg("-i", path, *flags, "-f", "rawvideo", "-pix_fmt", planar, "-")
+    raw = run_ffmpeg("-i", path, *flags, "-f rawvideo -pix_fmt", planar, "-")
     values = np.frombuffer(raw, layout.dtype)
     if planar.startswith("rgb"):
         values = values.reshape(18, 32, -1)
@@ -120,8 +162,14 @@ def test_unpacking_moves_samples_only(tmp_path: Path, packed: str, planar: str) 
 
 @pytest.mark.parametrize(
     ("packed", "planar"),
-    [("p010le", "yuv420p10le"), ("p210le", "yuv422p10le"), ("nv16", "yuv422p"),
-     ("nv24", "yuv444p"), ("yuv420p10be", "yuv420p10le"), ("y210le", "yuv422p10le")],
+    [
+        ("p010le", "yuv420p10le"),
+        ("p210le", "yuv422p10le"),
+        ("nv16", "yuv422p"),
+        ("nv24", "yuv444p"),
+        ("yuv420p10be", "yuv420p10le"),
+        ("y210le", "yuv422p10le"),
+    ],
 )
 def test_unpacking_undoes_packing(packed: str, planar: str) -> None:
     layout = layout_of(planar)[0]
@@ -136,8 +184,9 @@ def test_unpacking_undoes_packing(packed: str, planar: str) -> None:
         np.testing.assert_array_equal(got, truth)
 
 
-def reference_rgb(planes: list[np.ndarray], depth: int, kr: float, kb: float, full: bool,
-                  block: tuple[int, int]) -> np.ndarray:
+def reference_rgb(
+    planes: list[np.ndarray], depth: int, kr: float, kb: float, full: bool, block: tuple[int, int]
+) -> np.ndarray:
     """BT.709/601 written out from the standards, in float64, RGB in [0, 1]."""
     y, u, v = (p.astype(float) for p in planes[:3])
     height, width = y.shape
@@ -167,12 +216,23 @@ def reference_rgb(planes: list[np.ndarray], depth: int, kr: float, kb: float, fu
     ],
 )
 def test_rgb_follows_the_standards(
-    tmp_path: Path, pix_fmt: str, tags: str, weights: tuple[float, float], full: bool,
+    tmp_path: Path,
+    pix_fmt: str,
+    tags: str,
+    weights: tuple[float, float],
+    full: bool,
     block: tuple[int, int],
 ) -> None:
     path = tmp_path / "clip.mkv"
-    run_ffmpeg(*pattern("38x24", seconds=0.04), "-vf", f"format={pix_fmt},setparams={tags}",
-               "-c:v", "ffv1" if pix_fmt == "yuv411p" else "libx264", "-pix_fmt", pix_fmt, path)
+    run_ffmpeg(
+        *pattern("38x24", seconds=0.04),
+        "-vf",
+        f"format={pix_fmt},setparams={tags}",
+        "-c:v ffv1" if pix_fmt == "yuv411p" else "-c:v libx264",
+        "-pix_fmt",
+        pix_fmt,
+        path,
+    )
     timeline = probe(path)
     assert timeline.pix_fmt.replace("yuvj", "yuv") == pix_fmt
     assert timeline.full_range is full
@@ -206,8 +266,9 @@ def resident() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory_does_not_grow_with_the_number_of_frames(clips: Clips) -> None:
-    path = clips("long.mp4", *pattern("480x360", "50", 20), "-c:v", "libx264", "-preset",
-                 "ultrafast", "-pix_fmt", "yuv420p")
+    path = clips(
+        "long.mp4", *pattern("480x360", "50", 20), "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
+    )
     timeline = probe(path)
     assert len(timeline) == 1000
     early = 0

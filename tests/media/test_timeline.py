@@ -9,15 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.media.conftest import pattern, run_ffmpeg, tone
 
+from tests.media.conftest import pattern, run_ffmpeg, tone
 from videdit.errors import InputError
 from videdit.media.reader import read_frames
 from videdit.media.timeline import Timeline, content_id, probe
 
 Clips = Callable[..., Path]
 HDR = "setparams=range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
-X264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
+X264 = ("-c:v", "libx264", "-pix_fmt yuv420p")
 
 
 def test_plain(plain: Path) -> None:
@@ -51,7 +51,7 @@ def test_ntsc(clips: Clips) -> None:
 
 def test_frames_cut_off_by_an_edit_list_are_not_there(plain: Path, clips: Clips) -> None:
     # Cutting at 0.4 s (frame 10) without re-encoding keeps frames 8 and 9 in the file, hidden.
-    timeline = probe(clips("edit.mp4", "-ss", "0.4", "-i", plain, "-an", "-c", "copy"))
+    timeline = probe(clips("edit.mp4", "-ss 0.4 -i", plain, "-an -c copy"))
     assert len(timeline) == 15
     assert len(list(read_frames(timeline))) == 15
 
@@ -75,9 +75,7 @@ def test_json_round_trip(vfr: Path) -> None:
         (0.6, 0.2, range(15, 15)),
     ],
 )
-def test_select(
-    plain: Path, start: float | None, stop: float | None, expected: range
-) -> None:
+def test_select(plain: Path, start: float | None, stop: float | None, expected: range) -> None:
     assert list(probe(plain).select(start, stop)) == list(expected)
 
 
@@ -86,14 +84,14 @@ def test_select(
 def test_orientation_agrees_with_ffmpeg(
     clips: Clips, tmp_path: Path, angle: int, flip: bool
 ) -> None:
-    base = clips("base_rot.mov", *pattern("32x16", seconds=0.2), "-c:v", "ffv1", "-pix_fmt", "gbrp10le")
+    base = clips("base_rot.mov", *pattern("32x16", seconds=0.2), "-c:v ffv1 -pix_fmt gbrp10le")
     turned = tmp_path / "turned.mov"
     flags = ["-display_rotation", str(angle)] + (["-display_hflip"] if flip else [])
-    run_ffmpeg(*flags, "-i", base, "-c", "copy", turned)
+    run_ffmpeg(*flags, "-i", base, "-c copy", turned)
     timeline = probe(turned)
     size = (16, 32) if angle in (90, 270) else (32, 16)
     assert (timeline.width, timeline.height) == size
-    raw = run_ffmpeg("-i", turned, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gbrp10le", "-")
+    raw = run_ffmpeg("-i", turned, "-frames:v 1 -f rawvideo -pix_fmt gbrp10le -")
     upright = np.frombuffer(raw, np.uint16).reshape(3, size[1], size[0])
     _, planes = next(read_frames(timeline)).planes()
     np.testing.assert_array_equal(planes, upright)
@@ -141,7 +139,7 @@ def test_picture_kinds(tmp_path: Path) -> None:
 
 
 def test_webp_and_gif(clips: Clips) -> None:
-    webp = probe(clips("still.webp", *pattern(), "-frames:v", "1", "-c:v", "libwebp"))
+    webp = probe(clips("still.webp", *pattern(), "-frames:v 1 -c:v libwebp"))
     assert webp.is_image
     gif = probe(clips("short.gif", *pattern("20x20", "10", 0.5)))
     assert not gif.is_image
@@ -150,7 +148,7 @@ def test_webp_and_gif(clips: Clips) -> None:
 
 
 def test_one_frame_and_two_pixels(clips: Clips) -> None:
-    timeline = probe(clips("tiny.mp4", *pattern("2x2"), "-frames:v", "1", *X264))
+    timeline = probe(clips("tiny.mp4", *pattern("2x2"), "-frames:v 1", *X264))
     assert len(timeline) == 1
     assert not timeline.is_image
     assert timeline.durations[0] > 0
@@ -161,8 +159,11 @@ def test_one_frame_and_two_pixels(clips: Clips) -> None:
 def test_tags(clips: Clips) -> None:
     timeline = probe(
         clips(
-            "tags.mp4", *pattern(), "-vf", f"setsar=4/3,format=yuv420p10le,{HDR}",
-            "-c:v", "libx264",
+            "tags.mp4",
+            *pattern(),
+            "-vf",
+            f"setsar=4/3,format=yuv420p10le,{HDR}",
+            "-c:v libx264",
         )
     )
     assert timeline.bit_depth == 10
@@ -175,7 +176,7 @@ def test_tags(clips: Clips) -> None:
 
 def test_matrix_guess(clips: Clips) -> None:
     assert probe(clips("small.mp4", *pattern(), *X264)).matrix == 6
-    big = clips("big.mp4", *pattern("1280x720"), "-frames:v", "1", *X264)
+    big = clips("big.mp4", *pattern("1280x720"), "-frames:v 1", *X264)
     assert probe(big).matrix == 1
 
 
@@ -201,13 +202,13 @@ def test_bad_files(tmp_path: Path, plain: Path, clips: Clips) -> None:
     playlist = tmp_path / "list.m3u8"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{plain}\n#EXT-X-ENDLIST\n")
     check_error(playlist)
-    check_error(clips("sound.m4a", *tone(), "-c:a", "aac"), "sound")
+    check_error(clips("sound.m4a", *tone(), "-c:a aac"), "sound")
 
 
 @pytest.mark.parametrize("name", ["head.mp4", "tail.mp4", "cut.mkv"])
 def test_truncated(plain: Path, clips: Clips, tmp_path: Path, name: str) -> None:
-    front = ["-movflags", "+faststart"] if name == "head.mp4" else []
-    whole = clips(f"whole_{name}", "-i", plain, "-c", "copy", *front)
+    front = ["-movflags +faststart"] if name == "head.mp4" else []
+    whole = clips(f"whole_{name}", "-i", plain, "-c copy", *front)
     path = tmp_path / name
     data = whole.read_bytes()
     path.write_bytes(data[: int(len(data) * 0.7)])
@@ -217,7 +218,7 @@ def test_truncated(plain: Path, clips: Clips, tmp_path: Path, name: str) -> None
 
 
 def test_damaged_middle(clips: Clips, tmp_path: Path) -> None:
-    whole = clips("noisy.mp4", *pattern("320x240"), "-vf", "noise=alls=40:allf=t", *X264)
+    whole = clips("noisy.mp4", *pattern("320x240"), "-vf noise=alls=40:allf=t", *X264)
     data = bytearray(whole.read_bytes())
     middle = data.find(b"mdat") + len(data) // 2
     data[middle : middle + 4000] = bytes(np.random.default_rng(0).integers(0, 256, 4000, np.uint8))

@@ -8,8 +8,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from tests.media.conftest import pattern, run_ffmpeg
 
+from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import StorageError, UsageError
 from videdit.media._files import storage_errors
 from videdit.media._planes import convert, layout_of, planes_of
@@ -72,8 +72,14 @@ def test_frames_reach_the_encoder_unchanged(
 ) -> None:
     """A lossless encoding of unedited frames decodes to the source's samples."""
     source = tmp_path / "source.mkv"
-    run_ffmpeg(*pattern(size, seconds=0.4), "-vf", f"format={pix_fmt}", "-c:v", "ffv1",
-               "-pix_fmt", pix_fmt, source)
+    run_ffmpeg(
+        *pattern(size, seconds=0.4),
+        "-vf",
+        f"format={pix_fmt}",
+        "-c:v ffv1 -pix_fmt",
+        pix_fmt,
+        source,
+    )
     timeline = probe(source)
     spec = EncodeSpec.for_source(timeline, codec)
     assert spec.notes == ()
@@ -135,7 +141,11 @@ def fake(plain: Path, pix_fmt: str, size: tuple[int, int] = (64, 48), **values: 
     ],
 )
 def test_the_format_nearest_to_the_source(
-    plain: Path, source: str, codec: str | None, size: tuple[int, int], expected: str,
+    plain: Path,
+    source: str,
+    codec: str | None,
+    size: tuple[int, int],
+    expected: str,
     note: str | None,
 ) -> None:
     spec = EncodeSpec.for_source(fake(plain, source, size), codec)
@@ -172,8 +182,12 @@ def test_colour_tags(plain: Path) -> None:
 
 def test_red_survives_conversion_from_rgb(tmp_path: Path) -> None:
     source = tmp_path / "red.mkv"
-    run_ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32:duration=0.1", "-vf", "format=bgr0",
-               "-c:v", "ffv1", "-pix_fmt", "bgr0", source)
+    run_ffmpeg(
+        "-f",
+        "lavfi",
+        "-i color=red:size=32x32:duration=0.1 -vf format=bgr0 -c:v ffv1 -pix_fmt bgr0",
+        source,
+    )
     timeline = probe(source)
     for codec in ("h264", "prores", "vp9"):
         spec = EncodeSpec.for_source(timeline, codec)
@@ -186,9 +200,7 @@ def test_red_survives_conversion_from_rgb(tmp_path: Path) -> None:
 def test_prores_gets_limited_range() -> None:
     planes = [np.array([[0, 255]], np.uint8), np.full((1, 1), 128, np.uint8)]
     planes.append(planes[1])
-    result = convert(
-        planes, layout_of("yuv422p")[0], layout_of("yuv422p10le")[0], 1, True, False
-    )
+    result = convert(planes, layout_of("yuv422p")[0], layout_of("yuv422p10le")[0], 1, True, False)
     assert result[0].tolist() == [[64, 940]]
     assert result[1].tolist() == [[512]]
 

@@ -54,7 +54,7 @@ def bending_field(
 
 
 def bend(crop: FloatArray, field: FloatArray) -> FloatArray:
-    """Resample a crop (size, size, 3) through a field: ``out(x) = crop(x + field(x))``."""
+    """Resample a crop or map (size, size[, 3]) through a field: ``out(x) = crop(x + field(x))``."""
     size = crop.shape[0]
     dense = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) * size
     axis = np.arange(size, dtype=np.float32)

@@ -45,6 +45,7 @@ def composite(
     source_points: NDArray[np.floating[Any]],
     reconstruction_points: NDArray[np.floating[Any]],
     change: FloatArray,
+    misfit: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """What to paste over one crop, and where.
 
@@ -54,7 +55,8 @@ def composite(
         edited: the decoded edited code.
         source_points: (68, 2) landmarks of the source, crop units.
         reconstruction_points: (68, 2) landmarks of the reconstruction, crop units.
-        change: (64, 64) the edit's change map, smoothed over time.
+        change: (64, 64) difference of reconstruction and edit, smoothed over time.
+        misfit: (64, 64) difference of source and reconstruction, smoothed over time.
 
     Returns:
         (colour (size, size, 3) in [0, 1], alpha (size, size) in [0, 1]); alpha is exactly 0 where
@@ -63,8 +65,7 @@ def composite(
     size = source.shape[0]
     field = bending_field(source_points, reconstruction_points)
     # The change map was taken before bending: bring it along.
-    bent_change = bend(np.repeat(change[:, :, None], 3, 2), field)[:, :, 0]
-    alpha = edit_mask(np.ascontiguousarray(bent_change), face_region(source_points), size)
+    alpha = edit_mask(bend(change, field), misfit, face_region(source_points), size)
     if not alpha.any():
         return source, alpha
     edited = bend(edited, field)

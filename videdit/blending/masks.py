@@ -1,9 +1,9 @@
 """Where the edited crop replaces the source.
 
 The mask is where the edit really changed the picture, found by comparing the edited crop with the
-*reconstruction* (not with the source: what the inversion misses is not the edit's doing). Inside the
-face a small change counts; outside it, in hair and background, only a large one, so that glasses,
-hats and hair colours are kept and the generator's idea of the background is not.
+*reconstruction* (not with the source: what the inversion misses is not the edit's doing). Inside
+the face a small change counts; outside it, in hair and background, only a large one, so that
+glasses, hats and hair colours are kept and the generator's idea of the background is not.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-CHANGE_SIZE = 64
+MAP_SIZE = 64
 _INSIDE = (0.018, 0.055)
 _OUTSIDE = (0.07, 0.16)
 """Mean absolute change of RGB in [0, 1] at which the mask begins and is full."""
+_MISFIT = (0.06, 0.14)
+"""Mean absolute misfit at which the source begins to win outside the face, and wins."""
 _BORDER = 0.07
 """Width, crop units, over which the mask fades out towards the crop's border."""
 
 
-def change_map(reconstruction: FloatArray, edited: FloatArray) -> FloatArray:
-    """How much the edit changed each place.
+def difference_map(one: FloatArray, other: FloatArray) -> FloatArray:
+    """How much two crops differ at each place.
+
+    Between a reconstruction and its edit this is the *change* the edit made; between a source and
+    its reconstruction the *misfit*, what the inversion does not explain.
 
     Args:
-        reconstruction: (size, size, 3) decoded source code, RGB in [0, 1].
-        edited: (size, size, 3) decoded edited code.
+        one, other: (size, size, 3) RGB in [0, 1].
 
     Returns:
         (64, 64) mean absolute difference over the channels, slightly blurred.
     """
-    difference = np.abs(edited - reconstruction).mean(2)
-    small = cv2.resize(difference, (CHANGE_SIZE, CHANGE_SIZE), interpolation=cv2.INTER_AREA)
+    difference = np.abs(other - one).mean(2)
+    small = cv2.resize(difference, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.2), np.float32)
 
 
@@ -54,10 +58,10 @@ def face_region(points68: NDArray[np.floating[Any]]) -> FloatArray:
     forehead = points[17:27] + 0.7 * (eyes - mouth)
     hull = cv2.convexHull(np.concatenate((points, forehead)).astype(np.float32))
     scale = 4
-    canvas = np.zeros((CHANGE_SIZE * scale, CHANGE_SIZE * scale), np.uint8)
+    canvas = np.zeros((MAP_SIZE * scale, MAP_SIZE * scale), np.uint8)
     cv2.fillConvexPoly(canvas, np.rint(hull * canvas.shape[0]).astype(np.int32), 255)
     soft = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), 0.03 * canvas.shape[0])
-    region = cv2.resize(soft, (CHANGE_SIZE, CHANGE_SIZE), interpolation=cv2.INTER_AREA)
+    region = cv2.resize(soft, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     return np.asarray(region, np.float32)
 
 
@@ -66,11 +70,15 @@ def _ramp(values: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def edit_mask(change: FloatArray, face: FloatArray, size: int) -> FloatArray:
+def edit_mask(change: FloatArray, misfit: FloatArray, face: FloatArray, size: int) -> FloatArray:
     """The mask of one frame.
 
+    Outside the face the source also wins wherever the reconstruction does not explain it: there
+    the edit would bring the generator's own hair and background along.
+
     Args:
-        change: (64, 64) from ``change_map``, smoothed over time by the caller.
+        change: (64, 64) what the edit changed, smoothed over time by the caller.
+        misfit: (64, 64) what the inversion missed, smoothed over time by the caller.
         face: (64, 64) from ``face_region``.
         size: side of the result.
 
@@ -81,10 +89,12 @@ def edit_mask(change: FloatArray, face: FloatArray, size: int) -> FloatArray:
         np.asarray(o + (i - o) * face, np.float32) for i, o in zip(_INSIDE, _OUTSIDE, strict=True)
     )
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    wide = cv2.GaussianBlur(cv2.dilate(_ramp(change, low, high), kernel), (0, 0), 1.3)
-    axis = (np.arange(CHANGE_SIZE, dtype=np.float32) + 0.5) / CHANGE_SIZE
+    changed = cv2.dilate(_ramp(change, low, high), kernel)
+    explained = 1 - _ramp(misfit, *(np.full_like(misfit, limit) for limit in _MISFIT))
+    wide = cv2.GaussianBlur(changed * np.maximum(face, explained), (0, 0), 1.3)
+    axis = (np.arange(MAP_SIZE, dtype=np.float32) + 0.5) / MAP_SIZE
     edge = np.minimum(axis, 1 - axis)
-    fade = _ramp(edge, np.float32(0.01), np.float32(0.01 + _BORDER))  # type: ignore[arg-type]
+    fade = _ramp(edge, np.full_like(edge, 0.01), np.full_like(edge, 0.01 + _BORDER))
     wide = wide * np.minimum(fade[:, None], fade[None, :])
     mask = cv2.resize(np.asarray(wide, np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     # The cubic's and the blur's far tails would touch the whole crop: nothing under 1 % is kept.

@@ -9,6 +9,8 @@ c, so that it moves no more between frames than its input does.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +33,36 @@ def _relax(h: FloatArray, c: FloatArray, cg: FloatArray, sweeps: int) -> FloatAr
     return h
 
 
+@lru_cache(maxsize=1)
+def _laplacian(size: int) -> NDArray[np.float64]:
+    """The matrix of ``4 h - neighbours`` on a (size, size) grid."""
+    line = 2 * np.eye(size) - np.eye(size, k=1) - np.eye(size, k=-1)
+    line[0, 0] = line[-1, -1] = 1 if size > 1 else 0  # mirror borders
+    return np.asarray(np.kron(line, np.eye(size)) + np.kron(np.eye(size), line), np.float64)
+
+
+def _solve(c: FloatArray, right: FloatArray) -> FloatArray:
+    """Exact solution on the coarsest grid: relaxation is slow where confidence is near 0."""
+    matrix = _laplacian(c.shape[0]) + np.diag(c.ravel().astype(np.float64))
+    flat = np.linalg.solve(matrix, right.reshape(len(matrix), -1).astype(np.float64))
+    return flat.reshape(right.shape).astype(np.float32)
+
+
+def _halved(values: FloatArray) -> FloatArray:
+    """Means over 2x2 blocks, times 4: twice the grid's spacing makes its Laplacian 4 times as large."""
+    half = values.shape[0] // 2
+    means = cv2.resize(values, (half, half), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.float32).reshape(half, half, -1) * np.float32(4)
+
+
 def _cycle(h: FloatArray, c: FloatArray, right: FloatArray) -> FloatArray:
     """One multigrid V-cycle for ``(c + 4 - neighbours) h = right`` with damped Jacobi smoothing."""
     size = h.shape[0]
     if size <= 8:
-        return _relax(h, c, right, 60)
+        return _solve(c, right)
     h = _relax(h, c, right, 3)
-    residual = right - ((c + 4) * h - _neighbours(h))
-    half = size // 2
-    channels = h.shape[2]
-    coarse_c = cv2.resize(c, (half, half), interpolation=cv2.INTER_AREA).reshape(half, half, 1) * 4
-    coarse_r = cv2.resize(residual, (half, half), interpolation=cv2.INTER_AREA)
-    coarse_r = coarse_r.reshape(half, half, channels) * 4
-    correction = _cycle(np.zeros_like(coarse_r), coarse_c, coarse_r)
+    coarse_right = _halved(right - ((c + 4) * h - _neighbours(h)))
+    correction = _cycle(np.zeros_like(coarse_right), _halved(c), coarse_right)
     up = cv2.resize(correction, (size, size), interpolation=cv2.INTER_LINEAR)
     return _relax(h + up.reshape(h.shape), c, right, 3)
 

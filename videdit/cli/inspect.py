@@ -69,11 +69,11 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     import numpy as np
 
     from videdit.api import prepare
-    from videdit.stages.sheet import contact_sheet
     from videdit.media.timeline import content_id
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
     from videdit.pipeline.settings import load_last_run
+    from videdit.stages.sheet import contact_sheet
 
     settings = replace(load_last_run(store, content_id(source)), source=source)
     timeline, resources, stages = prepare(settings, Progress())
@@ -100,7 +100,9 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     try:
         output.write_bytes(data.tobytes())
     except OSError as error:
-        raise StorageError(f"cannot write {output} ({error.strerror})", "Choose another -o.") from error
+        raise StorageError(
+            f"cannot write {output} ({error.strerror})", "Choose another -o."
+        ) from error
     print(f"frames {', '.join(map(str, indices))} of {stage}: {output}")
 
 

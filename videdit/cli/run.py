@@ -33,7 +33,8 @@ EditTexts = Annotated[
     typer.Option("--edit", "-e", help="Short for both: Smiling=1.5.", metavar="NAME=A"),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="NAME-edited")
+    Path | None,
+    typer.Option("--output", "-o", help="The file to write.", show_default="NAME-edited"),
 ]
 Face = Annotated[
     str, typer.Option(help="Whose face: largest, all, or track:N (see `videdit inspect`).")
@@ -42,9 +43,7 @@ Start = Annotated[
     str | None,
     typer.Option("--from", help="Edit from this time on: seconds or [h:]m:s.", metavar="TIME"),
 ]
-Stop = Annotated[
-    str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")
-]
+Stop = Annotated[str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")]
 Method = Annotated[
     str, typer.Option(help="Inversion: encoder (fast), or projector (optimises every frame; slow).")
 ]
@@ -107,7 +106,9 @@ def run(
 
 
 def image(
-    sources: Annotated[list[Path], typer.Argument(help="The pictures to edit.", metavar="INPUT...")],
+    sources: Annotated[
+        list[Path], typer.Argument(help="The pictures to edit.", metavar="INPUT...")
+    ],
     attr: Attributes = [],  # noqa: B006
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006

@@ -122,11 +122,11 @@ def stabilise(
         w = ok * exp(-(dt / MEMORY_S) (1 + (v / TRUSTED_SPEED)^2) - (e / TRUSTED_ERROR)^4 / 2)
 
     with v = |D| / dt, D = moved_i - x_i, e = |moved_i - x_(i+1)|, distances in inter-ocular
-    distances: a trust that fades with time, faster in fast motion, the same at any frame rate. Its result in frame i is the
-    mean of its positions in all frames j, each carried to i by the flow and weighted by the
-    product of the links between: as many from before as from after, so nothing lags, and a
-    still face's noise averages out. Where it moves fast, or flow and landmarker disagree (an
-    occlusion, a mouth that opens), it stays with the landmarker.
+    distances: a trust that fades with time, faster in fast motion, the same at any frame rate.
+    Its result in frame i is the mean of its positions in all frames j, each carried to i by the
+    flow and weighted by the product of the links between: as many from before as from after, so
+    nothing lags, and a still face's noise averages out. Where it moves fast, or flow and
+    landmarker disagree (an occlusion, a mouth that opens), it stays with the landmarker.
 
     Args:
         points68: (k, 68, 2) landmarks of one track, one entry per frame.

@@ -33,8 +33,9 @@ def smooth(
 
     With weights ``w_j = h_j exp(-(t_j - t_i)^2 / (2 sigma^2))``, where ``h_j`` is the time that
     sample j stands for (half the way to its neighbours, so that a burst of samples counts no more
-    than a few spread over the same time), and ``S_n = sum_j w_j (t_j - t_i)^n`` the result is ``sum_j w_j (S_2 - S_1 (t_j - t_i)) x_j / (S_0 S_2 - S_1^2)``: local linear
-    regression (Fan and Gijbels, *Local Polynomial Modelling*, 1996).
+    than a few spread over the same time), and ``S_n = sum_j w_j (t_j - t_i)^n`` the result is
+    ``sum_j w_j (S_2 - S_1 (t_j - t_i)) x_j / (S_0 S_2 - S_1^2)``: local linear regression (Fan
+    and Gijbels, *Local Polynomial Modelling*, 1996).
 
     Args:
         values: (k, ...) any quantity, one entry per time.

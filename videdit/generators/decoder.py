@@ -46,9 +46,7 @@ class OpenVinoDecoder:
             core = ov.Core()
             model = _rewired(core.read_model(xml, binary))
             hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-            self._compiled = core.compile_model(
-                model, "CPU", {"INFERENCE_PRECISION_HINT": hint}
-            )
+            self._compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
         except RuntimeError as error:
             raise WeightsError(
                 f"the generator {xml.name} cannot be loaded ({str(error).splitlines()[0]})",
@@ -56,7 +54,7 @@ class OpenVinoDecoder:
             ) from error
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """See ``Decoder.decode``. One picture at a time: memory stays flat, batches gain nothing."""
+        """See ``Decoder.decode``. One picture at a time: memory stays flat, batches gain none."""
         codes = np.ascontiguousarray(codes, np.float32)
         pictures = [np.zeros((0, RESOLUTION, RESOLUTION, 3), np.float32)]
         pictures += [self._compiled(codes[i : i + 1])[0].copy() for i in range(len(codes))]

@@ -17,7 +17,7 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import WeightsError
@@ -120,7 +120,7 @@ class SynthesisNetwork(nn.Module):
         x = F.leaky_relu(x + self.first_noise, _LEAK)
         for index, block in enumerate(self.blocks[:blocks]):
             x = block(x, codes[:, 2 * index + 1], codes[:, 2 * index + 2])
-        return x
+        return cast(Tensor, x)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode (n, 16, 512) codes to (n, 3, 1024, 1024) pictures, RGB, nominally [-1, 1].
@@ -135,7 +135,7 @@ class SynthesisNetwork(nn.Module):
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:
     """All floating-point constants of an IR by name, in file order."""
     try:
-        root = ElementTree.parse(xml).getroot()  # noqa: S314 - checksummed before
+        root = ElementTree.parse(xml).getroot()
         blob = np.fromfile(binary, np.uint8)
         layers = root.find("layers")
         if layers is None:
@@ -171,7 +171,7 @@ def load_mapping(xml: Path, binary: Path) -> MappingNetwork:
     Raises:
         WeightsError: the files are not that network.
     """
-    values = [v for v in _read_constants(xml, binary).values()]
+    values = list(_read_constants(xml, binary).values())
     weights = [v for v in values if v.shape == (512, 512)]
     biases = [v for v in values if v.size == 512]
     if len(weights) != 8 or len(biases) != 8:

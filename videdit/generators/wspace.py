@@ -1,4 +1,4 @@
-"""W's mean and covariance, and whitening: the coordinates in which codes are compared and kept sane.
+"""W's mean and covariance, and whitening: coordinates in which codes are compared and kept sane.
 
 W is far from isotropic (eigenvalues of its covariance span three orders of magnitude), so distances
 and priors are taken in whitened coordinates ``y = (w - mean) @ U / sqrt(eigenvalue)``, in which a

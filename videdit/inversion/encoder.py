@@ -8,12 +8,13 @@ band (pose and shape, features, colours) live in the same directions of W.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -55,7 +56,9 @@ class _Gather(nn.Module):
         self.kv = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.norm_m = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, rows: Tensor, tokens: Tensor) -> Tensor:
         n, r, width = rows.shape
@@ -89,7 +92,7 @@ class Encoder(nn.Module):
             nn.BatchNorm2d(_WIDTHS[0]),
             nn.ReLU(),
         ]
-        for c_in, c_out in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True):
+        for c_in, c_out in pairwise(_WIDTHS):
             layers += [_Residual(c_in, c_out, 2), _Residual(c_out, c_out, 1)]
         self.trunk = nn.Sequential(*layers)
         width = 512
@@ -150,9 +153,7 @@ class _OpenVinoEncoder:
             model = ov.convert_model(network, example_input=example)
         model.reshape([-1, 3, INPUT_SIZE, INPUT_SIZE])
         hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-        self._compiled = ov.Core().compile_model(
-            model, "CPU", {"INFERENCE_PRECISION_HINT": hint}
-        )
+        self._compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]

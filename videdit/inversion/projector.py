@@ -1,16 +1,16 @@
 """Inversion by optimisation: the code whose picture is nearest to the crop.
 
 The variables are whitened coordinates around W's mean, one row each, so that one step size suits
-all directions and a quadratic prior keeps the code where the generator is at home. The loss compares
-averages of the picture at several scales and their finite differences; the finest scales, which the
-generator cannot match exactly, are left out.
+all directions and a quadratic prior keeps the code where the generator is at home. The loss
+compares averages of the picture at several scales and their finite differences; the finest scales,
+which the generator cannot match exactly, are left out.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from videdit.errors import StorageError
@@ -61,4 +61,5 @@ def write_atomically(path: Path, data: bytes) -> None:
             part.write_bytes(data)
             finish_file(part, path)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()

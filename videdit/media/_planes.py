@@ -206,10 +206,9 @@ def planes_of(frame: av.VideoFrame) -> tuple[Layout, list[Plane]]:
     """The frame's planes in coded orientation, views where its format is planar already."""
     layout, target = layout_of(frame.format.name)
     if target is not None:
-        # Limited range on both sides: a repack must not stretch levels.
-        frame = frame.reformat(format=target, src_color_range=1, dst_color_range=1, threads=1) if (
-            layout.kind == "yuv"
-        ) else frame.reformat(format=target, threads=1)
+        # The same range on both sides, so that repacking YUV does not stretch levels.
+        span = RANGE_LIMITED if layout.kind == "yuv" else None
+        frame = frame.reformat(format=target, src_color_range=span, dst_color_range=span, threads=1)
     if target in ("rgb24", "rgba", "rgb48le", "rgba64le"):
         channels = 4 if layout.alpha else 3
         packed = _array(frame.planes[0], layout.dtype, frame.width * channels, frame.height)
@@ -235,7 +234,7 @@ def _grow(plane: Plane, sub_w: int, sub_h: int, width: int, height: int) -> Plan
 
 
 def block_mean(values: NDArray[np.float32], sub_w: int, sub_h: int) -> NDArray[np.float32]:
-    """Mean over blocks of (1 << sub_h) x (1 << sub_w); blocks cut by the edge average what is there.
+    """Mean over blocks of (1 << sub_h) x (1 << sub_w); blocks cut by the edge count what is there.
 
     Args:
         values: (h, w) float32.
@@ -251,14 +250,13 @@ def block_mean(values: NDArray[np.float32], sub_w: int, sub_h: int) -> NDArray[n
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
     count_w = np.minimum(columns + step_w, width) - columns
     count_h = np.minimum(rows + step_h, height) - rows
-    result: NDArray[np.float32] = sums / (count_h[:, None] * count_w[None, :]).astype(np.float32)
-    return result
+    return np.asarray(sums / (count_h[:, None] * count_w[None, :]), np.float32)
 
 
 def orient(
     layout: Layout, planes: Sequence[Plane], rotation: int, mirrored: bool
 ) -> tuple[Layout, list[Plane]]:
-    """Turn planes upright: mirrored left-right first if asked, then clockwise by `rotation` degrees.
+    """Turn planes upright: mirrored left-right if asked, then clockwise by `rotation` degrees.
 
     Samples are moved, never interpolated. Where blocks of subsampled chroma would not fall on the
     turned picture's block grid (an odd size turned or mirrored), chroma is repeated to 4:4:4 first.
@@ -273,9 +271,7 @@ def orient(
             for i, p in enumerate(planes)
         ]
         layout = replace(layout, sub_w=0, sub_h=0)
-    turned = [
-        np.rot90(plane[:, ::-1] if mirrored else plane, -rotation // 90) for plane in planes
-    ]
+    turned = [np.rot90(plane[:, ::-1] if mirrored else plane, -rotation // 90) for plane in planes]
     if rotation in (90, 270):
         layout = replace(layout, sub_w=layout.sub_h, sub_h=layout.sub_w)
     return layout, turned
@@ -287,7 +283,7 @@ def matrix_code(matrix: int | None, width: int, height: int) -> int:
     Turned pictures count alike: BT.709 when the shorter side has 720 pixels or the longer 1280.
     """
     if matrix in _COEFFICIENTS:
-        return int(matrix)  # type: ignore[arg-type]
+        return int(matrix)
     return 1 if min(width, height) >= 720 or max(width, height) >= 1280 else 6
 
 
@@ -348,8 +344,9 @@ def rgb_of(layout: Layout, planes: Sequence[Plane], matrix: int, full: bool) -> 
     return cv2.transform(ycc, np.c_[inverse, shift])
 
 
-def _rescale(plane: Plane, source: Layout, target: Layout, old: Sequence[float],
-             new: Sequence[float]) -> Plane:
+def _rescale(
+    plane: Plane, source: Layout, target: Layout, old: Sequence[float], new: Sequence[float]
+) -> Plane:
     """Map code values linearly from (offset, scale) `old` to `new`."""
     if source.depth == target.depth and tuple(old) == tuple(new):
         return plane
@@ -372,8 +369,8 @@ def convert(
 ) -> list[Plane]:
     """Planes of one layout as planes of another; the planes themselves where nothing changes.
 
-    Gray becomes the luma of neutral YUV, RGB is converted with `matrix`; alpha the target lacks is
-    left out. Targets with colour of another kind, or with alpha the source lacks, are not asked for.
+    Gray becomes the luma of neutral YUV, RGB is converted with `matrix`, alpha the target lacks is
+    left out. Other changes of kind, and alpha the source lacks, are not asked for.
     """
     if source == target and source_full == target_full:
         return list(planes)
@@ -413,7 +410,7 @@ def convert(
 
 
 def frame_from(planes: Sequence[Plane], layout: Layout, pix_fmt: str) -> av.VideoFrame:
-    """A new ffmpeg frame with these samples; `pix_fmt` is the layout's own, or bgr0/bgra for RGB."""
+    """A new ffmpeg frame with these samples; `pix_fmt` is the layout's own, or bgr0 or bgra."""
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, pix_fmt)
     if pix_fmt in ("bgr0", "bgra"):

@@ -11,6 +11,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -67,7 +68,9 @@ def check_output(output: Path, timeline: Timeline, spec: EncodeSpec) -> None:
     """
     suffix = output.suffix.lower()
     if suffix not in CONTAINERS:
-        raise UsageError(f"{output.name} has no video suffix", f"Use one of {', '.join(CONTAINERS)}")
+        raise UsageError(
+            f"{output.name} has no video suffix", f"Use one of {', '.join(CONTAINERS)}"
+        )
     if not _holds(CONTAINERS[suffix], CODECS[spec.codec].encoder):
         fits = [n for n, c in CODECS.items() if _holds(CONTAINERS[suffix], c.encoder)]
         raise UsageError(
@@ -83,8 +86,8 @@ def check_output(output: Path, timeline: Timeline, spec: EncodeSpec) -> None:
         try:
             part.touch()
         finally:
-            if os.access(output.parent, os.W_OK):
-                part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
 
 def assemble(
@@ -119,11 +122,14 @@ def assemble(
             finish_file(part, output)
     finally:
         for leftover in (picture, part):
-            if os.access(leftover.parent, os.W_OK):
-                leftover.unlink(missing_ok=True)
+            with suppress(OSError):
+                leftover.unlink()
     changed = report.changed
     if not exact:
-        changed = (*changed, f"frame times (a {output.suffix} file rounds them, or shifts them to 0)")
+        changed = (
+            *changed,
+            f"frame times (a {output.suffix} file rounds them, or shifts them to 0)",
+        )
     if not np.array_equal(output_ticks(timeline), timeline.pts):
         changed = (*changed, "frames that shared a time (moved apart by a tick)")
     return AssembleReport(report.dropped, changed)
@@ -178,9 +184,14 @@ def _join(
             raise _bad_segment(segment) from None
         order = np.argsort(times, kind="stable")
         expected = ticks[position : position + len(times)]
-        if not len(times) or len(expected) != len(times) or factor.denominator != 1 or (
-            not np.array_equal(
-                times[order] - times[order[0]], (expected - expected[0]) * factor.numerator
+        if (
+            not len(times)
+            or len(expected) != len(times)
+            or factor.denominator != 1
+            or (
+                not np.array_equal(
+                    times[order] - times[order[0]], (expected - expected[0]) * factor.numerator
+                )
             )
         ):
             raise _bad_segment(segment)
@@ -243,7 +254,10 @@ def _add_streams(
     dropped = [*spec.notes, *timeline.unkept]
     changed: list[str] = []
     made = ffmpeg.input(_url(picture))
-    source = ffmpeg.input(_url(timeline.path), **({"itsoffset": f"-{float(shift)!r}"} if shift else {}))
+    source = ffmpeg.input(
+        _url(timeline.path), **({"itsoffset": f"-{float(shift)!r}"} if shift else {})
+    )
+    # Input 1 is the source.
     options: dict[str, Any] = {"c": "copy", "map_metadata": 1, "map_chapters": 1}
     options |= {"fflags": "+bitexact", "flags": "+bitexact", "f": container}
     maps = [made["v:0"]]
@@ -283,10 +297,10 @@ def _add_streams(
                 if container != "matroska":
                     dropped.append(f"{label}: a {part.suffix} file cannot hold it")
                     continue
-            elif _is_timecode_or_chapters(other, tags):
-                # Both are written anew from the picture's tag and the chapters.
+            elif _is_timecode_or_chapters(opened, other, tags):
+                # Both are written anew, from the picture's tag and from the chapters.
                 continue
-            elif not _data_copyable(other, container):
+            else:
                 dropped.append(f"{label}: a {part.suffix} file cannot hold it")
                 continue
             maps.append(source[str(other.index)])
@@ -303,8 +317,8 @@ def _add_streams(
         options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
         if spec.codec == "hevc":
             options["tag:v:0"] = "hvc1"
-    # ffmpeg-python takes one value per option name; ffmpeg does not mind `-metadata:s:v:0` repeated,
-    # so the repeated ones are appended after.
+    # ffmpeg-python takes one value per option name; `-metadata:s:v:0` comes several times, so these
+    # are put into the command after.
     repeated = {k: v for k, v in options.items() if "=" in k}
     options = {k: v for k, v in options.items() if "=" not in k}
     node = ffmpeg.output(*maps, _url(part), **options).global_args(
@@ -335,20 +349,11 @@ def _copyable(stream: Any, codec: str, held: set[str], container: str) -> bool:
     return {"libdav1d": "av1", "libvpx-vp9": "vp9"}.get(codec, codec) in held
 
 
-def _is_timecode_or_chapters(stream: Any, picture_tags: dict[str, str]) -> bool:
-    tag = _tag(stream)
-    return tag == "text" or (tag == "tmcd" and "timecode" in picture_tags)
-
-
-def _tag(stream: Any) -> str:
-    try:
-        return str(stream.codec_tag)
-    except (AttributeError, ValueError):
-        return ""
-
-
-def _data_copyable(stream: Any, container: str) -> bool:
-    return container in ("mp4", "mov") and _tag(stream) == "gpmd"
+def _is_timecode_or_chapters(opened: Any, stream: Any, picture_tags: dict[str, str]) -> bool:
+    if "timecode" in stream.metadata:
+        return "timecode" in picture_tags
+    # A QuickTime chapter track is read with the header and then marked as not to be read.
+    return bool(opened.chapters()) and stream.discard == av.stream.Discard.all
 
 
 def _raise(message: str, part: Path) -> None:

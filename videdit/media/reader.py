@@ -92,9 +92,7 @@ def read_frames(timeline: Timeline, start: int = 0, stop: int | None = None) -> 
                     container.seek(target, stream=stream, backward=True)
                 except (av.FFmpegError, OSError):
                     continue
-            for native in decode_frames(
-                timeline.path, container, stream, lambda: index, target=target
-            ):
+            for native in decode_frames(timeline.path, container, stream, key, target=target):
                 if native.pts != timeline.pts[index]:
                     raise _changed(timeline)
                 if index >= start:

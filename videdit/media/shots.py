@@ -21,8 +21,7 @@ MIN_SHOT_S = 0.3
 def thumbnail(rgb8: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(36, 64, 3) uint8 thumbnail of an (H, W, 3) uint8 picture, area-averaged."""
     height, width = THUMBNAIL_SIZE
-    small: NDArray[np.uint8] = cv2.resize(rgb8, (width, height), interpolation=cv2.INTER_AREA)
-    return small
+    return np.asarray(cv2.resize(rgb8, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def find_cuts(thumbnails: Iterable[NDArray[np.uint8]], rate: float) -> list[int]:

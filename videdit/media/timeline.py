@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -197,9 +197,9 @@ def content_id(path: Path) -> str:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else (
-                _sha256(file)
-            )
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
             size = file.tell()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "Check the path") from None
@@ -213,14 +213,6 @@ def content_id(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _sha256(file: BinaryIO) -> Any:
-    # hashlib.file_digest is Python 3.11's.
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest
-
-
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its picture stream for decoding with all cores.
@@ -232,14 +224,18 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         InputError: not media, or without a picture stream.
     """
     try:
-        file = Path(path).open("rb")
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below, after its own errors are caught
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path} cannot be read: {reason}", "Check the file") from None
     with file:
         try:
             container = av.open(
-                _Nameless(file), "r", buffer_size=1 << 18, metadata_errors="replace", io_open=_refuse
+                _Nameless(file),
+                "r",
+                buffer_size=1 << 18,
+                metadata_errors="replace",
+                io_open=_refuse,
             )
         except (av.FFmpegError, ValueError, OSError):
             raise InputError(
@@ -279,7 +275,7 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
             f"{path} is coded in a way the installed PyAV cannot decode",
             "Convert it to H.264 first",
         )
-    stream.thread_type = "AUTO"  # type: ignore[assignment]
+    stream.thread_type = "AUTO"
     return stream
 
 
@@ -301,7 +297,7 @@ def probe(path: Path | str) -> Timeline:
         key_frames: list[int] = []
         first: VideoFrame | None = None
         last_duration = 0
-        for frame in decode_frames(path, container, stream, lambda: len(pts), key_times):
+        for frame in decode_frames(path, container, stream, key_times=key_times):
             if first is None:
                 first = frame
                 _check_size(path, frame.width, frame.height)
@@ -315,9 +311,7 @@ def probe(path: Path | str) -> Timeline:
                     "Convert it to one size first",
                 )
             if frame.pts is None:
-                raise InputError(
-                    f"{path} has no frame times", "Convert it to MP4 or MKV first"
-                )
+                raise InputError(f"{path} has no frame times", "Convert it to MP4 or MKV first")
             if pts and frame.pts < pts[-1]:
                 raise InputError(
                     f"{path} goes back in time at frame {len(pts)}", "Convert it to MP4 first"
@@ -383,19 +377,20 @@ def decode_frames(
     path: Path,
     container: InputContainer,
     stream: VideoStream,
-    position: Callable[[], int],
+    first: int = 0,
     key_times: set[int] | None = None,
     target: int | None = None,
 ) -> Iterator[VideoFrame]:
     """Decoded frames from where the container stands; every sign of damage is an InputError.
 
     Args:
-        position: how many frames came before, to say where damage is.
+        first: index of the first frame, to say where damage is.
         key_times: filled with the times of packets marked as keyframes.
         target: after a seek, the time of the keyframe sought. Frames before it are left out: they
             may lean on frames that were not decoded. Nothing is yielded if it does not come.
     """
     arrived = target is None
+    index = first
     try:
         for packet in container.demux(stream):
             if key_times is not None and packet.is_keyframe and packet.pts is not None:
@@ -414,10 +409,11 @@ def decode_frames(
                         continue
                     arrived = True
                 if frame.is_corrupt:
-                    raise damaged(path, position())
+                    raise damaged(path, index)
                 yield frame
+                index += 1
     except av.FFmpegError:
-        raise damaged(path, position()) from None
+        raise damaged(path, index) from None
 
 
 def damaged(path: Path, index: int) -> InputError:
@@ -454,7 +450,7 @@ def _check_complete(path: Path, container: InputContainer) -> None:
 
 
 def _matroska_end(path: Path) -> int:
-    """Where the Segment element says it ends (RFC 8794 section 5, RFC 9559); 0 if it does not say."""
+    """Where the Segment element says it ends (RFC 8794, RFC 9559); 0 if it does not say."""
     with path.open("rb") as file:
         position = 0
         for wanted in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
@@ -517,8 +513,8 @@ def _orientation(path: Path, frame: VideoFrame, container: str) -> tuple[int, bo
 def _exif_orientation(path: Path) -> int | None:
     """EXIF tag 274 of a JPEG, PNG, WebP or TIFF picture, or None."""
     data = path.read_bytes()
-    # Where the TIFF structure begins: after JPEG's (and some WebP's) "Exif" header, PNG's chunk name,
-    # WebP's chunk name and size, or at once in TIFF itself.
+    # Where the TIFF structure begins: after JPEG's (and some WebP's) "Exif" header, PNG's chunk
+    # name, WebP's chunk name and size, or at once in TIFF itself.
     pattern = rb"(?:Exif\x00\x00|eXIf|EXIF.{4}|\A)(?=II\*\x00|MM\x00\*)"
     block = re.search(pattern, data, re.DOTALL)
     if block is not None:

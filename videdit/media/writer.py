@@ -1,8 +1,8 @@
 """Encoding frames into segments that `mux.assemble` joins, and writing pictures.
 
-A segment is a closed group of pictures in its own small file, with the frames' own times. Nothing in
-it depends on the machine: the number of encoder threads is fixed (it changes x264's decisions), and
-no dates or random numbers are written.
+A segment is a closed group of pictures in its own small file, with the frames' own times. Nothing
+in it depends on the machine: the number of encoder threads is fixed (it changes x264's decisions),
+and no dates or random numbers are written.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from videdit.media._planes import (
     Layout,
     convert,
     frame_from,
-    layout_name,
     layout_of,
     orient,
-    planes_of,
 )
 from videdit.media.compose import EncodableFrame
 from videdit.media.reader import read_frames
@@ -151,7 +149,7 @@ class EncodeSpec:
         source = _upright_layout(timeline)
         if codec is None:
             webm = (suffix or timeline.path.suffix).lower() == ".webm"
-            codec = "vp9" if webm else "hevc" if 8 < timeline.bit_depth else "h264"
+            codec = "vp9" if webm else "hevc" if timeline.bit_depth > 8 else "h264"
         if codec not in CODECS:
             raise UsageError(f"unknown codec {codec!r}", f"Choose one of {', '.join(CODECS)}")
         traits = CODECS[codec]
@@ -241,13 +239,21 @@ def _choose_format(
         notes.append(f"{source.depth}-bit samples, written with {target.depth} bits")
     colour_loss = lost[2] or (source.kind == "rgb" and target.kind == "yuv" and target.sub_w)
     if colour_loss:
-        notes.append("colour at full resolution, written as 4:2:0" if target.sub_h else
-                     "colour at full resolution, written as 4:2:2")
-    if traits.whole_blocks and lost[4] and wanted.sub_w + wanted.sub_h and (
-        width % 2 or height % 2
+        notes.append(
+            "colour at full resolution, written as 4:2:0"
+            if target.sub_h
+            else "colour at full resolution, written as 4:2:2"
+        )
+    if (
+        traits.whole_blocks
+        and lost[4]
+        and wanted.sub_w + wanted.sub_h
+        and (width % 2 or height % 2)
     ):
         finer = "4:2:2" if target.sub_w else "4:4:4"
-        notes.append(f"4:2:0 colour: {codec} writes odd sizes as {finer}, which some players refuse")
+        notes.append(
+            f"4:2:0 colour: {codec} writes odd sizes as {finer}, which some players refuse"
+        )
     return pix_fmt, tuple(notes)
 
 
@@ -295,42 +301,41 @@ def write_segment(
         ValueError: no frames, or frames out of order.
     """
     ticks = output_ticks(timeline)
-    # The encoder sees evenly spaced frames: its rate control and the rate it writes into its headers
-    # stay sane for any time base, and its timestamps are frame numbers that map back exactly.
+    # The encoder sees evenly spaced frames: its rate control and the rate it writes into its
+    # headers stay sane for any time base, and its times are frame numbers that map back exactly.
     rate = _encoder_rate(timeline)
     count = 0
     start = 0
-    with storage_errors(path):
-        with open_exact(path, timeline, spec) as container:
-            stream = _add_stream(container, timeline, spec, rate)
+    with storage_errors(path), open_exact(path, timeline, spec) as container:
+        stream = _add_stream(container, timeline, spec, rate)
 
-            def put(packets: Iterable[Any]) -> None:
-                for packet in packets:
-                    shown = start + packet.pts
-                    order = packet.dts
-                    packet.pts = int(ticks[shown] - ticks[start])
-                    packet.dts = (
-                        int(ticks[start + order] - ticks[start])
-                        if order >= 0
-                        else order * max(1, int(timeline.durations[start]))
-                    )
-                    packet.duration = int(timeline.durations[shown])
-                    packet.time_base = timeline.time_base
-                    container.mux_one(packet)
+        def put(packets: Iterable[Any]) -> None:
+            for packet in packets:
+                shown = start + packet.pts
+                order = packet.dts
+                packet.pts = int(ticks[shown] - ticks[start])
+                packet.dts = (
+                    int(ticks[start + order] - ticks[start])
+                    if order >= 0
+                    else order * max(1, int(timeline.durations[start]))
+                )
+                packet.duration = int(timeline.durations[shown])
+                packet.time_base = timeline.time_base
+                container.mux_one(packet)
 
-            for frame in frames:
-                if count == 0:
-                    start = frame.index
-                elif frame.index != start + count:
-                    raise ValueError(f"frame {frame.index} follows {start + count - 1}")
-                native = _encodable(frame, timeline, spec)
-                native.pts = count
-                native.time_base = 1 / rate
-                put(stream.encode(native))
-                count += 1
-            if not count:
-                raise ValueError("a segment needs at least one frame")
-            put(stream.encode(None))
+        for frame in frames:
+            if count == 0:
+                start = frame.index
+            elif frame.index != start + count:
+                raise ValueError(f"frame {frame.index} follows {start + count - 1}")
+            native = _encodable(frame, timeline, spec)
+            native.pts = count
+            native.time_base = 1 / rate
+            put(stream.encode(native))
+            count += 1
+        if not count:
+            raise ValueError("a segment needs at least one frame")
+        put(stream.encode(None))
     return count
 
 
@@ -359,14 +364,7 @@ def _add_stream(
     context.gop_size = spec.gop
     context.thread_count = THREADS
     context.sample_aspect_ratio = timeline.sample_aspect
-    if spec.color.range is not None:
-        context.color_range = spec.color.range
-    if spec.color.primaries is not None:
-        context.color_primaries = spec.color.primaries
-    if spec.color.transfer is not None:
-        context.color_trc = spec.color.transfer
-    if spec.color.matrix is not None:
-        context.colorspace = spec.color.matrix
+    _set_tags(context, spec.color)
     flags = av.codec.context.Flags
     context.flags |= flags.bitexact | flags.closed_gop | flags.global_header
     stream.time_base = timeline.time_base
@@ -385,9 +383,20 @@ def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> a
         spec.full_range,
     )
     native = frame_from(planes, target, spec.pix_fmt)
-    if spec.color.range is not None:
-        native.color_range = spec.color.range
+    _set_tags(native, spec.color)
     return native
+
+
+def _set_tags(target: Any, color: ColorTags) -> None:
+    """Colour tags of an encoder, or of a frame: some encoders look at one, some at the other."""
+    if color.range is not None:
+        target.color_range = color.range
+    if color.primaries is not None:
+        target.color_primaries = color.primaries
+    if color.transfer is not None:
+        target.color_trc = color.transfer
+    if color.matrix is not None:
+        target.colorspace = color.matrix
 
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -395,10 +404,10 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def write_picture(path: Path, rgb: NDArray[Any], timeline: Timeline | None = None) -> None:
-    """Write a picture: JPEG at quality 95 with full colour resolution, WebP at 95, others lossless.
+    """Write a picture: JPEG at quality 95 with full-size chroma, WebP at 95, others lossless.
 
-    The file appears whole or not at all. The source's EXIF, colour profile and, where the format has
-    one, alpha channel are kept; the orientation tag is set to upright.
+    The file appears whole or not at all. The source's EXIF, colour profile and, in PNG and WebP,
+    alpha channel are kept; the orientation tag is set to upright.
 
     Args:
         path: its suffix (one of `PICTURE_SUFFIXES`) says the format.

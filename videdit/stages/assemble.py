@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 from ..media.mux import assemble
 from ..media.writer import write_picture
 from ..pipeline.settings import RunSettings

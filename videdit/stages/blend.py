@@ -1,7 +1,7 @@
 """``blend``: the edited faces in their frames, encoded piece by piece.
 
-Full frames are far too large to keep, so this stage leaves what they become: encoded segments of the
-output video, one per chunk, which ``assemble`` joins without encoding again.
+Full frames are far too large to keep, so this stage leaves what they become: encoded segments of
+the output video, one per chunk, which ``assemble`` joins without encoding again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..media.reader import Frame, read_frames
 from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Json
+from ..pipeline.store import Artifact, Json
 from .faces import FaceTable
 from .invert import read_rows, read_table, smooth_rows, window
 from .pictures import read_picture
@@ -30,9 +30,9 @@ from .resources import Resources
 
 SEGMENT = "segment" + SEGMENT_SUFFIX
 PICTURE = "picture.npy"
-_CHANGE_SIGMA_S = 0.15
+_MAP_SIGMA_S = 0.15
 _BENDING_SIGMA_S = 0.1
-_PAD_S = 4 * max(_CHANGE_SIGMA_S, _BENDING_SIGMA_S)
+_PAD_S = 4 * max(_MAP_SIGMA_S, _BENDING_SIGMA_S)
 
 
 class BlendStage(Stage):
@@ -88,11 +88,12 @@ class BlendStage(Stage):
             patches = []
             if faces is not None:
                 here = table.rows(frame.index, frame.index + 1)
-                rgb = frame.rgb if len(here) else None
-                for row in here:
-                    patch = faces.patch(frame.index, rgb, row)
-                    if patch is not None:
-                        patches.append(patch)
+                if here:
+                    rgb = frame.rgb  # computed at each access
+                    for row in here:
+                        patch = faces.patch(frame.index, rgb, row)
+                        if patch is not None:
+                            patches.append(patch)
             yield frame, patches
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -129,8 +130,13 @@ class _Faces:
         first, last = window(times, start, stop, _PAD_S)
         rows = table.rows(first, last)
         self.first_row = rows.start
-        change = read_rows(self.decode, "change.npy", table, first, last).astype(np.float32)
-        self.change = np.maximum(smooth_rows(change, table, rows, times, _CHANGE_SIGMA_S), 0)
+
+        def smoothed(artifact: Artifact, name: str) -> NDArray[np.float64]:
+            values = read_rows(artifact, name, table, first, last).astype(np.float32)
+            return np.maximum(smooth_rows(values, table, rows, times, _MAP_SIGMA_S), 0)
+
+        self.change = smoothed(self.decode, "change.npy")
+        self.misfit = smoothed(self.reconstruct, "misfit.npy")
         points = read_rows(self.reconstruct, "points.npy", table, first, last)
         self.source = np.stack([table.points_in_crop(row) for row in rows])
         self.shift = smooth_rows(points - self.source, table, rows, times, _BENDING_SIGMA_S)
@@ -150,6 +156,7 @@ class _Faces:
             self.source[k],
             self.source[k] + self.shift[k],
             self.change[k].astype(np.float32),
+            self.misfit[k].astype(np.float32),
         )
         layers = np.concatenate((colour, alpha[:, :, None]), 2)
         height, width = rgb.shape[:2]

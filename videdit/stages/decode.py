@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blending.masks import CHANGE_SIZE, change_map
+from ..blending.masks import MAP_SIZE, difference_map
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
@@ -18,8 +18,8 @@ from .resources import GENERATOR_PARTS, Resources
 
 
 class DecodeStage(Stage):
-    """Leaves per chunk a picture per edited face and ``change.npy``: (k, 64, 64) float16 change maps,
-    zero where nothing is edited."""
+    """Leaves per chunk a picture per edited face and ``change.npy``: (k, 64, 64) float16 change
+    maps, zero where nothing is edited."""
 
     name = "decode"
     version = 1
@@ -43,13 +43,13 @@ class DecodeStage(Stage):
         codes = read_rows(edit, "codes.npy", table, chunk.start, chunk.stop)
         active = read_rows(edit, "active.npy", table, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
-        change = np.zeros((len(rows), CHANGE_SIZE, CHANGE_SIZE), np.float16)
+        change = np.zeros((len(rows), MAP_SIZE, MAP_SIZE), np.float16)
         for k, row in enumerate(rows):
             if active[k]:
                 picture = self.resources.decoder.decode(codes[k : k + 1])[0]
                 written = write_picture(folder, table.name(row), picture, int(table.size[row]))
                 own = read_picture(ctx.input("reconstruct"), chunk.name, table.name(row))
-                change[k] = change_map(own, written.astype(np.float32) / 255)
+                change[k] = difference_map(own, written.astype(np.float32) / np.float32(255))
             ctx.tick()
         np.save(folder / "change.npy", change)
 

@@ -69,6 +69,6 @@ class FaceTable:
 
 
 def resolution_for(quads: NDArray[np.float64]) -> int:
-    """The crops' side for a track: the smallest of ``CROP_SIZES`` that loses no detail to speak of."""
+    """The crops' side for a track: the smallest of ``CROP_SIZES`` that loses no visible detail."""
     side = float(np.median([crop_size(quad) for quad in quads]))
     return next((size for size in CROP_SIZES if size >= 0.85 * side), CROP_SIZES[-1])

@@ -57,13 +57,14 @@ class InvertStage(Stage):
         codes = []
         for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
             rows = table.rows(frame.index, frame.index + 1)
-            rgb = frame.rgb if len(rows) else None
-            for row in rows:
-                crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
-                code = self.resources.encoder.encode(crop[None])[0]
-                if ctx.run.method == "projector":
-                    code = self._project(ctx, chunk, table, row, crop, code, previous)
-                codes.append(code.astype(np.float16))
+            if rows:
+                rgb = frame.rgb  # computed at each access
+                for row in rows:
+                    crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
+                    code = self.resources.encoder.encode(crop[None])[0]
+                    if ctx.run.method == "projector":
+                        code = self._project(ctx, chunk, table, row, crop, code, previous)
+                    codes.append(code.astype(np.float16))
             ctx.tick()
         empty = np.zeros((0, 16, 512), np.float16)
         np.save(folder / "codes.npy", np.stack(codes) if codes else empty)

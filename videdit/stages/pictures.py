@@ -24,7 +24,8 @@ def write_picture(
 ) -> NDArray[np.uint8]:
     """Reduce a decoded picture (1024, 1024, 3) in [0, 1] to ``size``, write it, return it."""
     if picture.shape[0] != size:
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        reduced = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        picture = np.asarray(reduced, np.float32)
     rgb = np.rint(picture * 255).astype(np.uint8)
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), _QUALITY)
     assert ok
@@ -37,4 +38,4 @@ def read_picture(artifact: Artifact, chunk: str, name: str) -> NDArray[np.float3
     data = np.frombuffer(artifact.path(chunk, f"{name}.jpg").read_bytes(), np.uint8)
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert bgr is not None
-    return bgr[:, :, ::-1].astype(np.float32) / 255
+    return np.asarray(bgr[:, :, ::-1], np.float32) / np.float32(255)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
 from ..media.reader import read_frames
 from ..pipeline.settings import RunSettings
@@ -25,7 +26,8 @@ from .resources import FACE_PARTS, GENERATOR_PARTS, Resources
 
 
 class ReconstructStage(Stage):
-    """Leaves per chunk a picture per face and ``points.npy``: (k, 68, 2) landmarks, crop units."""
+    """Leaves per chunk a picture per face, ``points.npy`` ((k, 68, 2) its landmarks, crop units)
+    and ``misfit.npy`` ((k, 64, 64) float16, its difference to the source)."""
 
     name = "reconstruct"
     version = 1
@@ -50,12 +52,21 @@ class ReconstructStage(Stage):
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         points = np.empty((len(rows), 68, 2), np.float32)
-        for k, row in enumerate(rows):
-            picture = self.resources.decoder.decode(codes[k : k + 1])[0]
-            written = write_picture(folder, table.name(row), picture, int(table.size[row]))
-            points[k] = self._landmarks(written, table, row)
+        misfit = np.empty((len(rows), MAP_SIZE, MAP_SIZE), np.float16)
+        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
+            here = table.rows(frame.index, frame.index + 1)
+            if here:
+                rgb = frame.rgb  # computed at each access
+                for row in here:
+                    k, size = row - rows.start, int(table.size[row])
+                    picture = self.resources.decoder.decode(codes[k : k + 1])[0]
+                    written = write_picture(folder, table.name(row), picture, size)
+                    points[k] = self._landmarks(written, table, row)
+                    source = cut_crop(rgb, table.quad[row], size)
+                    misfit[k] = difference_map(source, written.astype(np.float32) / np.float32(255))
             ctx.tick()
         np.save(folder / "points.npy", points)
+        np.save(folder / "misfit.npy", misfit)
 
     def _landmarks(
         self, picture: NDArray[np.uint8], table: FaceTable, row: int

@@ -31,7 +31,9 @@ class Resources:
         frames: the indices of the frames to edit.
     """
 
-    def __init__(self, run: RunSettings, timeline: Timeline, bundle: Bundle, device: Device) -> None:
+    def __init__(
+        self, run: RunSettings, timeline: Timeline, bundle: Bundle, device: Device
+    ) -> None:
         self.timeline = timeline
         self.bundle = bundle
         self.device = device
@@ -58,9 +60,7 @@ class Resources:
         from ..generators.decoder import load_decoder
 
         xml, binary = (self.bundle.path(part) for part in GENERATOR_PARTS)
-        return load_decoder(
-            xml, binary, device=self.device.name, precision=self.device.precision
-        )
+        return load_decoder(xml, binary, device=self.device.name, precision=self.device.precision)
 
     @cached_property
     def statistics(self) -> WStatistics:

@@ -24,7 +24,8 @@ def contact_sheet(
     for picture in pictures:
         width = max(1, round(picture.shape[1] * height / picture.shape[0]))
         method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
-        scaled.append(cv2.resize(picture, (width, height), interpolation=method))
+        resized = cv2.resize(picture, (width, height), interpolation=method)
+        scaled.append(np.asarray(resized, np.uint8))
     columns = columns or math.ceil(math.sqrt(len(scaled) * height / scaled[0].shape[1]))
     rows = [scaled[i : i + columns] for i in range(0, len(scaled), columns)]
     gap = 4
@@ -33,6 +34,8 @@ def contact_sheet(
     for y, row in enumerate(rows):
         x = 0
         for picture in row:
-            sheet[y * (height + gap) : y * (height + gap) + height, x : x + picture.shape[1]] = picture
+            sheet[y * (height + gap) : y * (height + gap) + height, x : x + picture.shape[1]] = (
+                picture
+            )
             x += picture.shape[1] + gap
     return sheet

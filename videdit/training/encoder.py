@@ -58,7 +58,9 @@ class FaceData:
         self.pictures = [np.load(p, mmap_mode="r") for p in paths]
         codes = []
         for path in paths:
-            with np.load(path.with_name(path.name.replace("pictures", "codes")).with_suffix(".npz")) as f:
+            with np.load(
+                path.with_name(path.name.replace("pictures", "codes")).with_suffix(".npz")
+            ) as f:
                 codes.append(expand(f["w_a"], f["w_b"], f["crossover"]))
         self.codes = torch.from_numpy(np.stack(codes))
         self.shards = len(paths) - held_out
@@ -78,10 +80,12 @@ def _losses(
     predicted: Tensor, codes: Tensor, synthesis: SynthesisNetwork, variance: Tensor
 ) -> tuple[Tensor, Tensor]:
     code_loss = (predicted - codes).square().mean() / variance
+    # Half of the batch is enough for the features: they cost as much as the encoder.
+    half = max(2, len(codes) // 2)
     with torch.no_grad():
-        target = synthesis.features(codes, _FEATURE_BLOCKS).float()
+        target = synthesis.features(codes[:half], _FEATURE_BLOCKS).float()
         spread = target.var(0, keepdim=True).mean((2, 3), keepdim=True) + 1e-4
-    features = synthesis.features(predicted, _FEATURE_BLOCKS).float()
+    features = synthesis.features(predicted[:half], _FEATURE_BLOCKS).float()
     return code_loss, ((features - target).square() / spread).mean()
 
 
@@ -107,7 +111,8 @@ def train_encoder(
     network = Encoder(stats).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
     synthesis = synthesis.to(device)
-    decay, plain = [], []
+    decay: list[Tensor] = []
+    plain: list[Tensor] = []
     for parameter in network.parameters():
         (decay if parameter.ndim > 1 else plain).append(parameter)
     optimiser = torch.optim.AdamW(
