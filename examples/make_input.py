@@ -42,7 +42,9 @@ def pose_of(points: np.ndarray) -> tuple[float, float]:
     return float(turn), float(opening)
 
 
-def find_directions(decoder: Decoder, codes: torch.Tensor, stats: WStatistics, backend) -> np.ndarray:
+def find_directions(
+    decoder: Decoder, codes: torch.Tensor, stats: WStatistics, backend
+) -> np.ndarray:
     """(2, 512) steps of W: one standard deviation of turning, and of opening the mouth."""
     poses, kept = [], []
     for index, code in enumerate(codes):
@@ -63,7 +65,11 @@ def find_directions(decoder: Decoder, codes: torch.Tensor, stats: WStatistics, b
 def scene_of(picture: np.ndarray) -> np.ndarray:
     """The wall behind the person, with a soft light from the left, (720, 1280, 3) in [0, 1]."""
     border = np.concatenate(
-        [picture[:60].reshape(-1, 3), picture[:400, :40].reshape(-1, 3), picture[:400, -40:].reshape(-1, 3)]
+        [
+            picture[:60].reshape(-1, 3),
+            picture[:400, :40].reshape(-1, 3),
+            picture[:400, -40:].reshape(-1, 3),
+        ]
     )
     light = np.linspace(1.04, 0.94, WIDTH, dtype=np.float32)[None, :, None]
     return np.broadcast_to(np.median(border, 0) * light, (HEIGHT, WIDTH, 3)).astype(np.float32)

@@ -49,7 +49,7 @@ def _solve(c: FloatArray, right: FloatArray) -> FloatArray:
 
 
 def _halved(values: FloatArray) -> FloatArray:
-    """Means over 2x2 blocks, times 4: twice the grid's spacing makes its Laplacian 4 times as large."""
+    """Means over 2x2 blocks, times 4: on the coarser grid the Laplacian is 4 times as large."""
     half = values.shape[0] // 2
     means = cv2.resize(values, (half, half), interpolation=cv2.INTER_AREA)
     return np.asarray(means, np.float32).reshape(half, half, -1) * np.float32(4)
@@ -73,7 +73,7 @@ def membrane(known: FloatArray, confidence: FloatArray, cycles: int = 6) -> Floa
     Args:
         known: (n, n, channels) values, n a power of two times at most 8; finite everywhere.
         confidence: (n, n) weight of each value, >= 0, in units of 1/pixel²; positive somewhere.
-        cycles: multigrid cycles; six bring the error under a thousandth of the input's range.
+        cycles: multigrid cycles; six leave an error of at most 0.3 % of the input's range.
 
     Returns:
         (n, n, channels) the solution.

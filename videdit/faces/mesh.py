@@ -8,7 +8,8 @@ Every frame is looked at by itself: first as a whole; only if that shows no face
 tiles of half and then a quarter of its long side, which finds faces down to about 20 pixels.
 A face is found on a close look at each candidate: the mesh is fitted twice, the second time to
 the region that the first fit's own points give, so that the result hardly depends on where the
-detector happened to put its box.
+detector happened to put its box, and there to its mirror image as well, so that left and right
+are treated alike.
 """
 
 from __future__ import annotations
@@ -73,6 +74,35 @@ MESH_TO_68: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 _FIRST = np.array([vertices[0] for vertices in MESH_TO_68])
 _SECOND = np.array([vertices[-1] for vertices in MESH_TO_68])
+
+
+# Vertices that change places when a face is mirrored (the others lie on its middle line), found by
+# matching the network's answers to pictures of faces with those to their mirror images.
+_MIRRORED = """
+3:248 7:249 20:250 21:251 22:252 23:253 24:254 25:255 26:256 27:257 28:258 29:259 30:260
+31:261 32:262 33:263 34:264 35:265 36:266 37:267 38:268 39:269 40:270 41:271 42:272 43:273
+44:274 45:275 46:276 47:277 48:278 49:279 50:280 51:281 52:282 53:283 54:284 55:285 56:286
+57:287 58:288 59:289 60:290 61:291 62:292 63:293 64:294 65:295 66:296 67:297 68:298 69:299
+70:300 71:301 72:302 73:303 74:304 75:305 76:306 77:307 78:308 79:309 80:310 81:311 82:312
+83:313 84:314 85:315 86:316 87:317 88:318 89:319 90:320 91:321 92:322 93:323 95:324 96:325
+97:326 98:327 99:328 100:329 101:330 102:331 103:332 104:333 105:334 106:335 107:336 108:337
+109:338 110:339 111:340 112:341 113:342 114:343 115:344 116:345 117:346 118:347 119:348
+120:349 121:350 122:351 123:352 124:353 125:354 126:355 127:356 128:357 129:358 130:359
+131:360 132:361 133:362 134:363 135:364 136:365 137:366 138:367 139:368 140:369 141:370
+142:371 143:372 144:373 145:374 146:375 147:376 148:377 149:378 150:379 153:380 154:381
+155:382 156:383 157:384 158:385 159:386 160:387 161:388 162:389 163:390 165:391 166:392
+167:393 169:394 170:395 171:396 172:397 173:398 174:399 176:400 177:401 178:402 179:403
+180:404 181:405 182:406 183:407 184:408 185:409 186:410 187:411 188:412 189:413 190:414
+191:415 192:416 193:417 194:418 196:419 198:420 201:421 202:422 203:423 204:424 205:425
+206:426 207:427 208:428 209:429 210:430 211:431 212:432 213:433 214:434 215:435 216:436
+217:437 218:438 219:439 220:440 221:441 222:442 223:443 224:444 225:445 226:446 227:447
+228:448 229:449 230:450 231:451 232:452 233:453 234:454 235:455 236:456 237:457 238:458
+239:459 240:460 241:461 242:462 243:463 244:464 245:465 246:466 247:467
+"""
+_MIRROR = np.arange(468)
+for _pair in _MIRRORED.split():
+    _a, _b = (int(number) for number in _pair.split(":"))
+    _MIRROR[_a], _MIRROR[_b] = _b, _a
 
 
 def points68_of_mesh(mesh: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -185,7 +215,7 @@ class MeshBackend:
         mesh, probability = self._mesh_in(rgb8, quad)
         if probability < FIRST_LOOK_THRESHOLD:
             return None
-        mesh, probability = self._mesh_in(rgb8, _region_of_mesh(mesh))
+        mesh, probability = self._mesh_in(rgb8, _region_of_mesh(mesh), both_ways=True)
         if probability < MESH_THRESHOLD:
             return None
         flat = mesh[:, :2]
@@ -197,17 +227,33 @@ class MeshBackend:
         )
 
     def _mesh_in(
-        self, rgb8: NDArray[np.uint8], quad: NDArray[np.float64]
+        self, rgb8: NDArray[np.uint8], quad: NDArray[np.float64], *, both_ways: bool = False
     ) -> tuple[NDArray[np.float64], float]:
-        """The mesh (468, 3) in frame pixels and the probability of a face, in one region."""
-        image = cut_crop(rgb8, quad, _INPUT)[None]
-        raw, logit = _by_size(self._mesh.infer([image]))
-        points = raw.reshape(468, 3).astype(np.float64) / _INPUT
+        """The mesh (468, 3) in frame pixels and the probability of a face, in one region.
+
+        The network's answer leans to the left by about a quarter of a pixel, and trembles;
+        ``both_ways`` takes the mean with its answer to the mirror image, which ends the one and
+        halves the other's power.
+        """
+        image = cut_crop(rgb8, quad, _INPUT)
+        points, logit = self._answer(image)
+        if both_ways:
+            other, other_logit = self._answer(image[:, ::-1])
+            other = other[_MIRROR] * (-1, 1, 1) + (_INPUT, 0, 0)
+            points, logit = (points + other) / 2, (logit + other_logit) / 2
         right, down = quad[3] - quad[0], quad[1] - quad[0]
         mesh = np.empty((468, 3))
-        mesh[:, :2] = quad[0] + points[:, :1] * right + points[:, 1:2] * down
-        mesh[:, 2] = points[:, 2] * np.linalg.norm(right)
-        return mesh, float(_sigmoid(logit.reshape(-1))[0])
+        mesh[:, :2] = quad[0] + (points[:, :1] * right + points[:, 1:2] * down) / _INPUT
+        mesh[:, 2] = points[:, 2] / _INPUT * np.linalg.norm(right)
+        return mesh, float(_sigmoid(np.array(logit)))
+
+    def _answer(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+        """The network's points (468, 3), in continuous pixels of its input, and its logit."""
+        raw, logit = _by_size(self._mesh.infer([np.ascontiguousarray(image)[None]]))
+        # It counts pixel centres as whole numbers.
+        points = raw.reshape(468, 3).astype(np.float64)
+        points[:, :2] += 0.5
+        return points, float(logit.reshape(-1)[0])
 
 
 def _by_size(outputs: Mapping[Any, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -248,29 +294,33 @@ def _steps(length: int, side: int) -> list[int]:
     return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 
-def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Intersection over union of two boxes given as (left, top, right, bottom)."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    total = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared
-    return shared / total if total > 0 else 0.0
+def _overlaps(one: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union of a box (4,), left, top, right, bottom, with each of (n, 4)."""
+    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    shared = np.prod(np.clip(sides.astype(np.float64), 0, None), axis=1)
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(one[2:] - one[:2])
+    result: NDArray[np.float64] = shared / np.maximum(areas - shared, np.finfo(np.float64).tiny)
+    return result
 
 
 def _merge(
     candidates: list[tuple[float, NDArray[np.float64]]],
 ) -> list[tuple[float, NDArray[np.float64]]]:
     """Weighted non-maximum suppression: overlapping candidates become their weighted mean."""
-    left = sorted(candidates, key=lambda item: -item[0])
+    if not candidates:
+        return []
+    scores = np.array([score for score, _ in candidates])
+    shapes = np.stack([shape for _, shape in candidates])
+    order = np.argsort(-scores, kind="stable")
+    scores, shapes = scores[order], shapes[order]
     merged = []
-    while left:
-        best = left[0][1][:2].reshape(4)
-        same = [_overlap(best, shape[:2].reshape(4)) > OVERLAP_THRESHOLD for _, shape in left]
+    while len(scores):
+        boxes = shapes[:, :2].reshape(-1, 4)
+        same = _overlaps(boxes[0], boxes) > OVERLAP_THRESHOLD
         same[0] = True
-        group = [item for item, yes in zip(left, same, strict=True) if yes]
-        weights = np.array([score for score, _ in group])
-        shapes = np.stack([shape for _, shape in group])
-        merged.append((group[0][0], np.tensordot(weights / weights.sum(), shapes, axes=1)))
-        left = [item for item, yes in zip(left, same, strict=True) if not yes]
+        weights = scores[same] / scores[same].sum()
+        merged.append((float(scores[0]), np.tensordot(weights, shapes[same], axes=1)))
+        scores, shapes = scores[~same], shapes[~same]
     return merged
 
 
@@ -278,7 +328,8 @@ def _without_doubles(faces: list[Detection]) -> list[Detection]:
     """Best first; of faces whose meshes lie on each other only the best."""
     kept: list[Detection] = []
     for face in sorted(faces, key=lambda item: -item.score):
-        if all(_overlap(face.box, other.box) <= OVERLAP_THRESHOLD for other in kept):
+        boxes = np.array([other.box for other in kept]).reshape(-1, 4)
+        if np.all(_overlaps(face.box, boxes) <= OVERLAP_THRESHOLD):
             kept.append(face)
     return kept
 

@@ -47,7 +47,7 @@ class OpenVinoDecoder:
             model = _rewired(core.read_model(xml, binary))
             hint = {"fp32": "f32", "bf16": "bf16"}[precision]
             self._compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # ValueError: layers of another network
             raise WeightsError(
                 f"the generator {xml.name} cannot be loaded ({str(error).splitlines()[0]})",
                 "Run `videdit weights fetch` again.",

@@ -66,7 +66,8 @@ class WStatistics:
                 f"W's statistics {path.name} cannot be read ({error})",
                 "Run `videdit weights verify`.",
             ) from error
-        if stats.axes.shape != (STYLE_DIM, STYLE_DIM) or stats.mean.shape != (STYLE_DIM,):
+        shapes = [tuple(tensor.shape) for tensor in (stats.mean, stats.axes, stats.scale)]
+        if shapes != [(STYLE_DIM,), (STYLE_DIM, STYLE_DIM), (STYLE_DIM,)]:
             raise WeightsError(f"W's statistics {path.name} have another latent space's shape")
         return stats
 

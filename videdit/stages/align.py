@@ -46,7 +46,7 @@ class AlignStage(Stage):
                 f"no face was found in {ctx.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
-        times = self.resources.timeline.times()
+        times = self.resources.times
         parts = []
         for track in choose(tracks, ctx.run.face):
             quads = smooth_quads(ffhq_quad(track.points68), times[track.frames])

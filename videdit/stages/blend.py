@@ -124,7 +124,7 @@ class _Faces:
     def __init__(self, ctx: Context, table: FaceTable, resources: Resources, chunk: Chunk) -> None:
         self.table = table
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
-        times = resources.timeline.times()
+        times = resources.times
         start = max(chunk.start, int(table.frame[0]))
         stop = min(chunk.stop, int(table.frame[-1]) + 1)
         first, last = window(times, start, stop, _PAD_S)

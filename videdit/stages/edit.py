@@ -36,7 +36,7 @@ class EditStage(Stage):
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
-        times = self.resources.timeline.times()
+        times = self.resources.times
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         at = times[table.frame[rows.start : rows.stop]]

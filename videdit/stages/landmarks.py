@@ -26,7 +26,7 @@ from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Json
 from .frames import read_shots
-from .resources import FACE_PARTS, Resources
+from .resources import Resources
 
 
 class LandmarksStage(Stage):
@@ -44,7 +44,7 @@ class LandmarksStage(Stage):
         return {"backend": run.backend, "chunk": run.chunk_frames}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.ids(*FACE_PARTS) if run.backend == "mesh" else {}
+        return self.resources.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         frames = self.resources.frames
@@ -82,7 +82,7 @@ class LandmarksStage(Stage):
 
     def finish(self, ctx: Context, folder: Path) -> None:
         frames = self.resources.frames
-        times = self.resources.timeline.times()[frames.start : frames.stop]
+        times = self.resources.times[frames.start : frames.stop]
         shots = [shot - frames.start for shot in read_shots(ctx)]
         detections: list[list[Detection]] = []
         moved, ok = [], []

@@ -22,7 +22,7 @@ from ..pipeline.store import Json
 from .faces import FaceTable
 from .invert import face_chunks, read_codes, read_table
 from .pictures import read_picture, write_picture
-from .resources import FACE_PARTS, GENERATOR_PARTS, Resources
+from .resources import GENERATOR_PARTS, Resources
 
 
 class ReconstructStage(Stage):
@@ -40,15 +40,14 @@ class ReconstructStage(Stage):
         return {"precision": self.resources.device.precision, "backend": run.backend}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        parts = FACE_PARTS if run.backend == "mesh" else ()
-        return self.resources.ids(*GENERATOR_PARTS, *parts)
+        return self.resources.ids(*GENERATOR_PARTS) | self.resources.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
-        times = self.resources.timeline.times()
+        times = self.resources.times
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         points = np.empty((len(rows), 68, 2), np.float32)

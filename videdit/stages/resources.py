@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..bundles.bundle import Bundle
 from ..device import Device
 from ..media.timeline import Timeline
+from ..media.writer import output_ticks
 from ..pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -43,6 +48,22 @@ class Resources:
     def ids(self, *parts: str) -> dict[str, str]:
         """The content ids of parts of the bundle, for a stage's key."""
         return {part: self.bundle.id(part) for part in parts}
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """(n,) the frames' times in seconds from the first, strictly rising.
+
+        Where a source gives several frames one time, the output's times count: smoothing over time
+        needs them apart.
+        """
+        ticks = output_ticks(self.timeline)
+        return np.asarray((ticks - ticks[0]) * float(self.timeline.time_base), np.float64)
+
+    def landmark_models(self) -> dict[str, str]:
+        """What the landmarks depend on; the library that fetches FAN's weights pins them."""
+        if self.backend_name == "mesh":
+            return self.ids(*FACE_PARTS)
+        return {"face-alignment": importlib.metadata.version("face-alignment")}
 
     @cached_property
     def backend(self) -> Backend:

@@ -49,6 +49,7 @@ import numpy.typing as npt
 from ..editing.attributes import NAMES
 from ..editing.boundaries import ROWS, STYLE_DIM, Boundaries, Quality
 from ..errors import InputError
+from .pose import POSE
 
 Array = npt.NDArray[np.float64]
 
@@ -113,6 +114,7 @@ class BoundaryTraining:
     preserve: float = 0.3
     relevant: float = 0.05
     confidence: float = 0.95
+    pose_penalty: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class LabelledFaces:
         truncation: (n,) how far codes were drawn to the mean, already applied.
         labels: (n, 40) 0 or 1.
         random: (n,) bool, whether the face was sampled at random.
+        mean: (512,) W's mean.
     """
 
     first: Array
@@ -133,6 +136,7 @@ class LabelledFaces:
     truncation: Array
     labels: npt.NDArray[np.int64]
     random: npt.NDArray[np.bool_]
+    mean: Array
 
     @classmethod
     def load(cls, folder: Path) -> LabelledFaces:
@@ -158,11 +162,56 @@ class LabelledFaces:
                 faces["psi"].astype(np.float64),
                 np.array([[int(label) for label in row[2:]] for row in table]),
                 np.array([row[1] == "random" for row in table]),
+                mean,
             )
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
                 f"the labelled faces in {folder} cannot be read ({error})",
                 "It takes latents.npz and labels.csv, see training_data/faces/README.md.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class PosedFaces:
+    """What ``pose.npz`` holds: generated faces and how their heads are held.
+
+    Attributes:
+        first, second: (n, 512) the two codes of each face, minus W's mean.
+        from_first: (n, 16) 1 where a row is the first code's, else 0.
+        pose: (n, 6) see ``videdit.training.pose``.
+    """
+
+    first: Array
+    second: Array
+    from_first: Array
+    pose: Array
+
+    @classmethod
+    def load(cls, folder: Path, mean: Array) -> PosedFaces:
+        """Reads ``pose.npz``.
+
+        Args:
+            folder: where it is.
+            mean: (512,) W's mean.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        try:
+            with np.load(folder / "pose.npz", allow_pickle=False) as arrays:
+                faces = {name: arrays[name] for name in arrays.files}
+            first = faces["w_a"] - mean
+            crossover, pose = faces["crossover"], faces["pose"].astype(np.float64)
+            second = first.copy()
+            second[crossover < ROWS] = faces["w_b"] - mean
+            if crossover.shape != first.shape[:1] or pose.shape != (len(first), len(POSE)):
+                raise ValueError("its arrays don't fit together")
+            from_first = (np.arange(ROWS) < crossover[:, None]).astype(np.float64)
+            return cls(first, second, from_first, pose)
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"the measured poses in {folder} cannot be read ({error})",
+                "It takes pose.npz, see training_data/faces/README.md.",
             ) from error
 
 
@@ -183,13 +232,21 @@ class _Features:
         self.unit = math.sqrt(values.sum())
         variance = np.maximum(values[kept], 1e-6 * values[-1]) / values.sum()
         self.variance: Array = np.tile(variance, len(GROUPS))
+        table = self._of(faces)
+        self._centre = table.mean(0)
+        self.table: npt.NDArray[np.float32] = (table - self._centre).astype(np.float32)
+
+    def _of(self, faces: LabelledFaces | PosedFaces) -> Array:
         columns = []
         for start, stop in GROUPS:
             share = faces.from_first[:, start:stop].sum(1, keepdims=True)
             total = share * faces.first + (stop - start - share) * faces.second
             columns.append(total @ self.axes / (self.unit * math.sqrt(stop - start)))
-        table = np.concatenate(columns, 1)
-        self.table: npt.NDArray[np.float32] = (table - table.mean(0)).astype(np.float32)
+        return np.concatenate(columns, 1)
+
+    def of(self, faces: LabelledFaces | PosedFaces) -> npt.NDArray[np.float32]:
+        """(n, features) of other faces, in the same coordinates as ``table``."""
+        return (self._of(faces) - self._centre).astype(np.float32)
 
     def spread(self, groups: Array) -> Array:
         """(10, ...) values of groups to (10 * components, ...) values of features."""
@@ -262,6 +319,33 @@ def _fit_all(
     return _Scores(
         normals, -np.array(thresholds), np.stack([share for _, share in fits]), scores.std(0)
     )
+
+
+def _fit_pose(
+    features: _Features, table: npt.NDArray[np.float32], pose: Array, how: BoundaryTraining
+) -> Array:
+    """(6, features) ridge regression of the pose, in its own units.
+
+    Args:
+        features: the coordinates.
+        table: (n, features) faces.
+        pose: (n, 6).
+        how: settings.
+    """
+    table = table - table.mean(0)
+    units = pose.std(0)
+    goal = ((pose - pose.mean(0)) / units).astype(np.float32)
+    gram, moments = table.T @ table, table.T @ goal
+    scale = np.ones(len(GROUPS))
+    for _ in range(how.refits + 1):
+        weights = features.spread(scale)
+        system = gram * weights * weights[:, None] + how.pose_penalty * np.eye(len(gram))
+        slopes = np.linalg.solve(system, moments * weights[:, None]).T * weights
+        shares = (slopes**2 * features.variance).reshape(len(POSE), len(GROUPS), -1).sum((0, 2))
+        shares /= shares.sum()
+        scale = np.sqrt(shares * len(GROUPS) * (1 - how.floor) + how.floor)
+    result: Array = slopes * units[:, None]
+    return result
 
 
 def _steps(features: _Features, scores: _Scores, kept: Array, how: BoundaryTraining) -> Array:

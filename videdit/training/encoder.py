@@ -194,8 +194,9 @@ def held_out_error(averaged: dict[str, Tensor], data: FaceData, stats: WStatisti
     network.load_state_dict(averaged)
     network.eval()
     total, count = 0.0, 0
-    for start in range(len(data), len(data.pictures) * SHARD, 25):
-        pictures, codes = data.batch(np.arange(start, start + 25))
+    stop = len(data.pictures) * SHARD
+    for start in range(len(data), stop, 25):
+        pictures, codes = data.batch(np.arange(start, min(start + 25, stop)))
         total += float((network(pictures) - codes).square().mean(2).sum())
         count += len(codes) * ROWS
     return total / count / float(stats.scale.square().mean())

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from videdit.cli.inspect import describe, parse_frames
+from videdit.cli.main import main
+from videdit.errors import UsageError
+from videdit.pipeline.store import ArtifactInfo, Chunk, Store, content_id
+
+
+def test_parse_frames() -> None:
+    assert parse_frames("0,70, 140", 141) == [0, 70, 140]
+    for text in ("", "1-3", "1,,2", "x"):
+        with pytest.raises(UsageError, match="is not a list of frames"):
+            parse_frames(text, 10)
+    for text in ("10", "-1,2"):
+        with pytest.raises(UsageError, match="only frames 0 to 9"):
+            parse_frames(text, 10)
+
+
+def test_describe() -> None:
+    info = ArtifactInfo(
+        "abc", "align", "0123456789abcdef", 1, True, 3, 2_500_000, 4.25, 0.0, {}, {}, Path()
+    )
+    words = describe(info).split()
+    assert words[:5] == ["align", "0123456789abcdef", "complete", "3", "chunks"]
+    assert words[5:9] == ["2.5", "MB", "4.2", "s"]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"not really a video")
+    return path
+
+
+def test_nothing_to_inspect(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tmp_path / "none.mp4")]) == 3
+    assert "there is no file" in capsys.readouterr().err
+    assert main(["inspect", str(clip), "--cache", str(tmp_path / "cache")]) == 2
+    assert "nothing is kept for clip.mp4" in capsys.readouterr().err
+
+
+def test_a_list_of_what_is_kept(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    with Store(cache) as store:
+        meta = {"version": 1, "settings": {}, "inputs": {}, "models": {}}
+        artifact = store.open(content_id(clip), "frames", "0" * 16, meta)
+        chunk = Chunk("0000000", 0, 5)
+        with artifact.commit(chunk) as folder:
+            (folder / "data.bin").write_bytes(bytes(1000))
+        artifact.finish([chunk])
+    assert main(["inspect", str(clip), "--cache", str(cache)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.split()[:4] == ["frames", "0" * 16, "complete", "1"]
+    # Drawing needs to know what the last run asked for.
+    assert main(["inspect", str(clip), "frames", "--cache", str(cache)]) == 2
+    assert "nothing is known of the last run" in capsys.readouterr().err

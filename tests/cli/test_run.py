@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import videdit.api
+from videdit.api import Result
+from videdit.cli.main import main
+from videdit.cli.run import choice, collect_edits, frame_ranges, parse_time, summary
+from videdit.editing.schedule import Edit
+from videdit.errors import UsageError
+from videdit.pipeline.runner import RunReport, StageReport
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("0", 0),
+        ("12.5", 12.5),
+        ("12.5s", 12.5),
+        ("1:02.5", 62.5),
+        ("1:00:02.5", 3602.5),
+        ("90:00", 5400),
+    ],
+)
+def test_parse_time(text: str | None, seconds: float | None) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1", "1:-2", "nan", "inf", "1:2:3:4", "1h", "1s:2", ":"]
+)
+def test_no_times(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        parse_time(text)
+
+
+def edits(*texts: str) -> list[Edit]:
+    return [Edit.parse(text) for text in texts]
+
+
+def test_collect_edits() -> None:
+    assert collect_edits(["smiling"], [], []) == edits("Smiling=1")
+    assert collect_edits(["Smiling"], ["-1.5"], []) == edits("Smiling=-1.5")
+    assert collect_edits(["Smiling", "Young"], ["1.5", "0s:0,2s:-1"], []) == edits(
+        "Smiling=1.5", "Young=0s:0,2s:-1"
+    )
+    assert collect_edits(["Smiling", "Male"], [], ["Young=-2", "Bangs"]) == edits(
+        "Smiling=1", "Male=1", "Young=-2", "Bangs=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "alphas", "texts", "message"),
+    [
+        ([], [], [], "nothing to edit"),
+        (["Smiling", "Young"], ["1"], [], "2 --attr but 1 --alpha"),
+        ([], ["1"], [], "0 --attr but 1 --alpha"),
+        ([], ["1"], ["Young=1"], "0 --attr but 1 --alpha"),
+        (["Smilin"], [], [], "Smiling"),
+        (["Smiling"], ["strong"], [], "'strong' .*is not a number"),
+        (["Smiling"], ["nan"], [], "is not a number"),
+        (["Smiling"], ["1000"], [], "out of range"),
+    ],
+)
+def test_edits_that_are_refused(
+    attributes: list[str], alphas: list[str], texts: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        collect_edits(attributes, alphas, texts)
+
+
+def test_choice() -> None:
+    assert choice("--method", "projector", ("encoder", "projector")) == "projector"
+    with pytest.raises(UsageError, match=r"--method is 'magic'.*encoder, projector"):
+        choice("--method", "magic", ("encoder", "projector"))
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [([], ""), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2, 5, 7-8")],
+)
+def test_frame_ranges(frames: list[int], text: str) -> None:
+    assert frame_ranges(frames) == text
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_frame_ranges_say_all_frames(frames: set[int]) -> None:
+    said: set[int] = set()
+    for part in filter(None, frame_ranges(sorted(frames)).split(", ")):
+        first, _, last = part.partition("-")
+        said |= set(range(int(first), int(last or first) + 1))
+    assert said == frames
+
+
+def result(frames: int, edited: list[int], notes: tuple[str, ...] = ()) -> Result:
+    report = RunReport({"frames": StageReport(seconds=2.0), "blend": StageReport(seconds=3.0)})
+    return Result(Path("out.mp4"), frames, edited, notes, 7.4, report)
+
+
+def test_summary() -> None:
+    text = summary(result(10, [2, 3, 4], ("not in the result: attachment",)), edits("Smiling=1.5"))
+    assert text.splitlines() == [
+        "edited Smiling=1.5 in 3 of 10 frames, 7 s (stages 5 s)",
+        "passed through unchanged: frames 0-1, 5-9",
+        "not in the result: attachment",
+        "result: out.mp4",
+    ]
+    assert "unchanged" not in summary(result(2, [0, 1]), edits("Smiling=1", "Young=-1"))
+    many = summary(result(2000, list(range(0, 2000, 2))), edits("Smiling"))
+    assert max(map(len, many.splitlines())) < 250
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """What `edit_video` was called with; it does nothing."""
+    made: list[SimpleNamespace] = []
+
+    def fake(source: Path, output: Path | None, edits: Any, **more: Any) -> Result:
+        made.append(SimpleNamespace(source=source, output=output, edits=edits, **more))
+        return result(2, [0, 1])
+
+    monkeypatch.setattr(videdit.api, "edit_video", fake)
+    return made
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"x")
+    return str(path)
+
+
+def test_run_passes_the_command_line_on(
+    calls: list[SimpleNamespace], clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", clip, "--attr", "Smiling", "--alpha", "-1.5", "--from", "0:01", "--to", "2s"]
+    words += ["-o", "out.mov", "--crf", "20", "--face", "all", "--method", "projector"]
+    assert main(words) == 0
+    (call,) = calls
+    assert (str(call.source), call.output) == (clip, Path("out.mov"))
+    assert call.edits == edits("Smiling=-1.5")
+    assert {k: call.settings[k] for k in ("start_s", "stop_s", "crf", "face", "method")} == {
+        "start_s": 1.0,
+        "stop_s": 2.0,
+        "crf": 20,
+        "face": "all",
+        "method": "projector",
+    }
+    assert capsys.readouterr().out.splitlines()[-1] == "result: out.mp4"
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_settings_of_the_command_line_are_those_of_a_run(
+    calls: list[SimpleNamespace], clip: str
+) -> None:
+    from videdit.pipeline.settings import RunSettings
+
+    for verb in ("run", "image"):
+        assert main([verb, clip, "-e", "Smiling"]) == 0
+        settings = RunSettings(Path(clip), Path("out.mp4"), **calls[-1].settings)
+        assert settings == RunSettings(Path(clip), Path("out.mp4"))  # the same defaults
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "CLIP"], 2, "nothing to edit"),
+        (["run", "CLIP", "-e", "Smiling=x"], 2, "is not a number"),
+        (["run", "CLIP", "-e", "Smiling", "--from", "soon"], 2, "'soon' is not a time"),
+        (["run", "CLIP", "-e", "Smiling", "--backend", "ouija"], 2, "--backend is 'ouija'"),
+        (["run", "CLIP", "-e", "Smiling", "--crf", "low"], 2, "crf"),
+        (["run", "none.mp4", "-e", "Smiling"], 3, "there is no file none.mp4"),
+        (["image", "CLIP", "CLIP", "-e", "Smiling", "-o", "a.png"], 2, "one output for several"),
+    ],
+)
+def test_refusals(
+    words: list[str],
+    code: int,
+    message: str,
+    clip: str,
+    calls: list[SimpleNamespace],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([clip if word == "CLIP" else word for word in words]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("videdit: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not calls
+
+
+def test_image_edits_each_picture(calls: list[SimpleNamespace], clip: str) -> None:
+    assert main(["image", clip, clip, "-e", "Smiling"]) == 0
+    assert [str(call.source) for call in calls] == [clip, clip]

@@ -1,0 +1,206 @@
+"""The generator in PyTorch and through OpenVINO against the wheel's own graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from videdit.bundles import Bundle
+from videdit.errors import WeightsError
+from videdit.generators.decoder import (
+    Decoder,
+    OpenVinoDecoder,
+    TorchDecoder,
+    _row_of,
+    load_decoder,
+)
+from videdit.generators.mobile import (
+    MappingNetwork,
+    SynthesisNetwork,
+    inverse_haar,
+    load_mapping,
+    load_synthesis,
+)
+
+Files = tuple[Path, Path]
+
+
+def codes_of_w(mapping: MappingNetwork, count: int, seed: int) -> torch.Tensor:
+    """(count, 512) random codes of W."""
+    z = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        return mapping(z)
+
+
+def run_ir(xml: Path, binary: Path, inputs: np.ndarray, output: int = 0) -> np.ndarray:
+    """What the wheel's own graph makes of the inputs, in single precision."""
+    import openvino as ov
+
+    compiled = ov.Core().compile_model(
+        ov.Core().read_model(xml, binary), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    return np.concatenate([compiled(inputs[i : i + 1])[output] for i in range(len(inputs))])
+
+
+@pytest.fixture(scope="module")
+def mapping_files(bundle: Bundle) -> Files:
+    return bundle.path("mapping.xml"), bundle.path("mapping.bin")
+
+
+@pytest.fixture(scope="module")
+def synthesis_files(bundle: Bundle) -> Files:
+    return bundle.path("synthesis.xml"), bundle.path("synthesis.bin")
+
+
+@pytest.fixture(scope="module")
+def mapping(mapping_files: Files) -> MappingNetwork:
+    return load_mapping(*mapping_files)
+
+
+@pytest.fixture(scope="module")
+def synthesis(synthesis_files: Files) -> SynthesisNetwork:
+    return load_synthesis(*synthesis_files)
+
+
+@pytest.fixture(scope="module")
+def decoder(synthesis_files: Files) -> Decoder:
+    return load_decoder(*synthesis_files)
+
+
+def test_inverse_haar_of_known_bands() -> None:
+    # One band at a time: the low one is flat; the others change along height, width and both.
+    for band, expected in (
+        (0, [[1, 1], [1, 1]]),
+        (1, [[1, 1], [-1, -1]]),
+        (2, [[1, -1], [1, -1]]),
+        (3, [[1, -1], [-1, 1]]),
+    ):
+        bands = torch.zeros(1, 4, 1, 1)
+        bands[0, band] = 2
+        assert inverse_haar(bands)[0, 0].tolist() == expected
+
+
+def test_inverse_haar_orders_channels_low_first_then_three_by_channel() -> None:
+    bands = torch.zeros(1, 8, 1, 1)
+    bands[0, 1] = 2  # the second channel's low band
+    bands[0, 2 + 3 * 1 + 1] = 2  # and its second difference
+    picture = inverse_haar(bands)
+    assert picture[0, 0].tolist() == [[0, 0], [0, 0]]
+    assert picture[0, 1].tolist() == [[2, 0], [2, 0]]
+
+
+@given(hnp.arrays(np.float64, st.sampled_from([(1, 4, 2, 3), (2, 12, 1, 1)]),
+                  elements=st.floats(-10, 10)))  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_inverse_haar_keeps_energy(bands: np.ndarray) -> None:
+    picture = inverse_haar(torch.from_numpy(bands))
+    n, c, h, w = bands.shape
+    assert picture.shape == (n, c // 4, 2 * h, 2 * w)
+    assert float(picture.square().sum()) == pytest.approx(float((bands**2).sum()), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("m.conv1.conv.modulation.weight", 0),
+        ("m.layers.0.up.modulation.weight", 1),
+        ("m.layers.0.conv1.conv.modulation.weight", 1),
+        ("m.layers.0.conv2.conv.modulation.weight", 2),
+        ("m.layers.6.conv1.conv.modulation.weight", 13),
+        ("m.layers.6.conv2.conv.modulation.weight", 14),
+        ("m.layers.6.to_img.conv.modulation.weight", 15),
+    ],
+)
+def test_rows_of_styles(name: str, row: int) -> None:
+    assert _row_of(name) == row
+
+
+@pytest.mark.weights
+def test_mapping_is_the_wheels(mapping: MappingNetwork, mapping_files: Files) -> None:
+    z = torch.randn(8, 512, generator=torch.Generator().manual_seed(1))
+    assert np.abs(run_ir(*mapping_files, z.numpy()) - mapping(z).numpy()).max() <= 1e-4
+
+
+@pytest.mark.weights
+def test_synthesis_is_the_wheels(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, synthesis_files: Files
+) -> None:
+    w = codes_of_w(mapping, 2, seed=2)
+    with torch.no_grad():
+        picture = synthesis(w[:, None].expand(-1, 16, -1)).numpy()
+    assert picture.shape == (2, 3, 1024, 1024)
+    assert picture.std() > 0.2  # a picture, not a constant
+    assert np.abs(run_ir(*synthesis_files, w.numpy()) - picture).max() <= 5e-4
+
+
+@pytest.mark.weights
+def test_openvino_decodes_rows_as_pytorch_does(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: Decoder
+) -> None:
+    assert isinstance(decoder, OpenVinoDecoder)
+    codes = codes_of_w(mapping, 16, seed=3)[None].numpy()  # every row another code
+    pictures = decoder.decode(codes)
+    expected = TorchDecoder(synthesis, "cpu").decode(codes)
+    assert pictures.shape == expected.shape == (1, 1024, 1024, 3)
+    assert pictures.dtype == expected.dtype == np.float32
+    # Pictures are halved on the way from [-1, 1] to [0, 1].
+    assert np.abs(pictures - expected).max() <= 2.5e-4
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+    assert decoder.decode(codes[:0]).shape == (0, 1024, 1024, 3)
+
+
+@pytest.mark.weights
+def test_a_row_drives_its_own_layers_and_no_earlier_ones(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork
+) -> None:
+    codes = codes_of_w(mapping, 1, seed=4)[:, None].expand(-1, 16, -1).clone()
+    other = codes_of_w(mapping, 1, seed=5)[0]
+    for row in range(9):  # the first four blocks: 64x64 features, cheap
+        changed = codes.clone()
+        changed[0, row] = other
+        # Block l (1 to 4 here) reads rows 2l-1 and 2l; row 0 comes before all of them.
+        for blocks in range(5):
+            same = torch.equal(
+                synthesis.features(codes, blocks), synthesis.features(changed, blocks)
+            )
+            assert same == (blocks < (row + 1) // 2), (row, blocks)
+
+
+@pytest.mark.weights
+def test_the_last_rows_matter_too(mapping: MappingNetwork, decoder: Decoder) -> None:
+    codes = codes_of_w(mapping, 1, seed=6)[:, None].expand(-1, 16, -1).numpy().copy()
+    first = decoder.decode(codes)
+    codes[0, 15] = codes_of_w(mapping, 1, seed=7)[0].numpy()
+    assert np.abs(decoder.decode(codes) - first).max() > 0.01
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("damage", ["missing", "not xml", "short", "other network"])
+def test_damaged_files(
+    damage: str, tmp_path: Path, synthesis_files: Files, mapping_files: Files
+) -> None:
+    xml, binary = tmp_path / "synthesis.xml", tmp_path / "synthesis.bin"
+    source = mapping_files if damage == "other network" else synthesis_files
+    if damage != "missing":
+        xml.write_bytes(b"<net" if damage == "not xml" else source[0].read_bytes())
+        binary.write_bytes(source[1].read_bytes()[: 1_000_002 if damage == "short" else None])
+    with pytest.raises(WeightsError, match=r"generator|layout"):
+        load_synthesis(xml, binary)
+    with pytest.raises(WeightsError, match="generator"):
+        load_decoder(xml, binary)
+    if damage != "other network":
+        with pytest.raises(WeightsError, match=r"generator|layout"):
+            load_mapping(xml, binary)
+
+
+@pytest.mark.weights
+def test_the_generator_is_no_mapping_network(synthesis_files: Files) -> None:
+    with pytest.raises(WeightsError, match="layout"):
+        load_mapping(*synthesis_files)

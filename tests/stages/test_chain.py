@@ -1,0 +1,248 @@
+"""The whole chain on a small clip, with made-up networks: what the stages do with each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.faces.helpers import detection
+from videdit.device import Device
+from videdit.editing.schedule import Edit
+from videdit.errors import NoFaceError
+from videdit.faces.backend import Detection
+from videdit.media.compose import Patch
+from videdit.media.timeline import probe
+from videdit.pipeline.runner import RunReport, run
+from videdit.pipeline.settings import RunSettings
+from videdit.pipeline.store import WHOLE, Store
+from videdit.stages.assemble import Assembled, assemble_output
+from videdit.stages.blend import BlendStage, pasted
+from videdit.stages.chain import make_chain
+from videdit.stages.resources import Resources
+
+WIDTH, HEIGHT, FRAMES, RATE = 192, 160, 12, 25
+FACE_FROM, FACE_TO = 2, 11  # a face in these frames
+
+
+def clip_picture(index: int) -> np.ndarray:
+    """A frame of the clip: a gradient that drifts."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    waves = [np.sin(x / 19 + index / 9), np.cos(y / 23), np.sin((x + y) / 31 - index / 11)]
+    return (128 + 60 * np.stack(waves, 2)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        for index in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(clip_picture(index), format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+class FakeBackend:
+    """Finds a face in the middle of the clip's later frames, and in every decoded picture."""
+
+    def __init__(self) -> None:
+        self.frame = 0
+
+    def detect(self, rgb: np.ndarray) -> list[Detection]:
+        if rgb.shape == (256, 256, 3):
+            return [detection(128, 110, 52)]
+        self.frame += 1
+        present = FACE_FROM < self.frame <= FACE_TO
+        return [detection(WIDTH / 2, 60, 24)] if present else []
+
+
+class FakeEncoder:
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        assert crops.shape == (1, 256, 256, 3)
+        assert 0 <= crops.min() <= crops.max() <= 1
+        return np.full((1, 16, 512), crops.mean(), np.float32)
+
+
+class FakeDecoder:
+    """Grey; the first row beyond a grey's range paints a mouth."""
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        (code,) = np.asarray(codes, np.float32)
+        picture = np.full((1, 1024, 1024, 3), code[15].mean(), np.float32)
+        picture[0, 620:760, 400:624] += 0.1 * code[0].mean() - 0.1 * code[15].mean()
+        return np.clip(picture, 0, 1)
+
+
+class FakeBoundaries:
+    def apply(self, codes: np.ndarray, edits: tuple[Edit, ...], times: np.ndarray) -> np.ndarray:
+        edited = codes.copy()
+        for edit in edits:
+            edited[:, 0] += 3 * edit.schedule.at(times)[:, None]
+        return edited
+
+
+class Chain:
+    """Runs the chain; remembers what the last run did."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.source, self.folder = source, folder
+        self.report: RunReport | None = None
+
+    def __call__(self, *edits: str, **settings: Any) -> Assembled:
+        asked = RunSettings(
+            self.source,
+            self.folder / "out.mkv",
+            tuple(Edit.parse(text) for text in edits),
+            **{"codec": "ffv1", "chunk_frames": 5, **settings},
+        )
+        timeline = probe(self.source)
+        bundle: Any = SimpleNamespace(id=lambda part: f"id of {part}")
+        resources = Resources(asked, timeline, bundle, Device("cpu", "fp32"))
+        vars(resources).update(
+            backend=FakeBackend(),
+            encoder=FakeEncoder(),
+            decoder=FakeDecoder(),
+            boundaries=FakeBoundaries(),
+        )
+        self.stages = make_chain(resources)
+        blend = self.stages[-1]
+        assert isinstance(blend, BlendStage)
+        with Store(self.folder / "cache") as store:
+            self.report = run(self.stages, asked, store, timeline.content_id)
+            return assemble_output(blend, resources, asked, self.report.artifacts["blend"])
+
+    def reused(self) -> set[str]:
+        assert self.report is not None
+        return {name for name, stage in self.report.stages.items() if not stage.chunks_done}
+
+
+@pytest.fixture
+def chain(clip: Path, tmp_path: Path) -> Iterator[Chain]:
+    yield Chain(clip, tmp_path)
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_an_edit_from_end_to_end(chain: Chain, clip: Path) -> None:
+    done = chain("Smiling=1")
+    assert done.edited == list(range(FACE_FROM, FACE_TO))
+    before, after = frames_of(clip), frames_of(done.output)
+    assert len(after) == FRAMES
+    for index, (one, other) in enumerate(zip(before, after, strict=True)):
+        changed = (one != other).any(2)
+        assert changed.any() == (index in done.edited), index
+        # Only around the mouth: well inside the quad, below the eyes.
+        if changed.any():
+            rows, columns = np.nonzero(changed)
+            assert rows.min() > 60
+            assert columns.min() > WIDTH // 2 - 40
+            assert columns.max() < WIDTH // 2 + 40
+            assert changed.sum() > 200
+
+
+def test_another_strength_reuses_everything_up_to_the_codes(chain: Chain) -> None:
+    first = chain("Smiling=1")
+    shown = frames_of(first.output)
+    second = chain("Smiling=0.8")
+    assert chain.reused() == {"frames", "landmarks", "align", "invert", "reconstruct"}
+    assert any((a != b).any() for a, b in zip(shown, frames_of(second.output), strict=True))
+    chain("Smiling=1")
+    assert chain.reused() == {stage.name for stage in chain.stages}
+    chain("Smiling=1", codec="h264", crf=30)
+    assert chain.reused() == {stage.name for stage in chain.stages} - {"blend"}
+
+
+def test_strength_zero_leaves_frames_alone(chain: Chain, clip: Path) -> None:
+    before = frames_of(clip)
+    done = chain("Smiling=0s:0,0.22s:0,0.4s:2")
+    assert done.edited
+    assert min(done.edited) == 6  # strength rises from 0.22 s on, frame 5 at 25 fps has 0.2 s
+    for index, shown in enumerate(frames_of(done.output)):
+        assert np.array_equal(shown, before[index]) == (index not in done.edited)
+    assert chain("Smiling=0").edited == []
+
+
+def test_a_stretch(chain: Chain) -> None:
+    done = chain("Smiling=1", start_s=4 / RATE, stop_s=9 / RATE)
+    # The face comes two frames after the stretch begins.
+    assert done.edited == [6, 7, 8]
+
+
+def test_codes_follow_the_face_table(chain: Chain) -> None:
+    chain("Smiling=1")
+    assert chain.report is not None
+    invert, edit = chain.report.artifacts["invert"], chain.report.artifacts["edit"]
+    count = 0
+    for chunk in invert.chunks:
+        codes = np.load(invert.path(chunk.name, "codes.npy"))
+        moved = np.load(edit.path(chunk.name, "codes.npy"))
+        assert codes.dtype == moved.dtype == np.float16
+        assert codes.shape == moved.shape == (chunk.frames, 16, 512)
+        np.testing.assert_allclose(moved[:, 0].astype(float) - codes[:, 0], 3, atol=0.02)
+        np.testing.assert_allclose(moved[:, 1:].astype(float) - codes[:, 1:], 0, atol=0.02)
+        count += len(codes)
+    assert count == FACE_TO - FACE_FROM
+    assert [chunk.start for chunk in invert.chunks] == [2, 5, 10]
+    shots = chain.report.artifacts["frames"].path(WHOLE, "shots.json")
+    assert json.loads(shots.read_text()) == [0]
+
+
+def test_no_face(clip: Path, tmp_path: Path) -> None:
+    chain = Chain(clip, tmp_path)
+    with pytest.raises(NoFaceError, match=r"no face was found in clip\.mkv"):
+        chain("Smiling=1", start_s=0.0, stop_s=2 / RATE)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_times_rise_where_a_source_repeats_them(clip: Path) -> None:
+    pts = np.array([10, 20, 20, 20, 40])
+
+    class Repeating:
+        time_base = Fraction(1, 10)
+
+        def __init__(self) -> None:
+            self.pts = pts
+
+        def select(self, *_: object) -> range:
+            return range(len(pts))
+
+    timeline: Any = Repeating()
+    bundle: Any = None
+    asked = RunSettings(clip, clip)
+    times = Resources(asked, timeline, bundle, Device("cpu", "fp32")).times
+    np.testing.assert_allclose(times, [0, 1, 1.1, 1.2, 3])
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_pasted_touches_nothing_outside_the_patch(depth: type) -> None:
+    rng = np.random.default_rng(0)
+    full = np.iinfo(depth).max
+    picture = rng.integers(0, full, (40, 50, 3), endpoint=True).astype(depth)
+    kept = picture.copy()
+    alpha = np.zeros((10, 12), np.float32)
+    alpha[2:8, 3:9] = 0.25
+    alpha[4, 4] = 1
+    patch = Patch(20, 15, rng.random((10, 12, 3)).astype(np.float32), alpha)
+    result = pasted(picture, [patch])
+    assert result.dtype == depth
+    assert np.array_equal(picture, kept)
+    touched = np.zeros((40, 50), bool)
+    touched[15:25, 20:32] = alpha > 0
+    assert np.array_equal(result[~touched], picture[~touched])
+    assert result[19, 24].tolist() == np.rint(patch.rgb[4, 4] * full).astype(int).tolist()
+    expected = 0.75 * picture[17, 23] + 0.25 * patch.rgb[2, 3] * full
+    np.testing.assert_allclose(result[17, 23], expected, atol=0.51)
+    assert np.array_equal(pasted(picture, []), picture)

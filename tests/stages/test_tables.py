@@ -1,0 +1,174 @@
+"""Face tables, and per-face arrays read across chunks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.faces.helpers import face68
+from videdit.faces.align import ffhq_quad
+from videdit.faces.smoothing import smooth
+from videdit.pipeline.stage import frame_chunks
+from videdit.pipeline.store import Artifact, Store
+from videdit.stages.faces import FaceTable, resolution_for
+from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows, window
+from videdit.stages.pictures import read_picture, write_picture
+from videdit.stages.sheet import contact_sheet
+
+
+def table_of(*spans: tuple[int, int, int]) -> FaceTable:
+    """A table of tracks given as (id, first frame, last frame and one)."""
+    pairs = sorted((frame, track) for track, a, b in spans for frame in range(a, b))
+    frame, track = np.array(pairs, np.int64).T
+    points = (face68() * 30 + (100, 80))[None] + np.arange(len(pairs))[:, None, None]
+    return FaceTable(
+        frame, track, ffhq_quad(points), points.astype(np.float32), np.full(len(pairs), 256)
+    )
+
+
+# Track 0 leaves and comes back as track 1; track 2 is there all the time but the end.
+TABLE = table_of((0, 3, 20), (1, 31, 40), (2, 8, 38))
+RNG = np.random.default_rng(0)
+TIMES = {
+    "even": np.arange(45) / 25,
+    "uneven": np.cumsum(RNG.choice([1 / 60, 1 / 24, 1 / 10], 45)),
+}
+CODES = RNG.standard_normal((len(TABLE), 16, 512)).astype(np.float16)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "cache") as store:
+        yield store
+
+
+def stored(store: Store, size: int, **arrays: np.ndarray) -> Artifact:
+    """An artifact of per-face arrays, in chunks of ``size`` frames."""
+    meta = {"version": 1, "settings": {}, "inputs": {}, "models": {}}
+    artifact = store.open("source", "invert", f"{size:016d}", meta)
+    chunks = frame_chunks(int(TABLE.frame[0]), int(TABLE.frame[-1]) + 1, size)
+    for chunk in chunks:
+        rows = TABLE.rows(chunk.start, chunk.stop)
+        with artifact.commit(chunk) as folder:
+            for name, values in arrays.items():
+                np.save(folder / f"{name}.npy", values[rows.start : rows.stop])
+    artifact.finish(chunks)
+    return artifact
+
+
+def test_table_rows_and_names() -> None:
+    assert TABLE.rows(0, 3) == range(0)
+    assert [int(f) for f in TABLE.frame[list(TABLE.rows(3, 5))]] == [3, 4]
+    both = TABLE.rows(10, 11)
+    assert [int(t) for t in TABLE.track[list(both)]] == [0, 2]
+    assert TABLE.rows(0, 99) == range(len(TABLE))
+    assert len({TABLE.name(row) for row in range(len(TABLE))}) == len(TABLE)
+    assert TABLE.name(both[1]) == "0000010-2"
+
+
+def test_table_is_read_back(tmp_path: Path) -> None:
+    TABLE.save(tmp_path / "faces.npz")
+    read = FaceTable.load(tmp_path / "faces.npz")
+    for name in ("frame", "track", "quad", "points", "size"):
+        assert np.array_equal(getattr(read, name), getattr(TABLE, name))
+        assert getattr(read, name).dtype == getattr(TABLE, name).dtype
+
+
+def test_landmarks_in_the_crop() -> None:
+    for row in (0, 30):
+        points = TABLE.points_in_crop(row)
+        # The face is upright and its quad a square: a shift and a scale.
+        quad = TABLE.quad[row]
+        expected = (TABLE.points[row] - quad[0]) / np.linalg.norm(quad[3] - quad[0])
+        np.testing.assert_allclose(points, expected, atol=1e-6)
+        assert 0.3 < points[30, 0] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(60, 256), (300, 256), (310, 512), (600, 512), (900, 1024), (3000, 1024)]
+)
+def test_resolution(side: float, size: int) -> None:
+    square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float64)
+    quads = np.stack([square * side * factor for factor in (0.2, 1, 1.01, 5, 0.99)])
+    assert resolution_for(quads) == size
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_rows_across_chunks(store: Store, size: int) -> None:
+    artifact = stored(store, size, codes=CODES)
+    for start, stop in itertools.product((0, 3, 12, 25), (4, 13, 26, 45)):
+        if stop > start:
+            rows = TABLE.rows(start, stop)
+            read = read_rows(artifact, "codes.npy", TABLE, start, stop)
+            assert np.array_equal(read, CODES[rows.start : rows.stop])
+
+
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+@pytest.mark.parametrize("size", [5, 16])
+def test_codes_do_not_depend_on_the_chunks(store: Store, size: int, kind: str) -> None:
+    times = TIMES[kind]
+    artifact = stored(store, size, codes=CODES)
+    whole = np.empty(CODES.shape, np.float64)
+    for track in range(3):
+        mine = TABLE.track == track
+        for first, last, sigma in _SMOOTHING:
+            values = CODES[mine, first:last].astype(np.float64)
+            whole[mine, first:last] = smooth(values, times[TABLE.frame[mine]], sigma)
+    for start in range(3, 40, 4):
+        stop = min(start + 4, 40)
+        rows = TABLE.rows(start, stop)
+        codes = read_codes(artifact, TABLE, times, start, stop)
+        assert codes.dtype == np.float32
+        np.testing.assert_allclose(codes, whole[rows.start : rows.stop], atol=1e-5)
+
+
+def test_tracks_are_smoothed_by_themselves() -> None:
+    rows = TABLE.rows(0, 45)
+    values = np.where(TABLE.track == 2, 5.0, -1.0)
+    smoothed = smooth_rows(values, TABLE, rows, TIMES["uneven"], 0.4)
+    np.testing.assert_allclose(smoothed, values, atol=1e-9)
+
+
+def test_window() -> None:
+    times = np.arange(100) / 10
+    assert window(times, 50, 60, 0.45) == (45, 65)  # 46 to 63 are within, and one on each side
+    assert window(times, 0, 100, 1.0) == (0, 100)
+    assert window(times, 0, 1, 0) == (0, 2)
+
+
+def test_pictures_are_kept_well(store: Store, tmp_path: Path) -> None:
+    coarse = np.random.default_rng(1).random((16, 16, 3)).astype(np.float32)
+    picture = np.clip(cv2.resize(coarse, (1024, 1024), interpolation=cv2.INTER_CUBIC), 0, 1)
+    meta = {"version": 1, "settings": {}, "inputs": {}, "models": {}}
+    artifact = store.open("source", "decode", "0" * 16, meta)
+    (chunk,) = frame_chunks(0, 1, 1)
+    with artifact.commit(chunk) as folder:
+        written = write_picture(folder, "face", picture, 256)
+    artifact.finish([chunk])
+    assert written.shape == (256, 256, 3)
+    assert written.dtype == np.uint8
+    reduced = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
+    assert np.abs(written / 255 - reduced).max() <= 0.5 / 255 + 1e-6
+    read = read_picture(artifact, chunk.name, "face")
+    assert read.dtype == np.float32
+    assert np.abs(read - reduced).max() < 0.03
+    assert np.abs(read - reduced).mean() < 0.005
+
+
+def test_contact_sheet() -> None:
+    red = np.tile(np.uint8([255, 0, 0]), (80, 120, 1))
+    blue = np.tile(np.uint8([0, 0, 255]), (40, 40, 1))
+    sheet = contact_sheet([red, blue, red], height=40, columns=2)
+    assert sheet.shape == (2 * 44, 60 + 4 + 40 + 4, 3)
+    assert (sheet[20, 30], sheet[20, 80], sheet[60, 30]) == (
+        pytest.approx([255, 0, 0]),
+        pytest.approx([0, 0, 255]),
+        pytest.approx([255, 0, 0]),
+    )
+    assert sheet[60, 80].tolist() == [128, 128, 128]
+    assert contact_sheet([blue] * 4, height=40).shape[0] == 88  # about square

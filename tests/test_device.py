@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from videdit.device import Device, choose_device
+from videdit.errors import UsageError
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "precision", "expected"),
+    [
+        (False, "auto", "auto", Device("cpu", "fp32")),
+        (True, "auto", "auto", Device("cuda", "fp16")),
+        (True, "auto", "fp32", Device("cuda", "fp32")),
+        (True, "cpu", "auto", Device("cpu", "fp32")),
+        (True, "cuda", "bf16", Device("cuda", "bf16")),
+        (False, "cpu", "bf16", Device("cpu", "bf16")),
+    ],
+    indirect=["gpu"],
+)
+def test_choice(gpu: None, device: str, precision: str, expected: Device) -> None:
+    assert choose_device(device, precision) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "precision", "message"),
+    [
+        (False, "cuda", "auto", "no CUDA GPU.*--device cpu"),
+        (False, "auto", "fp16", "fp16 does not run on the CPU"),
+        (True, "cpu", "fp16", "fp16 does not run on the CPU"),
+        (True, "tpu", "auto", "unknown device 'tpu'.*auto, cpu, cuda"),
+        (True, "cuda", "int4", "unknown precision 'int4'.*bf16"),
+    ],
+    indirect=["gpu"],
+)
+def test_refusals(gpu: None, device: str, precision: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_device(device, precision)
+
+
+def test_a_cpu_is_chosen_without_loading_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, videdit.device as d; d.choose_device('cpu'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

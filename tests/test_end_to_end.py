@@ -1,0 +1,400 @@
+"""The tool as its users meet it: the command line as a process, real files, kills."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.weights
+
+EDIT = ("--attr", "Smiling", "--alpha", "1.5")
+FRAMES = 14
+
+
+def videdit(
+    *words: str | Path, cache: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the tool in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "videdit", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "VIDEDIT_CACHE": str(cache), **environment},
+        timeout=600,
+    )
+
+
+def write_clip(path: Path, pictures: list[np.ndarray], sound_from: Path | None = None) -> Path:
+    """A small H.264 clip at 25 fps; the sound of another file copied into it."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "14", "preset": "veryfast"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        source = av.open(str(sound_from)) if sound_from else None
+        sound = out.add_stream_from_template(source.streams.audio[0]) if source else None
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+        if source and sound:
+            end = Fraction(len(pictures), 25)
+            for packet in source.demux(source.streams.audio[0]):
+                if packet.pts is not None and packet.pts * packet.time_base < end:
+                    packet.stream = sound
+                    out.mux(packet)
+            source.close()
+    return path
+
+
+def pictures_of(path: Path) -> list[np.ndarray]:
+    """All frames as RGB."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def times_of(path: Path) -> list[Fraction]:
+    """All frames' presentation times in seconds."""
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def sound_of(path: Path) -> list[tuple[Fraction, bytes]]:
+    """The audio packets: time and content."""
+    with av.open(str(path)) as container:
+        return [
+            (packet.pts * packet.time_base, bytes(packet))
+            for packet in container.demux(audio=0)
+            if packet.pts is not None
+        ]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def pictures(example: Path) -> list[np.ndarray]:
+    """Frames 20 to 33 of the example at half size: 640x360."""
+    found = pictures_of(example)[20 : 20 + FRAMES]
+    return [np.ascontiguousarray(picture[::2, ::2]) for picture in found]
+
+
+@pytest.fixture(scope="module")
+def clip(
+    pictures: list[np.ndarray], example: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", pictures, example)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the tests that may reuse each other's work."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def edited(clip: Path, cache: Path) -> Path:
+    output = clip.with_name("edited.mp4")
+    done = videdit("run", clip, *EDIT, "-o", output, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert f"in {FRAMES} of {FRAMES} frames" in done.stdout
+    assert str(output) in done.stdout
+    return output
+
+
+def test_frames_times_size_and_sound_are_the_sources(clip: Path, edited: Path) -> None:
+    assert times_of(edited) == times_of(clip)
+    assert sound_of(edited) == sound_of(clip)
+    assert len(sound_of(clip)) > 5
+    assert pictures_of(edited)[0].shape == pictures_of(clip)[0].shape
+
+
+def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited: Path) -> None:
+    lossless = clip.with_name("lossless.mkv")
+    done = videdit("run", clip, *EDIT, "--codec", "ffv1", "-o", lossless, cache=cache)
+    assert done.returncode == 0, done.stderr
+    for log in ("frames", "landmarks", "align", "invert", "reconstruct", "edit", "decode"):
+        assert f"{log}: done" not in done.stderr, "another codec needs none of these again"
+    with av.open(str(clip)) as one, av.open(str(lossless)) as other:
+        for a, b in zip(one.decode(video=0), other.decode(video=0), strict=True):
+            ya, yb = (f.to_ndarray()[: f.height].astype(int) for f in (a, b))
+            changed = np.abs(ya - yb)
+            assert changed.max() > 20
+            # The person stands in the middle; the frame's outer parts are bit for bit the same.
+            assert not changed[:, :20].any()
+            assert not changed[:, -200:].any()
+            assert not changed[:20].any()
+
+
+def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edited: Path) -> None:
+    output = clip.with_name("weaker.mp4")
+    done = videdit("run", clip, "-e", "Smiling=0.8", "-o", output, cache=cache)
+    assert done.returncode == 0, done.stderr
+    for stage in ("frames", "landmarks", "align", "invert", "reconstruct"):
+        assert f"{stage}: done" not in done.stderr
+    assert "decode: done" in done.stderr
+    assert digest(output) != digest(edited)
+
+
+def test_a_stretch_is_edited_and_the_rest_passes(clip: Path, cache: Path) -> None:
+    output = clip.with_name("stretch.mkv")
+    words = ("--from", "0.2", "--to", "0.4", "--codec", "ffv1", "-o", output)
+    done = videdit("run", clip, *EDIT, *words, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "in 5 of 14 frames" in done.stdout
+    same = [
+        np.array_equal(a, b) for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
+    ]
+    assert same == [True] * 5 + [False] * 5 + [True] * 4
+
+
+def test_keyframes_ramp_the_edit_up(clip: Path, cache: Path) -> None:
+    output = clip.with_name("ramp.mkv")
+    words = ("--attr", "Smiling", "--alpha", "0.2s:0,0.5s:1.5", "--codec", "ffv1", "-o", output)
+    done = videdit("run", clip, *words, cache=cache)
+    assert done.returncode == 0, done.stderr
+    changes = [
+        float(np.abs(a.astype(int) - b).mean())
+        for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
+    ]
+    assert changes[:6] == [0.0] * 6
+    assert changes[-1] > changes[8] > 0
+
+
+def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
+    clip: Path, edited: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(5)
+    output = tmp_path / "result.mp4"
+    words = [sys.executable, "-m", "videdit", "run", str(clip), *EDIT, "-o", str(output)]
+    environment = {**os.environ, "VIDEDIT_CACHE": str(tmp_path / "cache")}
+    kills = 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(rng.uniform(2, 14))
+        if process.poll() is None:
+            kills += 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills
+    done = videdit("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert digest(output) == digest(edited)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_sigterm_finishes_the_chunk_and_says_how_to_go_on(clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "result.mp4"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "videdit", "run", str(clip), *EDIT, "-o", str(output)],
+        env={**os.environ, "VIDEDIT_CACHE": str(tmp_path / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "landmarks" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 7, err
+    assert "again" in err.splitlines()[-1]
+    assert not output.exists()
+
+
+def test_frames_without_a_face_and_a_cut_pass_through(
+    pictures: list[np.ndarray], tmp_path: Path, cache: Path
+) -> None:
+    wall = np.random.default_rng(0).integers(90, 110, pictures[0].shape).astype(np.uint8)
+    mirrored = [np.ascontiguousarray(p[:, ::-1]) for p in pictures[:8]]
+    clip = write_clip(tmp_path / "cut.mp4", [*pictures[:8], *[wall] * 10, *mirrored])
+    output = tmp_path / "edited.mkv"
+    done = videdit("run", clip, *EDIT, "--codec", "ffv1", "-o", output, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "passed through unchanged: frames 8-17" in done.stdout
+    same = [
+        np.array_equal(a, b) for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
+    ]
+    assert same == [False] * 8 + [True] * 10 + [False] * 8
+
+
+def test_a_picture(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
+    import cv2
+
+    source = tmp_path / "portrait.png"
+    cv2.imwrite(str(source), pictures[0][:, :, ::-1])
+    done = videdit("image", source, *EDIT, cache=cache)
+    assert done.returncode == 0, done.stderr
+    result = cv2.imread(str(tmp_path / "portrait-edited.png"))[:, :, ::-1]
+    assert result.shape == pictures[0].shape
+    changed = np.abs(result.astype(int) - pictures[0]).max(2)
+    assert changed.max() > 20
+    assert not changed[:20].any()
+
+
+def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:
+    # The last run may have been another test's: ask for this one again, which is free.
+    again = videdit("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=cache)
+    assert again.returncode == 0, again.stderr
+    listing = videdit("inspect", clip, cache=cache)
+    assert listing.returncode == 0, listing.stderr
+    for stage in (
+        "frames",
+        "landmarks",
+        "align",
+        "invert",
+        "reconstruct",
+        "edit",
+        "decode",
+        "blend",
+    ):
+        assert stage in listing.stdout
+    for stage in ("frames", "landmarks", "align", "reconstruct", "decode", "blend"):
+        sheet = tmp_path / f"{stage}.png"
+        done = videdit("inspect", clip, stage, "--frames", "0,9", "-o", sheet, cache=cache)
+        assert done.returncode == 0, done.stderr
+        with av.open(str(sheet)) as picture:
+            assert next(picture.decode(video=0)).width > 300
+
+
+def test_a_damaged_chunk_is_made_anew(
+    clip: Path, edited: Path, cache: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy)
+    victims = [p for p in copy.rglob("codes.npy") if "invert" in p.parts]
+    victims += copy.rglob("*.nut")
+    assert victims
+    for victim in victims:
+        data = bytearray(victim.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        victim.write_bytes(data)
+    output = tmp_path / "result.mp4"
+    done = videdit("run", clip, *EDIT, "-o", output, cache=copy)
+    assert done.returncode == 0, done.stderr
+    assert digest(output) == digest(edited)
+
+
+# --- bad inputs -----------------------------------------------------------------------------------
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """One line on stderr, the exit code, no traceback."""
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("videdit: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which, afterwards, no result may lie."""
+    yield tmp_path
+    assert not list(tmp_path.glob("*-edited*"))
+    assert not list(tmp_path.glob("result*"))
+
+
+def test_bad_files(bad: Path, clip: Path, cache: Path) -> None:
+    empty = bad / "empty.mp4"
+    empty.touch()
+    text = bad / "text.mp4"
+    text.write_text("not a video\n" * 100)
+    truncated = bad / "truncated.mp4"
+    truncated.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    sound = bad / "sound.mp4"
+    with av.open(str(clip)) as source, av.open(str(sound), "w") as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.pts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    for path in (empty, text, truncated, sound, bad / "missing.mp4", bad):
+        refused(videdit("run", path, *EDIT, cache=cache), 3, path.name)
+
+
+def test_no_face(bad: Path, cache: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (90, 160, 3)).astype(np.uint8)
+    refused(
+        videdit("run", write_clip(bad / "wall.mp4", [noise] * 5), *EDIT, cache=cache), 4, "face"
+    )
+    tiny = write_clip(bad / "tiny.mp4", [noise[:2, :2]] * 3)
+    refused(videdit("run", tiny, *EDIT, cache=cache), 4, "face")
+
+
+def test_one_frame_and_odd_sizes(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
+    odd = np.ascontiguousarray(pictures[0][:357, :591])
+    clip = tmp_path / "odd.mkv"
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.height, stream.width = odd.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(odd, format="rgb24")))
+        out.mux(stream.encode())
+    output = tmp_path / "edited.mp4"
+    done = videdit("run", clip, *EDIT, "-o", output, cache=cache)
+    assert done.returncode == 0, done.stderr
+    (result,) = pictures_of(output)
+    assert result.shape == odd.shape
+
+
+def test_bad_words(bad: Path, clip: Path, cache: Path) -> None:
+    refused(videdit("run", clip, "--attr", "Smilling", cache=cache), 2, "Smiling")
+    refused(videdit("run", clip, "--attr", "Smiling", "--alpha", "much", cache=cache), 2, "much")
+    refused(videdit("run", clip, cache=cache), 2, "--attr")
+    refused(videdit("run", clip, *EDIT, "--face", "track:99", cache=cache), 2, "track")
+    refused(videdit("run", clip, *EDIT, "--from", "90", cache=cache), 2, "--from")
+    refused(videdit("run", clip, *EDIT, "-o", bad / "no" / "result.mp4", cache=cache), 6, "no")
+    refused(videdit("run", clip, *EDIT, "-o", bad / "result.xyz", cache=cache), 2, "xyz")
+    refused(videdit("run", clip, *EDIT, "-o", clip, cache=cache), 2, "source")
+    refused(videdit("run", clip, *EDIT, "-o", "/proc/result.mp4", cache=cache), 6, "/proc")
+
+
+def test_damaged_and_missing_weights(clip: Path, cache: Path, bundle, tmp_path: Path) -> None:
+    home = tmp_path / "weights"
+    shutil.copytree(bundle.folder.parent, home)
+    victim = home / bundle.name / "synthesis.bin"
+    data = bytearray(victim.read_bytes())
+    data[1000] ^= 1
+    victim.write_bytes(data)
+    fresh = tmp_path / "cache"
+    done = videdit("run", clip, *EDIT, cache=fresh, VIDEDIT_WEIGHTS=str(home))
+    refused(done, 5, "synthesis.bin", "weights fetch")
+    offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    offline |= {"PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_CONFIG_FILE": os.devnull}
+    nowhere = str(tmp_path / "nowhere")
+    refused(videdit("run", clip, *EDIT, cache=fresh, VIDEDIT_WEIGHTS=nowhere, **offline), 5)
+
+
+def test_a_full_disk(clip: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(full)], capture_output=True
+        ).returncode
+    ):
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        refused(videdit("run", clip, *EDIT, "-o", tmp_path / "out.mp4", cache=full), 6, "full")
+        assert not (tmp_path / "out.mp4").exists()
+    finally:
+        subprocess.run(["umount", str(full)], check=True)
