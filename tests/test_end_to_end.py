@@ -279,7 +279,7 @@ def test_a_damaged_chunk_is_made_anew(
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
     victims = [p for p in copy.rglob("codes.npy") if "invert" in p.parts]
-    victims += copy.rglob("*.nut")
+    victims += copy.rglob("*.segment")
     assert victims
     for victim in victims:
         data = bytearray(victim.read_bytes())

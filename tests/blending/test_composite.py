@@ -108,6 +108,23 @@ def test_the_edit_follows_the_sources_landmarks() -> None:
     assert abs(x - POINTS[48:].mean(0)[0]) < 0.012
 
 
+def test_match_colours_adds_the_sources_light() -> None:
+    reconstruction, edit = picture(), mouth_edit()
+    tint = np.float32([0.08, -0.05, 0.1])
+    matched = match_colours(reconstruction + tint, reconstruction, reconstruction + edit)
+    np.testing.assert_allclose(matched, reconstruction + edit + tint, atol=1e-4)
+
+
+def test_the_rim_carries_in_what_colour_matching_leaves() -> None:
+    """Colour matching takes no more than 0.25 for a colour; the membrane brings the rest."""
+    reconstruction, edit = picture() - 0.3, mouth_edit()
+    source = reconstruction + np.float32(0.4)
+    colour, alpha = run(source, reconstruction, reconstruction + edit)
+    full = alpha > 0.99
+    assert full.sum() > 400
+    assert np.abs(colour - source - edit)[full].mean() < 0.05
+
+
 def test_match_colours_leaves_texture_to_the_edit() -> None:
     reconstruction = picture()
     checks = np.indices((SIZE, SIZE)).sum(0) % 2 * 0.1 - 0.05

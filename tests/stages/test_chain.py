@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,8 +126,8 @@ class Chain:
 
 
 @pytest.fixture
-def chain(clip: Path, tmp_path: Path) -> Iterator[Chain]:
-    yield Chain(clip, tmp_path)
+def chain(clip: Path, tmp_path: Path) -> Chain:
+    return Chain(clip, tmp_path)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:

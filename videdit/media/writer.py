@@ -363,6 +363,8 @@ def _add_stream(
     context.framerate = rate
     context.gop_size = spec.gop
     context.thread_count = THREADS
+    # PyAV's default, x264's sliced threads, was seen to give different bytes on a busy machine.
+    context.thread_type = "FRAME" if spec.codec in ("h264", "hevc") else "SLICE"
     context.sample_aspect_ratio = timeline.sample_aspect
     _set_tags(context, spec.color)
     flags = av.codec.context.Flags
