@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def bundle() -> Bundle:
-    """The default bundle, fetched before (`make test` does so). Only for tests marked ``weights``."""
+    """The default bundle, fetched by `make test`. Only for tests marked ``weights``."""
     found = load_bundle()
     missing = found.missing()
     assert not missing, f"run `videdit weights fetch` first: {', '.join(missing)} missing"

@@ -152,8 +152,10 @@ def edit_image(
     """Edit the face in a picture; as ``edit_video``, for a source of one frame.
 
     Raises:
-        UsageError: the output's suffix is no picture's, besides what ``edit_video`` raises.
+        UsageError: the source is a video, besides what ``edit_video`` raises.
     """
+    if not probe(source).is_image:
+        raise UsageError(f"{Path(source).name} is a video", "Use `videdit run`, or edit_video.")
     return edit_video(source, output, edits, settings=settings, progress=progress)
 
 

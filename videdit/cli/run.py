@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videdit.errors import InputError, UsageError
+from videdit.errors import UsageError
 
 if TYPE_CHECKING:
     from videdit.api import Result
@@ -102,7 +103,9 @@ def run(
         "bundle": bundle,
         "cache_dir": cache,
     }
-    _edit(source, output, collect_edits(attr, alpha, edit), settings, quiet)
+    from videdit.api import edit_video
+
+    _edit(edit_video, source, output, collect_edits(attr, alpha, edit), settings, quiet)
 
 
 def image(
@@ -135,21 +138,24 @@ def image(
         "cache_dir": cache,
     }
     edits = collect_edits(attr, alpha, edit)
+    from videdit.api import edit_image
+
     for source in sources:
-        _edit(source, output, edits, settings, quiet)
+        _edit(edit_image, source, output, edits, settings, quiet)
 
 
 def _edit(
-    source: Path, output: Path | None, edits: list[Edit], settings: dict[str, Any], quiet: bool
+    edit_source: Callable[..., Result],
+    source: Path,
+    output: Path | None,
+    edits: list[Edit],
+    settings: dict[str, Any],
+    quiet: bool,
 ) -> None:
-    if not source.exists():  # before the imports, which take seconds
-        raise InputError(f"there is no file {source}", "Check the path.")
-    from videdit.api import edit_video
     from videdit.pipeline.progress import make_progress
 
-    result = edit_video(
-        source, output, edits, settings=settings, progress=make_progress(quiet=quiet)
-    )
+    progress = make_progress(quiet=quiet)
+    result = edit_source(source, output, edits, settings=settings, progress=progress)
     if not quiet:
         print(summary(result, edits))
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from ..errors import NoFaceError
 from ..faces.align import cut_crop, ffhq_quad, smooth_quads
 from ..faces.tracking import choose, load_tracks
-from ..media.reader import read_frames
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage
 from ..pipeline.store import Json
-from .faces import FaceTable, resolution_for
+from .faces import FaceTable, frames_with_faces, resolution_for
 from .resources import Resources
 
 
@@ -68,9 +67,9 @@ class AlignStage(Stage):
         table = FaceTable.load(ctx.own.path(WHOLE, "faces.npz"))
         pictures = []
         for index in frames:
-            for frame in read_frames(self.resources.timeline, index, index + 1):
-                for row in table.rows(index, index + 1):
-                    crop = cut_crop(frame.rgb, table.quad[row], 512)
+            for _, faces in frames_with_faces(self.resources.timeline, table, index, index + 1):
+                for row, rgb in faces:
+                    crop = cut_crop(rgb, table.quad[row], 512)
                     picture = np.rint(crop * 255).astype(np.uint8)
                     for x, y in table.points_in_crop(row) * 512:
                         cv2.circle(picture, (int(x), int(y)), 2, (0, 255, 0), -1)

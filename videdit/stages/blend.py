@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
-from ..media.reader import Frame, read_frames
+from ..media.reader import Frame
 from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .faces import FaceTable
+from .faces import FaceTable, frames_with_faces
 from .invert import read_rows, read_table, smooth_rows, window
 from .pictures import read_picture
 from .resources import Resources
@@ -84,16 +84,12 @@ class BlendStage(Stage):
         table = read_table(ctx)
         rows = table.rows(chunk.start, chunk.stop)
         faces = _Faces(ctx, table, self.resources, chunk) if len(rows) else None
-        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
+        timeline = self.resources.timeline
+        for frame, here in frames_with_faces(timeline, table, chunk.start, chunk.stop):
             patches = []
             if faces is not None:
-                here = table.rows(frame.index, frame.index + 1)
-                if here:
-                    rgb = frame.rgb  # computed at each access
-                    for row in here:
-                        patch = faces.patch(frame.index, rgb, row)
-                        if patch is not None:
-                            patches.append(patch)
+                found = (faces.patch(frame.index, rgb, row) for row, rgb in here)
+                patches = [patch for patch in found if patch is not None]
             yield frame, patches
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:

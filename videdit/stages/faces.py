@@ -3,13 +3,17 @@ stages after it; one row per face and frame, sorted by frame, then track."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..faces.align import crop_size, quad_transform
+from ..media.reader import Frame, read_frames
+from ..media.timeline import Timeline
 
 CROP_SIZES = (256, 512, 1024)
 
@@ -66,6 +70,17 @@ class FaceTable:
         """Read what ``save`` wrote."""
         with np.load(path) as data:
             return cls(*(data[k] for k in ("frame", "track", "quad", "points", "size")))
+
+
+def frames_with_faces(
+    timeline: Timeline, table: FaceTable, start: int, stop: int
+) -> Iterator[tuple[Frame, list[tuple[int, NDArray[Any]]]]]:
+    """The frames ``start <= index < stop`` in order, each with the rows of its faces and, with each
+    row, the frame's pixels (H, W, 3). Frames without a face are not converted to RGB."""
+    for frame in read_frames(timeline, start, stop):
+        rows = table.rows(frame.index, frame.index + 1)
+        rgb = frame.rgb if rows else None
+        yield frame, [(row, rgb) for row in rows if rgb is not None]
 
 
 def resolution_for(quads: NDArray[np.float64]) -> int:

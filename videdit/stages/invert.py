@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ..faces.align import cut_crop
 from ..faces.smoothing import smooth
 from ..inversion.encoder import INPUT_SIZE
-from ..media.reader import read_frames
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .faces import FaceTable
+from .faces import FaceTable, frames_with_faces
 from .resources import GENERATOR_PARTS, Resources
 
 _SMOOTHING = ((0, 4, 0.05), (4, 8, 0.03), (8, 16, 0.4))
@@ -55,16 +54,14 @@ class InvertStage(Stage):
         table = read_table(ctx)
         previous: dict[int, NDArray[np.float32]] = {}
         codes = []
-        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
-            rows = table.rows(frame.index, frame.index + 1)
-            if rows:
-                rgb = frame.rgb  # computed at each access
-                for row in rows:
-                    crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
-                    code = self.resources.encoder.encode(crop[None])[0]
-                    if ctx.run.method == "projector":
-                        code = self._project(ctx, chunk, table, row, crop, code, previous)
-                    codes.append(code.astype(np.float16))
+        timeline = self.resources.timeline
+        for _, faces in frames_with_faces(timeline, table, chunk.start, chunk.stop):
+            for row, rgb in faces:
+                crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
+                code = self.resources.encoder.encode(crop[None])[0]
+                if ctx.run.method == "projector":
+                    code = self._project(ctx, chunk, table, row, crop, code, previous)
+                codes.append(code.astype(np.float16))
             ctx.tick()
         empty = np.zeros((0, 16, 512), np.float16)
         np.save(folder / "codes.npy", np.stack(codes) if codes else empty)

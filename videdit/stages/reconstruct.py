@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
-from ..media.reader import read_frames
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
-from .faces import FaceTable
+from .faces import FaceTable, frames_with_faces
 from .invert import face_chunks, read_codes, read_table
 from .pictures import read_picture, write_picture
 from .resources import GENERATOR_PARTS, Resources
@@ -52,17 +52,17 @@ class ReconstructStage(Stage):
         rows = table.rows(chunk.start, chunk.stop)
         points = np.empty((len(rows), 68, 2), np.float32)
         misfit = np.empty((len(rows), MAP_SIZE, MAP_SIZE), np.float16)
-        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
-            here = table.rows(frame.index, frame.index + 1)
-            if here:
-                rgb = frame.rgb  # computed at each access
-                for row in here:
-                    k, size = row - rows.start, int(table.size[row])
-                    picture = self.resources.decoder.decode(codes[k : k + 1])[0]
-                    written = write_picture(folder, table.name(row), picture, size)
-                    points[k] = self._landmarks(written, table, row)
-                    source = cut_crop(rgb, table.quad[row], size)
-                    misfit[k] = difference_map(source, written.astype(np.float32) / np.float32(255))
+        timeline = self.resources.timeline
+        for _, faces in frames_with_faces(timeline, table, chunk.start, chunk.stop):
+            for row, rgb in faces:
+                k, size = row - rows.start, int(table.size[row])
+                picture = self.resources.decoder.decode(codes[k : k + 1])[0]
+                written = write_picture(folder, table.name(row), picture, size)
+                points[k] = self._landmarks(written, table, row)
+                source = cut_crop(rgb, table.quad[row], size)
+                shown = written.astype(np.float32) / np.float32(255)
+                # A cast of colour or light is no misfit: the blend takes it over.
+                misfit[k] = difference_map(source, match_colours(source, shown, shown))
             ctx.tick()
         np.save(folder / "points.npy", points)
         np.save(folder / "misfit.npy", misfit)
@@ -83,11 +83,11 @@ class ReconstructStage(Stage):
         table = read_table(ctx)
         pictures = []
         for index in frames:
-            for frame in read_frames(self.resources.timeline, index, index + 1):
-                for row in table.rows(index, index + 1):
+            for _, faces in frames_with_faces(self.resources.timeline, table, index, index + 1):
+                for row, rgb in faces:
                     (chunk,) = ctx.own.overlapping(index, index + 1)
                     shown = read_picture(ctx.own, chunk.name, table.name(row))
-                    crop = cut_crop(frame.rgb, table.quad[row], shown.shape[0])
+                    crop = cut_crop(rgb, table.quad[row], shown.shape[0])
                     both = np.concatenate((crop, shown), 1)
                     pictures.append(np.rint(both * 255).astype(np.uint8))
         return pictures
