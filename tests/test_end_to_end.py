@@ -20,7 +20,9 @@ import pytest
 
 pytestmark = pytest.mark.weights
 
-EDIT = ("--attr", "Smiling", "--alpha", "1.5")
+# The refinement, half a minute per person, has a test of its own.
+FAST = ("--method", "encoder")
+EDIT = ("--attr", "Smiling", "--alpha", "1.5", *FAST)
 FRAMES = 14
 
 
@@ -140,7 +142,7 @@ def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited:
 
 def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edited: Path) -> None:
     output = clip.with_name("weaker.mp4")
-    done = videdit("run", clip, "-e", "Smiling=0.8", "-o", output, cache=cache)
+    done = videdit("run", clip, "-e", "Smiling=0.8", *FAST, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
     for stage in ("frames", "landmarks", "align", "invert", "reconstruct"):
         assert f"{stage}: done" not in done.stderr
@@ -162,8 +164,8 @@ def test_a_stretch_is_edited_and_the_rest_passes(clip: Path, cache: Path) -> Non
 
 def test_keyframes_ramp_the_edit_up(clip: Path, cache: Path) -> None:
     output = clip.with_name("ramp.mkv")
-    words = ("--attr", "Smiling", "--alpha", "0.2s:0,0.5s:1.5", "--codec", "ffv1", "-o", output)
-    done = videdit("run", clip, *words, cache=cache)
+    words = ("--attr", "Smiling", "--alpha", "0.2s:0,0.5s:1.5", *FAST, "--codec", "ffv1")
+    done = videdit("run", clip, *words, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
     changes = [
         float(np.abs(a.astype(int) - b).mean())
@@ -171,6 +173,15 @@ def test_keyframes_ramp_the_edit_up(clip: Path, cache: Path) -> None:
     ]
     assert changes[:6] == [0.0] * 6
     assert changes[-1] > changes[8] > 0
+
+
+def test_by_default_each_person_is_refined_once(clip: Path, cache: Path, edited: Path) -> None:
+    output = clip.with_name("refined.mp4")
+    done = videdit("run", clip, "--attr", "Smiling", "--alpha", "1.5", "-o", output, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("refining track") == 1
+    assert "landmarks: done" not in done.stderr
+    assert digest(output) != digest(edited)
 
 
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(

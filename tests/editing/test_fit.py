@@ -17,12 +17,14 @@ pytest.importorskip("sklearn")
 
 HOW = BoundaryTraining(components=16, refits=1)
 FACES = 1500
+YAW_AXIS = 2
 
 
 def plant(folder: Path) -> np.ndarray:
     """Labelled codes in 16 dimensions of W; attribute j shows where axis j % 16 of its row is > 0.
 
-    Smiling lives in row 4 and nowhere else; Gray_Hair in row 8, along the same axis.
+    Smiling lives in row 4 and nowhere else; Gray_Hair in row 8, along the same axis. Young shows
+    on faces that look to one side, too: yaw lives in row 1.
     """
     random = np.random.default_rng(3)
     axes = np.linalg.qr(random.standard_normal((512, 16)))[0]
@@ -31,8 +33,19 @@ def plant(folder: Path) -> np.ndarray:
     crossover = random.integers(1, 17, FACES)
     from_a = np.arange(16) < crossover[:, None]
     rows = np.where(from_a[:, :, None], first[:, None], second[:, None])
+    young = NAMES.index("Young")
     labels = np.stack([rows[:, 4, j % 16] > 0 for j in range(40)], 1)
     labels[:, NAMES.index("Gray_Hair")] = rows[:, 8, NAMES.index("Smiling") % 16] > 0
+    labels[:, young] = rows[:, 4, young % 16] + rows[:, 1, YAW_AXIS] > 0
+    pose = random.standard_normal((FACES, 6)) * 0.1
+    pose[:, 0] += 4 * rows[:, 1, YAW_AXIS]
+    np.savez(
+        folder / "pose.npz",
+        w_a=(first @ axes.T).astype(np.float16),
+        w_b=(second @ axes.T).astype(np.float16)[crossover < 16],
+        crossover=crossover.astype(np.uint8),
+        pose=pose.astype(np.float32),
+    )
     np.savez(
         folder / "latents.npz",
         id=np.arange(FACES),
@@ -79,6 +92,15 @@ def test_colour_takes_the_row_it_is_planted_in(fitted: tuple[Path, np.ndarray]) 
     assert not step[:6].any()
 
 
+def test_a_step_does_not_turn_the_head(fitted: tuple[Path, np.ndarray]) -> None:
+    folder, axes = fitted
+    step = Boundaries.load(folder / "b.safetensors").direction("Young")
+    shown = step[4] @ axes[:, NAMES.index("Young") % 16]
+    # Labels and yaw have an axis in common, which a step that is free to would use as much.
+    assert shown > 1
+    assert abs(step[1] @ axes[:, YAW_AXIS]) < 0.05 * shown
+
+
 def test_alpha_1_adds_and_alpha_minus_1_removes(fitted: tuple[Path, np.ndarray]) -> None:
     quality = Boundaries.load(fitted[0] / "b.safetensors").quality("Smiling")
     assert quality.added > 0.7
@@ -96,6 +118,10 @@ def test_data_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         fit(tmp_path, tmp_path / "b.safetensors")
     plant(tmp_path)
+    pose = (tmp_path / "pose.npz").read_bytes()
+    (tmp_path / "pose.npz").write_bytes(pose[:-1000])
+    with pytest.raises(InputError, match=r"poses.*cannot be read"):
+        fit(tmp_path, tmp_path / "b.safetensors")
     lines = (tmp_path / "labels.csv").read_text().splitlines()
     (tmp_path / "labels.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(InputError, match="different faces"):

@@ -20,6 +20,10 @@ MAP_SIZE = 64
 _INSIDE = (0.018, 0.055)
 _OUTSIDE = (0.07, 0.16)
 """Mean absolute change of RGB in [0, 1] at which the mask begins and is full."""
+_SHARE = (0.3, 0.6)
+"""The same in shares of the largest change, where that is more."""
+_PEAK = 0.985
+"""The quantile of the change, over the crop, that counts as the largest."""
 _MISFIT = (0.06, 0.14)
 """Mean absolute misfit at which the source begins to win outside the face, and wins."""
 _BORDER = 0.07
@@ -85,13 +89,18 @@ def edit_mask(change: FloatArray, misfit: FloatArray, face: FloatArray, size: in
     Returns:
         (size, size) in [0, 1]; exactly 0 where the source is to stay.
     """
+    explained = 1 - _ramp(misfit, *(np.full_like(misfit, limit) for limit in _MISFIT))
+    usable = np.maximum(face, explained)
+    # A direction of W never changes one thing alone. What changes little, measured by what changes
+    # most, is by-catch: there the source stays, and with it the person.
+    peak = float(np.quantile(change * usable, _PEAK))
     low, high = (
-        np.asarray(o + (i - o) * face, np.float32) for i, o in zip(_INSIDE, _OUTSIDE, strict=True)
+        np.asarray(np.maximum(outside + (inside - outside) * face, share * peak), np.float32)
+        for inside, outside, share in zip(_INSIDE, _OUTSIDE, _SHARE, strict=True)
     )
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     changed = cv2.dilate(_ramp(change, low, high), kernel)
-    explained = 1 - _ramp(misfit, *(np.full_like(misfit, limit) for limit in _MISFIT))
-    wide = cv2.GaussianBlur(changed * np.maximum(face, explained), (0, 0), 1.3)
+    wide = cv2.GaussianBlur(changed * usable, (0, 0), 1.3)
     axis = (np.arange(MAP_SIZE, dtype=np.float32) + 0.5) / MAP_SIZE
     edge = np.minimum(axis, 1 - axis)
     fade = _ramp(edge, np.full_like(edge, 0.01), np.full_like(edge, 0.01 + _BORDER))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from videdit.api import Result
     from videdit.editing.schedule import Edit
 
+METHODS = ("refined", "encoder", "projector")
+
 Input = Annotated[Path, typer.Argument(help="The video or picture to edit.", show_default=False)]
 Attributes = Annotated[
     list[str],
@@ -46,7 +48,11 @@ Start = Annotated[
 ]
 Stop = Annotated[str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")]
 Method = Annotated[
-    str, typer.Option(help="Inversion: encoder (fast), or projector (optimises every frame; slow).")
+    str,
+    typer.Option(
+        help="Inversion: refined (encoder, corrected once per person), encoder (fastest), or "
+        "projector (optimises every frame; slow)."
+    ),
 ]
 Landmarks = Annotated[
     str, typer.Option("--backend", help="Landmarks: mesh (built in) or fan (face-alignment).")
@@ -76,7 +82,7 @@ def run(
     face: Face = "largest",
     start: Start = None,
     stop: Stop = None,
-    method: Method = "encoder",
+    method: Method = "refined",
     backend: Landmarks = "mesh",
     codec: Codec = None,
     crf: Crf = None,
@@ -94,7 +100,7 @@ def run(
         "face": face,
         "start_s": parse_time(start),
         "stop_s": parse_time(stop),
-        "method": choice("--method", method, ("encoder", "projector")),
+        "method": choice("--method", method, METHODS),
         "backend": choice("--backend", backend, ("mesh", "fan")),
         "codec": codec,
         "crf": crf,
@@ -117,7 +123,7 @@ def image(
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
     face: Face = "largest",
-    method: Method = "encoder",
+    method: Method = "refined",
     backend: Landmarks = "mesh",
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -130,7 +136,7 @@ def image(
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
     settings = {
         "face": face,
-        "method": choice("--method", method, ("encoder", "projector")),
+        "method": choice("--method", method, METHODS),
         "backend": choice("--backend", backend, ("mesh", "fan")),
         "device": device,
         "precision": precision,

@@ -24,7 +24,7 @@ class RunSettings:
         edits: attributes and their strengths over time.
         face: which faces: ``largest``, ``all`` or ``track:N``.
         backend: landmark backend, ``mesh`` or ``fan``.
-        method: inversion, ``encoder`` or ``projector``.
+        method: inversion, ``encoder``, ``refined`` or ``projector``.
         start_s, stop_s: the stretch to edit, in seconds from the first frame; None is the end.
         codec: video codec of the output, None for one that fits the source.
         crf: constant rate factor of the encoder, None for one near the source's quality.
@@ -40,7 +40,7 @@ class RunSettings:
     edits: tuple[Edit, ...] = ()
     face: str = "largest"
     backend: str = "mesh"
-    method: str = "encoder"
+    method: str = "refined"
     start_s: float | None = None
     stop_s: float | None = None
     codec: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from ..pipeline.store import Artifact, Json
 from .faces import FaceTable, frames_with_faces
 from .resources import GENERATOR_PARTS, Resources
 
+if TYPE_CHECKING:
+    from ..generators.mobile import SynthesisNetwork
+
 _SMOOTHING = ((0, 4, 0.05), (4, 8, 0.03), (8, 16, 0.4))
 """Rows and the Gaussian's standard deviation in seconds. Pose (0-3) follows the head, expression
 (4-7) must keep blinks and speech, colours and texture (8-15) belong to the person and the light."""
@@ -29,7 +32,8 @@ _PAD_S = 4 * max(sigma for _, _, sigma in _SMOOTHING)
 
 
 class InvertStage(Stage):
-    """Leaves ``codes.npy`` per chunk: (k, 16, 512) float16, in the face table's order."""
+    """Leaves ``codes.npy`` per chunk: (k, 16, 512) float16, in the face table's order; as a whole
+    ``offsets.npz``: what is added to all codes of each track."""
 
     name = "invert"
     version = 1
@@ -43,7 +47,7 @@ class InvertStage(Stage):
 
     def models(self, run: RunSettings) -> dict[str, str]:
         parts = ["encoder.safetensors", "w_statistics.safetensors"]
-        if run.method == "projector":
+        if run.method != "encoder":
             parts += GENERATOR_PARTS
         return self.resources.ids(*parts)
 
@@ -66,6 +70,55 @@ class InvertStage(Stage):
         empty = np.zeros((0, 16, 512), np.float16)
         np.save(folder / "codes.npy", np.stack(codes) if codes else empty)
 
+    def finish(self, ctx: Context, folder: Path) -> None:
+        table = read_table(ctx)
+        tracks = np.unique(table.track)
+        offsets = np.zeros((len(tracks), 16, 512), np.float32)
+        if ctx.run.method == "refined":
+            for k, track in enumerate(tracks):
+                offsets[k] = self._refine(ctx, table, np.flatnonzero(table.track == track))
+        np.savez(folder / "offsets.npz", track=tracks, offset=offsets)
+
+    def _refine(
+        self, ctx: Context, table: FaceTable, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The offset of the track with these rows of the table."""
+        from ..inversion.refine import choose_keyframes, refine_track, steps_for
+
+        # A long track's keyframes are looked for among at most this many of its frames.
+        sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), 400)).astype(int)]
+        codes = np.stack([self._raw(ctx, table, int(row)) for row in sample])
+        chosen = sorted(choose_keyframes(codes))
+        crops = []
+        for row in sample[chosen]:
+            frame = int(table.frame[row])
+            for _, faces in frames_with_faces(self.resources.timeline, table, frame, frame + 1):
+                crops += [cut_crop(rgb, table.quad[r], INPUT_SIZE) for r, rgb in faces if r == row]
+        network = ctx.once("synthesis", self._synthesis)
+        steps = steps_for(len(rows))
+        ctx.note(f"refining track {table.track[rows[0]]} on {len(crops)} keyframes, {steps} steps")
+        device = self.resources.device.name
+        stats = self.resources.statistics
+        return refine_track(network, stats, np.stack(crops), codes[chosen], steps, device)
+
+    def _synthesis(self) -> SynthesisNetwork:
+        from ..generators.mobile import load_synthesis
+
+        xml, binary = (self.resources.bundle.path(part) for part in GENERATOR_PARTS)
+        return load_synthesis(xml, binary)
+
+    def _raw(self, ctx: Context, table: FaceTable, row: int) -> NDArray[np.float32]:
+        """The code of one row as the encoder gave it, read from this stage's own chunks."""
+        frame = int(table.frame[row])
+        for chunk in self.chunks(ctx):
+            if chunk.start <= frame < chunk.stop:
+                path = ctx.own.path(chunk.name, "codes.npy")
+                codes = np.load(path, mmap_mode="r")
+                return np.asarray(
+                    codes[row - table.rows(chunk.start, chunk.stop).start], np.float32
+                )
+        raise AssertionError("a face lies outside its stage's chunks")
+
     def _project(
         self,
         ctx: Context,
@@ -80,33 +133,19 @@ class InvertStage(Stage):
         from ..inversion.projector import Projector
 
         def make() -> Projector:
-            from ..generators.mobile import load_synthesis
-
-            network = load_synthesis(*(self.resources.bundle.path(p) for p in GENERATOR_PARTS))
-            return Projector(network, self.resources.statistics, self.resources.device.name)
+            return Projector(
+                self._synthesis(), self.resources.statistics, self.resources.device.name
+            )
 
         track, frame = int(table.track[row]), int(table.frame[row])
         start = previous.get(track)
         if start is None and frame == chunk.start:
-            start = self._code_before(ctx, chunk, table, track)
+            for before in table.rows(frame - 1, frame) if frame else ():
+                if table.track[before] == track:
+                    start = self._raw(ctx, table, before)
         projector = ctx.once("projector", make)
         previous[track] = projector.project(crop, code, start)
         return previous[track]
-
-    def _code_before(
-        self, ctx: Context, chunk: Chunk, table: FaceTable, track: int
-    ) -> NDArray[np.float32] | None:
-        """The track's code in the frame before the chunk, where it was there."""
-        for before in self.chunks(ctx):
-            rows = table.rows(before.start, before.stop)
-            if before.stop == chunk.start and len(rows):
-                last = rows.stop - 1
-                while last >= rows.start and table.frame[last] == chunk.start - 1:
-                    if table.track[last] == track:
-                        codes = np.load(ctx.own.path(before.name, "codes.npy"))
-                        return np.asarray(codes[last - rows.start], np.float32)
-                    last -= 1
-        return None
 
 
 def read_table(ctx: Context) -> FaceTable:
@@ -162,6 +201,9 @@ def read_codes(
     first, last = window(times, start, stop, _PAD_S)
     rows, wanted = table.rows(first, last), table.rows(start, stop)
     raw = read_rows(artifact, "codes.npy", table, first, last).astype(np.float32)
+    with np.load(artifact.path(WHOLE, "offsets.npz")) as found:
+        at = np.searchsorted(found["track"], table.track[rows.start : rows.stop])
+        raw += found["offset"][at]
     out = np.empty((len(wanted), *raw.shape[1:]), np.float32)
     keep = slice(wanted.start - rows.start, wanted.stop - rows.start)
     for a, b, sigma in _SMOOTHING:

@@ -61,21 +61,25 @@ MAX_ROW_SHIFT = np.array([4.0] * 6 + [6.0] * 10)
 
 _FOLDS = 5
 
-# How far a step may touch rows 0-1, 2-3, 4-5, 6-11 and 12-15, whatever correlates with the
+# How far a step may touch rows 0-1, 2-3, 4-5, 6-7, 8-11 and 12-15, whatever correlates with the
 # attribute in the data; within that the fit decides.
-_SECTIONS = (2, 4, 6, 12, 16)
+_SECTIONS = (2, 4, 6, 8, 12, 16)
 _KINDS = {
     # Inside the face. Rows 0-1 turn the head and change the hair's outline, so they take a small
     # part: leaving them out altogether doubles the length and breaks pictures. The finest rows only
     # recolour.
-    "face": (0.3, 1.0, 1.0, 1.0, 0.0),
+    "face": (0.3, 1.0, 1.0, 1.0, 1.0, 0.0),
+    # As face, without rows 8-11, which add nothing to a smile, and with who it is, the hair and what
+    # is worn held firmly. Lips, noses and brows don't bear that: it halves what a step adds.
+    "expression": (0.3, 1.0, 1.0, 1.0, 0.0, 0.0),
     # Hair, hats, glasses, the head's outline: that is what rows 0-1 are for.
-    "shape": (1.0, 1.0, 1.0, 1.0, 0.0),
-    "makeup": (0.0, 0.0, 1.0, 1.0, 1.0),
-    "colour": (0.0, 0.0, 0.0, 1.0, 1.0),
-    "all": (1.0, 1.0, 1.0, 1.0, 1.0),
+    "shape": (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
+    "makeup": (0.0, 0.0, 1.0, 1.0, 1.0, 1.0),
+    "colour": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0),
+    "all": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
 }
 _KIND_OF = {
+    **dict.fromkeys(("Smiling", "Mouth_Slightly_Open", "High_Cheekbones"), "expression"),
     **dict.fromkeys(("Bald", "Bangs", "Receding_Hairline", "Straight_Hair", "Wavy_Hair"), "shape"),
     **dict.fromkeys(("Chubby", "Double_Chin", "Oval_Face", "Eyeglasses", "Wearing_Hat"), "shape"),
     **dict.fromkeys(("Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie"), "shape"),
@@ -85,10 +89,23 @@ _KIND_OF = {
     "Blurry": "all",
 }
 
+_FIRM = (
+    *("Male", "Young", "Eyeglasses", "Wearing_Hat", "Bald", "Bangs", "Receding_Hairline"),
+    *("Straight_Hair", "Wavy_Hair", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
+)
+"""What expressions keep above all."""
+
+POSE_ROWS = 4
+"""The pose is corrected in the rows below this one; 0-3 explain 94 % of the predicted yaw."""
+
+
+def _kind(name: str) -> str:
+    return _KIND_OF.get(name, "face")
+
 
 def _row_weights(name: str) -> Array:
     """(10,) the weight of each group of rows in the steps of an attribute."""
-    weights = _KINDS[_KIND_OF.get(name, "face")]
+    weights = _KINDS[_kind(name)]
     return np.array([weights[bisect.bisect_right(_SECTIONS, start)] for start, _ in GROUPS])
 
 
@@ -102,9 +119,12 @@ class BoundaryTraining:
         refits: how often the groups of rows are reweighted.
         floor: part of a group's weight that does not depend on the fit before, 0 to 1.
         preserve: mu, how much other attributes count in a step.
+        firm: what mu (1 - |corr|) is at least, for what an expression must keep.
+        pose_penalty: of the ridge regression of the pose.
         relevant: groups with less than this share of the largest group's score variance keep the
             source's rows.
         confidence: what the median face's probability rises to at alpha 1.
+        expression_confidence: the same for expressions, whose strength is a matter of degree.
     """
 
     components: int = 256
@@ -112,9 +132,11 @@ class BoundaryTraining:
     refits: int = 2
     floor: float = 0.1
     preserve: float = 0.3
+    firm: float = 30.0
+    pose_penalty: float = 3.0
     relevant: float = 0.05
     confidence: float = 0.95
-    pose_penalty: float = 1.0
+    expression_confidence: float = 0.85
 
 
 @dataclass(frozen=True)
@@ -246,7 +268,8 @@ class _Features:
 
     def of(self, faces: LabelledFaces | PosedFaces) -> npt.NDArray[np.float32]:
         """(n, features) of other faces, in the same coordinates as ``table``."""
-        return (self._of(faces) - self._centre).astype(np.float32)
+        table: npt.NDArray[np.float32] = (self._of(faces) - self._centre).astype(np.float32)
+        return table
 
     def spread(self, groups: Array) -> Array:
         """(10, ...) values of groups to (10 * components, ...) values of features."""
@@ -321,46 +344,72 @@ def _fit_all(
     )
 
 
-def _fit_pose(
-    features: _Features, table: npt.NDArray[np.float32], pose: Array, how: BoundaryTraining
-) -> Array:
-    """(6, features) ridge regression of the pose, in its own units.
+def _fit_pose(features: _Features, faces: PosedFaces, how: BoundaryTraining) -> Array:
+    """(4, features) ridge regressions of what a step must hold, in standard deviations.
 
-    Args:
-        features: the coordinates.
-        table: (n, features) faces.
-        pose: (n, 6).
-        how: settings.
+    That is yaw, pitch, roll, and the size of yaw: faces seen from the front smile more, so that a
+    smile's step turns any head to the front, whichever way it looks.
     """
+    table = features.of(faces)
     table = table - table.mean(0)
-    units = pose.std(0)
-    goal = ((pose - pose.mean(0)) / units).astype(np.float32)
-    gram, moments = table.T @ table, table.T @ goal
-    scale = np.ones(len(GROUPS))
+    angles = faces.pose[:, :3]
+    held = np.column_stack([angles, np.abs(angles[:, 0])])
+    held = ((held - held.mean(0)) / held.std(0)).astype(np.float32)
+    gram, moments = table.T @ table, table.T @ held
+    scale, slopes = np.ones(len(GROUPS)), np.zeros(moments.T.shape)
     for _ in range(how.refits + 1):
         weights = features.spread(scale)
         system = gram * weights * weights[:, None] + how.pose_penalty * np.eye(len(gram))
         slopes = np.linalg.solve(system, moments * weights[:, None]).T * weights
-        shares = (slopes**2 * features.variance).reshape(len(POSE), len(GROUPS), -1).sum((0, 2))
-        shares /= shares.sum()
-        scale = np.sqrt(shares * len(GROUPS) * (1 - how.floor) + how.floor)
-    result: Array = slopes * units[:, None]
+        shares = (slopes**2 * features.variance).reshape(-1, len(GROUPS), len(features.axes.T))
+        scale = np.sqrt(
+            shares.sum((0, 2)) / shares.sum() * len(GROUPS) * (1 - how.floor) + how.floor
+        )
+    return slopes
+
+
+def _hold(features: _Features, step: Array, slopes: Array) -> Array:
+    """The step without what it does to the pose, see the module's head.
+
+    Args:
+        features: the coordinates.
+        step: (features,).
+        slopes: ``_fit_pose``.
+    """
+    coarse = features.spread(np.array([float(start < POSE_ROWS) for start, _ in GROUPS]))
+    turns = slopes * features.variance * coarse
+    result: Array = step - turns.T @ np.linalg.solve(turns @ slopes.T, slopes @ step)
     return result
 
 
-def _steps(features: _Features, scores: _Scores, kept: Array, how: BoundaryTraining) -> Array:
+def _preserved(faces: LabelledFaces, how: BoundaryTraining) -> Array:
+    """(40, 40) how much an edit of the row's attribute keeps the column's."""
+    correlation = np.nan_to_num(np.corrcoef(faces.labels[faces.random].T))
+    weights: Array = how.preserve * (1 - np.abs(correlation))
+    firm = [NAMES.index(name) for name in _FIRM]
+    for j, name in enumerate(NAMES):
+        if _kind(name) == "expression":
+            weights[j, firm] = np.maximum(weights[j, firm], how.firm)
+    return weights
+
+
+def _steps(
+    features: _Features, scores: _Scores, pose: Array, preserved: Array, how: BoundaryTraining
+) -> Array:
     """(40, features) steps of whitened length 1 (root mean square over the 16 rows).
 
     Args:
         features: the coordinates.
         scores: the boundaries.
-        kept: (40, 40) how much an edit of the row's attribute should keep the column's, 0 to 1.
+        pose: ``_fit_pose``.
+        preserved: ``_preserved``.
         how: settings.
     """
     normals = scores.normals / scores.spread[:, None]
     steps = np.zeros_like(normals)
     for j, name in enumerate(NAMES):
         weights = _row_weights(name)
+        coarse = weights[0] > 0
         shares = scores.shares[j] * (weights > 0)
         weights = weights * (shares >= how.relevant * shares.max())
         metric = np.sqrt(features.variance) * features.spread(weights)
@@ -368,9 +417,11 @@ def _steps(features: _Features, scores: _Scores, kept: Array, how: BoundaryTrain
         moved = (normals[others] * metric).T
         # Woodbury: 39 unknowns in place of thousands. An attribute that always goes along with
         # this one has weight 0; it must not divide.
-        loads = 1 / np.maximum(how.preserve * kept[j, others], 1e-9)
+        loads = 1 / np.maximum(preserved[j, others], 1e-9)
         inner = np.diag(loads) + normals[others] @ moved
         step = metric * normals[j] - moved @ np.linalg.solve(inner, moved.T @ normals[j])
+        if coarse:
+            step = _hold(features, step, pose)
         steps[j] = step / np.sqrt((features.row_shifts(step) ** 2).mean())
     return steps
 
@@ -387,7 +438,13 @@ def _lengths(scores: Array, gains: Array, labels: Array, how: BoundaryTraining) 
     Returns:
         Whitened lengths, infinite where a step does not raise the score.
     """
-    odds = math.log(how.confidence / (1 - how.confidence))
+    confidence = np.array(
+        [
+            how.expression_confidence if _kind(name) == "expression" else how.confidence
+            for name in NAMES
+        ]
+    )
+    odds = np.log(confidence / (1 - confidence))
     without = np.array([np.median(scores[labels[:, j] == 0, j]) for j in range(len(NAMES))])
     return np.where(gains > 0, (odds - without) / np.maximum(gains, 1e-9), np.inf)
 
@@ -443,7 +500,7 @@ def fit(
     rotations. What is written is fitted on all faces, with the mean length of the rotations.
 
     Args:
-        data_dir: folder with ``latents.npz`` and ``labels.csv``.
+        data_dir: folder with ``latents.npz``, ``labels.csv`` and ``pose.npz``.
         out_path: the safetensors file to write.
         seed: of the split.
         how: settings.
@@ -458,8 +515,8 @@ def fit(
     faces = LabelledFaces.load(data_dir)
     features = _Features(faces, how.components)
     fold = np.random.default_rng(seed).permutation(len(faces.labels)) % _FOLDS
-    correlation = np.nan_to_num(np.corrcoef(faces.labels[faces.random].T))
-    kept = 1 - np.abs(correlation)
+    preserved = _preserved(faces, how)
+    pose = _fit_pose(features, PosedFaces.load(data_dir, faces.mean), how)
 
     aucs = []
     for f in range(_FOLDS):
@@ -476,17 +533,18 @@ def fit(
     trials = []
     for f in range(_FOLDS):
         probe, test = pairs[(f + 2) % _FOLDS], (fold == (f + 4) % _FOLDS) & faces.random
-        gains = _steps(features, pairs[f], kept, how) @ probe.normals.T
+        gains = _steps(features, pairs[f], pose, preserved, how) @ probe.normals.T
         before = probe.of(features.table[test])
         trials.append((before, gains, _lengths(before, np.diag(gains), faces.labels[test], how)))
 
-    final = _steps(features, _fit_all(features, faces, np.ones(len(fold), bool), how), kept, how)
+    whole = _fit_all(features, faces, np.ones(len(fold), bool), how)
+    final = _steps(features, whole, pose, preserved, how)
     largest = np.stack([1 / (features.row_shifts(step) / MAX_ROW_SHIFT).max() for step in final])
     lengths = np.minimum(np.median([length for *_, length in trials], 0), largest)
     judged = [_judge(before, gains, lengths) for before, gains, _ in trials]
-    added, removed, preserved = (_mean(parts) for parts in zip(*judged, strict=True))
+    added, removed, kept = (_mean(parts) for parts in zip(*judged, strict=True))
 
-    figures = (_mean(aucs), added, removed, preserved, lengths)
+    figures = (_mean(aucs), added, removed, kept, lengths)
     quality = {
         name: Quality(*(round(float(figure[j]), 4) for figure in figures))
         for j, name in enumerate(NAMES)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..editing.boundaries import ROWS
 from ..errors import InputError
-from ..faces.backend import Backend
+from ..faces.backend import Backend, Detection
 
 Array = npt.NDArray[np.float64]
 
@@ -106,6 +106,11 @@ def poses(meshes: npt.NDArray[np.floating[Any]], model: Array, side: float) -> A
     return np.column_stack([angles, centre[:, :2] / side, np.log(scale / side)])
 
 
+def _area(face: Detection) -> float:
+    left, top, right, bottom = face.box
+    return float((right - left) * (bottom - top))
+
+
 def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None:
     """Measures the first shards of sampled faces and writes ``training_data/faces/pose.npz``.
 
@@ -133,7 +138,7 @@ def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None
             found = np.zeros(len(pictures), bool)
             for i, picture in enumerate(pictures):
                 faces = backend.detect(np.ascontiguousarray(picture))
-                largest = max(faces, key=lambda face: float(np.ptp(face.box[::2])), default=None)
+                largest = max(faces, key=_area, default=None)
                 if largest is not None and largest.mesh is not None:
                     meshes.append(largest.mesh)
                     found[i] = True
