@@ -24,7 +24,7 @@ def plant(folder: Path) -> np.ndarray:
     """Labelled codes in 16 dimensions of W; attribute j shows where axis j % 16 of its row is > 0.
 
     Smiling lives in row 4 and nowhere else; Gray_Hair in row 8, along the same axis. Young shows
-    on faces that look to one side, too: yaw lives in row 1.
+    on faces that look to one side, too: yaw and pitch live in row 1.
     """
     random = np.random.default_rng(3)
     axes = np.linalg.qr(random.standard_normal((512, 16)))[0]
@@ -38,7 +38,8 @@ def plant(folder: Path) -> np.ndarray:
     labels[:, NAMES.index("Gray_Hair")] = rows[:, 8, NAMES.index("Smiling") % 16] > 0
     labels[:, young] = rows[:, 4, young % 16] + rows[:, 1, YAW_AXIS] > 0
     pose = random.standard_normal((FACES, 6)) * 0.1
-    pose[:, 0] += 4 * rows[:, 1, YAW_AXIS]
+    pose[:, :2] += 4 * rows[:, 1, [YAW_AXIS, YAW_AXIS + 1]]
+    pose[:, 0] *= np.exp(rows[:, 1, YAW_AXIS + 2] / 4)
     np.savez(
         folder / "pose.npz",
         w_a=(first @ axes.T).astype(np.float16),
@@ -79,7 +80,7 @@ def test_a_planted_direction_is_found_in_its_row(fitted: tuple[Path, np.ndarray]
     assert int(np.argmax(np.abs(along))) == 4
     assert along[4] > 0.95 * np.linalg.norm(step[4])
     # A crossover rarely falls just there, so the neighbours take part; the rest hardly may.
-    assert (step[3:6] ** 2).sum() > 0.75 * (step**2).sum()
+    assert (step[3:6] ** 2).sum() > 0.65 * (step**2).sum()
     assert boundaries.quality("Smiling").auc > 0.97
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ class Finder:
     """A backend that reads the face's yaw from the picture's first pixel; 255 is no face."""
 
     name = "finder"
-    model_ids: dict[str, str] = {}
+    model_ids: ClassVar[dict[str, str]] = {}
 
     def detect(self, rgb8: np.ndarray) -> list[Detection]:
         value = int(rgb8[0, 0, 0])

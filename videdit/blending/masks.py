@@ -26,6 +26,8 @@ _PEAK = 0.985
 """The quantile of the change, over the crop, that counts as the largest."""
 _MISFIT = (0.06, 0.14)
 """Mean absolute misfit at which the source begins to win outside the face, and wins."""
+_INSET = 0.94
+"""The face's outline is drawn this much smaller."""
 _BORDER = 0.07
 """Width, crop units, over which the mask fades out towards the crop's border."""
 
@@ -60,7 +62,10 @@ def face_region(points68: NDArray[np.floating[Any]]) -> FloatArray:
     points = np.asarray(points68, np.float64)
     eyes, mouth = points[36:48].mean(0), points[48:60].mean(0)
     forehead = points[17:27] + 0.7 * (eyes - mouth)
-    hull = cv2.convexHull(np.concatenate((points, forehead)).astype(np.float32))
+    outline = np.concatenate((points, forehead))
+    # A little inside: the mesh's jaw spills over the far cheek of a turned head.
+    centre = outline.mean(0)
+    hull = cv2.convexHull((centre + _INSET * (outline - centre)).astype(np.float32))
     scale = 4
     canvas = np.zeros((MAP_SIZE * scale, MAP_SIZE * scale), np.uint8)
     cv2.fillConvexPoly(canvas, np.rint(hull * canvas.shape[0]).astype(np.int32), 255)
@@ -72,6 +77,10 @@ def face_region(points68: NDArray[np.floating[Any]]) -> FloatArray:
 def _ramp(values: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     t = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def _ellipse(size: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
 
 
 def edit_mask(change: FloatArray, misfit: FloatArray, face: FloatArray, size: int) -> FloatArray:
@@ -98,8 +107,10 @@ def edit_mask(change: FloatArray, misfit: FloatArray, face: FloatArray, size: in
         np.asarray(np.maximum(outside + (inside - outside) * face, share * peak), np.float32)
         for inside, outside, share in zip(_INSIDE, _OUTSIDE, _SHARE, strict=True)
     )
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    changed = cv2.dilate(_ramp(change, low, high), kernel)
+    # Closed first: a mouth's lips and teeth change, the skin between mouth and cheek hardly, and a
+    # border through there would be one more to hide.
+    changed = cv2.morphologyEx(_ramp(change, low, high), cv2.MORPH_CLOSE, _ellipse(11))
+    changed = cv2.dilate(changed, _ellipse(5))
     wide = cv2.GaussianBlur(changed * usable, (0, 0), 1.3)
     axis = (np.arange(MAP_SIZE, dtype=np.float32) + 0.5) / MAP_SIZE
     edge = np.minimum(axis, 1 - axis)

@@ -17,6 +17,7 @@ as shares of the picture's side, and the logarithm of the scale to the mean face
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None
     """Measures the first shards of sampled faces and writes ``training_data/faces/pose.npz``.
 
     Args:
-        folder: what ``videdit train sample`` made.
+        folder: of ``sample_faces``.
         out_path: ``w_a``, ``w_b`` (n, 512) and (m, 512) float16, ``crossover`` (n,) uint8 and
             ``pose`` (n, 6) float32. Faces of one code come first in each shard and have none of
             the m second codes; the others have one each, in order. Faces that the backend does
@@ -131,7 +132,8 @@ def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None
     side = 1
     try:
         for number in range(shards):
-            with np.load(folder / f"codes-{number:04d}.npz", allow_pickle=False) as arrays:
+            path = folder / f"codes-{number:04d}.npz"
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 shard = {name: arrays[name] for name in ("w_a", "w_b", "crossover")}
             pictures = np.load(folder / f"pictures-{number:04d}.npy", mmap_mode="r")
             side = pictures.shape[1]
@@ -144,10 +146,10 @@ def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None
                     found[i] = True
             codes.append({name: values[found] for name, values in shard.items()})
             print(f"shard {number}: {found.sum()} faces", flush=True)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
             f"the sampled faces in {folder} cannot be read ({error})",
-            "Make them with `videdit train sample`.",
+            "Make them with `videdit train encoder`.",
         ) from error
     points = np.stack(meshes)
     first, second, crossover = (
