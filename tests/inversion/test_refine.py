@@ -9,8 +9,13 @@ import torch
 from videdit.bundles import Bundle
 from videdit.generators.mobile import load_mapping, load_synthesis
 from videdit.generators.wspace import WStatistics
-from videdit.inversion.projector import picture_loss
-from videdit.inversion.refine import choose_keyframes, face_weight, refine_track, steps_for
+from videdit.inversion.refine import (
+    choose_keyframes,
+    face_weight,
+    refine_track,
+    steps_for,
+    structure_loss,
+)
 
 
 def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
@@ -35,6 +40,17 @@ def test_the_face_counts_most() -> None:
     assert weight[0, 0] < 0.25
 
 
+def test_losing_contrast_does_not_pay() -> None:
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 3, 32, 32, generator=rng)
+    target = torch.nn.functional.interpolate(coarse, (256, 256), mode="bicubic").clamp(-1, 1)
+    shifted = target.roll(12, 3)  # the same structure, not in its place
+    flat = target.mean((2, 3), keepdim=True) + 0.05 * (shifted - target.mean((2, 3), keepdim=True))
+    weight = face_weight(256)
+    assert structure_loss(target, target, weight) < 1e-3
+    assert structure_loss(shifted, target, weight) < structure_loss(flat, target, weight)
+
+
 @pytest.mark.weights
 def test_the_offset_brings_the_track_nearer_to_its_pictures(bundle: Bundle) -> None:
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
@@ -55,6 +71,6 @@ def test_the_offset_brings_the_track_nearer_to_its_pictures(bundle: Bundle) -> N
     def loss(code: np.ndarray) -> float:
         with torch.no_grad():
             picture = torch.nn.functional.avg_pool2d(network(torch.from_numpy(code)), 4)
-        return float(picture_loss(picture, target))
+        return float(structure_loss(picture, target, face_weight(256)))
 
     assert loss(codes + offset) < 0.9 * loss(codes)

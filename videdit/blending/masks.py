@@ -20,11 +20,13 @@ MAP_SIZE = 64
 _INSIDE = (0.018, 0.055)
 _OUTSIDE = (0.07, 0.16)
 """Mean absolute change of RGB in [0, 1] at which the mask begins and is full."""
-_SHARE = (0.3, 0.6)
+_SHARE = (0.4, 0.7)
 """The same in shares of the largest change, where that is more."""
+_GAIN = (0.8, 1.6)
+"""The same in multiples of the misfit at the place."""
 _PEAK = 0.985
 """The quantile of the change, over the crop, that counts as the largest."""
-_MISFIT = (0.06, 0.14)
+_MISFIT = (0.045, 0.1)
 """Mean absolute misfit at which the source begins to win outside the face, and wins."""
 _INSET = 0.94
 """The face's outline is drawn this much smaller."""
@@ -101,15 +103,22 @@ def edit_mask(change: FloatArray, misfit: FloatArray, face: FloatArray, size: in
     explained = 1 - _ramp(misfit, *(np.full_like(misfit, limit) for limit in _MISFIT))
     usable = np.maximum(face, explained)
     # A direction of W never changes one thing alone. What changes little, measured by what changes
-    # most, is by-catch: there the source stays, and with it the person.
+    # most and by what the inversion misses there, is by-catch: the source stays, and with it the
+    # person.
     peak = float(np.quantile(change * usable, _PEAK))
     low, high = (
-        np.asarray(np.maximum(outside + (inside - outside) * face, share * peak), np.float32)
-        for inside, outside, share in zip(_INSIDE, _OUTSIDE, _SHARE, strict=True)
+        np.maximum.reduce(
+            (
+                outside + (inside - outside) * face,
+                np.full_like(change, share * peak),
+                gain * misfit,
+            )
+        )
+        for inside, outside, share, gain in zip(_INSIDE, _OUTSIDE, _SHARE, _GAIN, strict=True)
     )
     # Closed first: a mouth's lips and teeth change, the skin between mouth and cheek hardly, and a
     # border through there would be one more to hide.
-    changed = cv2.morphologyEx(_ramp(change, low, high), cv2.MORPH_CLOSE, _ellipse(11))
+    changed = cv2.morphologyEx(_ramp(change, low, high), cv2.MORPH_CLOSE, _ellipse(7))
     changed = cv2.dilate(changed, _ellipse(5))
     wide = cv2.GaussianBlur(changed * usable, (0, 0), 1.3)
     axis = (np.arange(MAP_SIZE, dtype=np.float32) + 0.5) / MAP_SIZE
