@@ -102,7 +102,7 @@ class Chain:
             self.source,
             self.folder / "out.mkv",
             tuple(Edit.parse(text) for text in edits),
-            **{"codec": "ffv1", "chunk_frames": 5, **settings},
+            **{"codec": "ffv1", "chunk_frames": 5, "method": "encoder", **settings},
         )
         timeline = probe(self.source)
         bundle: Any = SimpleNamespace(id=lambda part: f"id of {part}")

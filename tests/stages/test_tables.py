@@ -14,7 +14,7 @@ from tests.faces.helpers import face68
 from videdit.faces.align import ffhq_quad
 from videdit.faces.smoothing import smooth
 from videdit.pipeline.stage import frame_chunks
-from videdit.pipeline.store import Artifact, Store
+from videdit.pipeline.store import WHOLE, Artifact, Chunk, Store
 from videdit.stages.faces import FaceTable, resolution_for
 from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows, window
 from videdit.stages.pictures import read_picture, write_picture
@@ -39,6 +39,7 @@ TIMES = {
     "uneven": np.cumsum(RNG.choice([1 / 60, 1 / 24, 1 / 10], 45)),
 }
 CODES = RNG.standard_normal((len(TABLE), 16, 512)).astype(np.float16)
+OFFSETS = RNG.standard_normal((3, 16, 512)).astype(np.float32)
 
 
 @pytest.fixture
@@ -57,7 +58,10 @@ def stored(store: Store, size: int, **arrays: np.ndarray) -> Artifact:
         with artifact.commit(chunk) as folder:
             for name, values in arrays.items():
                 np.save(folder / f"{name}.npy", values[rows.start : rows.stop])
-    artifact.finish(chunks)
+    whole = Chunk(WHOLE, chunks[0].start, chunks[-1].stop)
+    with artifact.commit(whole) as folder:
+        np.savez(folder / "offsets.npz", track=np.arange(3), offset=OFFSETS)
+    artifact.finish([*chunks, whole])
     return artifact
 
 
@@ -118,7 +122,8 @@ def test_codes_do_not_depend_on_the_chunks(store: Store, size: int, kind: str) -
         mine = TABLE.track == track
         for first, last, sigma in _SMOOTHING:
             values = CODES[mine, first:last].astype(np.float64)
-            whole[mine, first:last] = smooth(values, times[TABLE.frame[mine]], sigma)
+            smoothed = smooth(values, times[TABLE.frame[mine]], sigma)
+            whole[mine, first:last] = smoothed + OFFSETS[track, first:last]
     for start in range(3, 40, 4):
         stop = min(start + 4, 40)
         rows = TABLE.rows(start, stop)
