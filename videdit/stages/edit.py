@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
-from .invert import face_chunks, read_codes, read_table
+from .invert import code_pictures, face_chunks, read_codes, read_rows, read_table
 from .resources import Resources
 
 
@@ -46,3 +47,10 @@ class EditStage(Stage):
         np.save(folder / "codes.npy", edited.astype(np.float16))
         np.save(folder / "active.npy", active.astype(bool))
         ctx.tick(chunk.frames)
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        table = read_table(ctx)
+        codes = [
+            read_rows(ctx.own, "codes.npy", table, i, i + 1) for i in frames if table.rows(i, i + 1)
+        ]
+        return code_pictures(codes, self.resources.statistics)

@@ -21,9 +21,11 @@ from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
 from .faces import FaceTable, frames_with_faces
 from .resources import GENERATOR_PARTS, Resources
+from .sheet import code_picture
 
 if TYPE_CHECKING:
     from ..generators.mobile import SynthesisNetwork
+    from ..generators.wspace import WStatistics
 
 _SMOOTHING = ((0, 4, 0.05), (4, 8, 0.03), (8, 16, 0.4))
 """Rows and the Gaussian's standard deviation in seconds. Pose (0-3) follows the head, expression
@@ -78,6 +80,13 @@ class InvertStage(Stage):
             for k, track in enumerate(tracks):
                 offsets[k] = self._refine(ctx, table, np.flatnonzero(table.track == track))
         np.savez(folder / "offsets.npz", track=tracks, offset=offsets)
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        table, times = read_table(ctx), self.resources.times
+        codes = [
+            read_codes(ctx.own, table, times, i, i + 1) for i in frames if table.rows(i, i + 1)
+        ]
+        return code_pictures(codes, self.resources.statistics)
 
     def _refine(
         self, ctx: Context, table: FaceTable, rows: NDArray[np.int64]
@@ -151,6 +160,17 @@ class InvertStage(Stage):
 def read_table(ctx: Context) -> FaceTable:
     """The face table of the run."""
     return ctx.once("table", lambda: FaceTable.load(ctx.input("align").path(WHOLE, "faces.npz")))
+
+
+def code_pictures(
+    codes: Sequence[NDArray[Any]], statistics: WStatistics
+) -> list[NDArray[np.uint8]]:
+    """Pictures of codes, (k, 16, 512) each, for previews."""
+    import torch
+
+    flat = [code for group in codes for code in group]
+    tensors = [torch.from_numpy(np.asarray(code, np.float32)) for code in flat]
+    return [code_picture(statistics.whiten(tensor).numpy()) for tensor in tensors]
 
 
 def face_chunks(ctx: Context) -> list[Chunk]:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+def code_picture(whitened: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """A code as a picture: one band per row, blue below W's mean, red above, white at it.
+
+    Args:
+        whitened: (16, 512) whitened coordinates; three standard deviations are full colour.
+    """
+    strength = np.clip(whitened[:, :256] / 3, -1, 1)
+    fade = 1 - np.abs(strength)
+    red, blue = np.where(strength > 0, 1, fade), np.where(strength < 0, 1, fade)
+    rgb = np.rint(np.stack((red, fade, blue), 2) * 255).astype(np.uint8)
+    return np.asarray(np.kron(rgb, np.ones((16, 2, 1), np.uint8)), np.uint8)
 
 
 def contact_sheet(

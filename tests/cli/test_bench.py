@@ -1,0 +1,31 @@
+"""`videdit bench`: what the report says of two runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from videdit.api import Result
+from videdit.cli.bench import summarise, table
+from videdit.pipeline.runner import RunReport, StageReport
+
+
+def result(seconds: float) -> Result:
+    stages = {"invert": StageReport(seconds=2.0), "decode": StageReport(seconds=4.0)}
+    return Result(Path("o.mp4"), 10, list(range(10)), (), seconds, RunReport(stages))
+
+
+def test_the_report_compares_runs_and_networks() -> None:
+    bare = {"landmarks": 0.02, "encoder": 0.06, "generator": 0.2}
+    report = summarise(result(8.0), result(2.0), bare, 5_000_000)
+    assert report["seconds_per_frame"] == pytest.approx(0.8)
+    assert report["stages"] == {"invert": pytest.approx(0.2), "decode": pytest.approx(0.4)}
+    assert report["networks_alone"]["per_frame"] == pytest.approx(0.5)
+    assert report["run_over_networks"] == pytest.approx(1.6)
+    assert report["second_over_first"] == pytest.approx(0.25)
+    assert report["cache_mb_per_minute_at_30fps"] == pytest.approx(900)
+    assert report["peak_memory_mb"] > 10
+    text = table(report)
+    assert "decode" in text
+    assert "0.25 (another alpha)" in text
