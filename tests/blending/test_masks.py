@@ -67,11 +67,15 @@ def test_a_small_change_counts_in_the_face_only() -> None:
 
 
 def test_what_the_inversion_missed_stays_outside_the_face() -> None:
-    missed = change(0.5)
+    missed = change(0.15)
     mask = edit_mask(change(0.3), missed, FACE, 256)
     assert mask[20:45, 20:45].max() == 0
     column, row = (POINTS[30] * 256).astype(int)
     assert mask[row, column] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_change_smaller_than_what_the_inversion_missed_is_not_pasted() -> None:
+    assert not edit_mask(change(0.1), change(0.15), FACE, 256).any()
 
 
 def test_the_mask_lies_around_the_change() -> None:

@@ -37,7 +37,7 @@ from videdit.media.timeline import ColorTags, Timeline
 SEGMENT_SUFFIX = ".segment"
 """Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly."""
 
-THREADS = 4
+THREADS = 1
 """Encoder threads, whatever the machine has: the bytes depend on the number."""
 
 
@@ -73,7 +73,7 @@ CODECS: dict[str, _Codec] = {
         _formats("420p", "422p", "444p", depths=(8, 10, 12)),
         16,
         "fast",
-        {"x265-params": f"open-gop=0:pools={THREADS}:frame-threads=2:log-level=error:info=0"},
+        {"x265-params": f"open-gop=0:pools={THREADS}:frame-threads=1:log-level=error:info=0"},
         whole_blocks=True,
         rgb_as=(1, 1),
     ),
