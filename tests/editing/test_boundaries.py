@@ -114,7 +114,6 @@ def test_a_damaged_file_is_said_to_be_damaged(boundaries: Boundaries, tmp_path: 
         Boundaries.load(tmp_path / "none.safetensors")
 
 
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="the boundaries are not fitted yet")
 class TestShipped:
     """The file in weights/mobile."""
 
