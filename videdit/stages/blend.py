@@ -39,7 +39,7 @@ class BlendStage(Stage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 1
+    version = 2
     takes = ("align", "reconstruct", "decode")
 
     def __init__(self, resources: Resources) -> None:
