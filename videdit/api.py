@@ -30,7 +30,7 @@ from .pipeline.store import Store
 from .stages.assemble import assemble_output
 from .stages.blend import BlendStage
 from .stages.chain import make_chain
-from .stages.resources import Resources
+from .stages.resources import Networks, Resources
 
 Edits = Mapping[str, float | str] | Sequence[Edit]
 
@@ -74,16 +74,25 @@ def default_output(source: Path) -> Path:
     return source.with_name(f"{source.stem}-edited{suffix if suffix in known else '.mp4'}")
 
 
-def prepare(settings: RunSettings, progress: Progress) -> tuple[Timeline, Resources, list[Stage]]:
+def prepare(
+    settings: RunSettings, progress: Progress, networks: Networks | None = None
+) -> tuple[Timeline, Resources, list[Stage]]:
     """Probe the source, fetch missing weights, and set the chain up.
+
+    Args:
+        settings: what to do.
+        progress: told what is fetched.
+        networks: those of an earlier run with the same bundle, device and backend.
 
     Raises:
         VideditError: the source, the weights or the settings are no good.
     """
     timeline = probe(settings.source)
-    device = choose_device(settings.device, settings.precision)
-    bundle = ensure_bundle(settings.bundle, progress.note)
-    resources = Resources(settings, timeline, bundle, device)
+    if networks is None:
+        device = choose_device(settings.device, settings.precision)
+        bundle = ensure_bundle(settings.bundle, progress.note)
+        networks = Networks(bundle, device, settings.backend)
+    resources = Resources(settings, timeline, networks)
     if not len(resources.frames):
         raise UsageError(
             "there is no frame between --from and --to",

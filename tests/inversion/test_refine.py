@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ import torch
 from videdit.bundles import Bundle
 from videdit.generators.mobile import load_mapping, load_synthesis
 from videdit.generators.wspace import WStatistics
+from videdit.inversion.face_network import load_face_network
 from videdit.inversion.refine import (
     choose_keyframes,
+    face_loss,
     face_weight,
     refine_track,
     steps_for,
@@ -30,7 +34,7 @@ def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
 
 
 def test_a_longer_track_gets_more_steps_within_limits() -> None:
-    assert [steps_for(n) for n in (1, 60, 10_000)] == [16, 30, 60]
+    assert [steps_for(n) for n in (1, 60, 10_000)] == [30, 30, 80]
 
 
 def test_the_face_counts_most() -> None:
@@ -51,6 +55,18 @@ def test_losing_contrast_does_not_pay() -> None:
     assert structure_loss(shifted, target, weight) < structure_loss(flat, target, weight)
 
 
+def test_face_loss() -> None:
+    face = load_face_network(
+        Path(__file__).parents[2] / "weights" / "mobile" / "face_network.safetensors"
+    )
+    rng = torch.Generator().manual_seed(0)
+    a, b = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 16, 16, generator=rng) * 2 - 1, (256, 256), mode="bicubic"
+    )[:, None]
+    assert float(face_loss(face, a, a)) == pytest.approx(0, abs=1e-4)
+    assert face_loss(face, a, b) > face_loss(face, a, 0.9 * a + 0.1 * b) > 0
+
+
 @pytest.mark.weights
 def test_the_offset_brings_the_track_nearer_to_its_pictures(bundle: Bundle) -> None:
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
@@ -64,8 +80,9 @@ def test_the_offset_brings_the_track_nearer_to_its_pictures(bundle: Bundle) -> N
     # An encoder that shrinks towards the mean, as real ones do.
     codes = (stats.mean + 0.5 * (truth - stats.mean)).numpy()
 
-    assert not refine_track(network, stats, crops, codes, 0).any()
-    offset = refine_track(network, stats, crops, codes, 4)
+    face = load_face_network(bundle.path("face_network.safetensors"))
+    assert not refine_track(network, face, stats, crops, codes, 0).any()
+    offset = refine_track(network, face, stats, crops, codes, 4)
     assert offset.shape == (16, 512)
 
     def loss(code: np.ndarray) -> float:

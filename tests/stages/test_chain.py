@@ -25,7 +25,7 @@ from videdit.pipeline.store import WHOLE, Store
 from videdit.stages.assemble import Assembled, assemble_output
 from videdit.stages.blend import BlendStage, pasted
 from videdit.stages.chain import make_chain
-from videdit.stages.resources import Resources
+from videdit.stages.resources import Networks, Resources
 
 WIDTH, HEIGHT, FRAMES, RATE = 192, 160, 12, 25
 FACE_FROM, FACE_TO = 2, 11  # a face in these frames
@@ -106,13 +106,14 @@ class Chain:
         )
         timeline = probe(self.source)
         bundle: Any = SimpleNamespace(id=lambda part: f"id of {part}")
-        resources = Resources(asked, timeline, bundle, Device("cpu", "fp32"))
-        vars(resources).update(
+        networks = Networks(bundle, Device("cpu", "fp32"), asked.backend)
+        vars(networks).update(
             backend=FakeBackend(),
             encoder=FakeEncoder(),
             decoder=FakeDecoder(),
             boundaries=FakeBoundaries(),
         )
+        resources = Resources(asked, timeline, networks)
         self.stages = make_chain(resources)
         blend = self.stages[-1]
         assert isinstance(blend, BlendStage)
@@ -221,7 +222,7 @@ def test_times_rise_where_a_source_repeats_them(clip: Path) -> None:
     timeline: Any = Repeating()
     bundle: Any = None
     asked = RunSettings(clip, clip)
-    times = Resources(asked, timeline, bundle, Device("cpu", "fp32")).times
+    times = Resources(asked, timeline, Networks(bundle, Device("cpu", "fp32"), "mesh")).times
     np.testing.assert_allclose(times, [0, 1, 1.1, 1.2, 3])
 
 

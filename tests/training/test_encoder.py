@@ -1,24 +1,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from videdit.errors import InputError
+from videdit.errors import InputError, UsageError
 from videdit.generators.mobile import MappingNetwork
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.encoder import Encoder, load_network
+from videdit.inversion.face_network import FaceNetwork
 from videdit.training import encoder as training
 from videdit.training import faces
 from videdit.training.encoder import EncoderTraining, FaceData, export, train_encoder
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
-SETTINGS = EncoderTraining(steps=3, batch=2, warm_up=1)
+SETTINGS = EncoderTraining(steps=3, batch=2, real=2, shown=1, warm_up=1)
+REAL = np.random.default_rng(5).integers(0, 256, (3, 256, 256, 3), np.uint8)
 
 
 class FakeSynthesis(nn.Module):
@@ -30,10 +34,17 @@ class FakeSynthesis(nn.Module):
         self.stop_at = stop_at
 
     def features(self, codes: Tensor, blocks: int) -> Tensor:
-        if self.calls == 2 * self.stop_at:  # two calls a step
+        if self.calls == 3 * self.stop_at:  # three calls a step
             raise KeyboardInterrupt
         self.calls += 1
         return codes[:, : 2 * blocks + 1, :64, None]
+
+
+class FakeReadout(nn.Module):
+    """A picture whose brightness is one of the code's numbers."""
+
+    def forward(self, features: Tensor, codes: Tensor) -> Tensor:
+        return codes[:, :3, 0, None, None].sigmoid().expand(-1, -1, 256, 256)
 
 
 class GreyDecoder:
@@ -53,7 +64,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FaceData:
         torch.manual_seed(0)
         mapping = MappingNetwork(layers=1).requires_grad_(False)
         faces.sample_faces(folder, range(3), mapping, STATS, GreyDecoder(), lambda _: None)
-    return FaceData(folder, held_out=1)
+    return FaceData(folder, 3, held_out=1)
 
 
 @pytest.fixture(autouse=True)
@@ -61,14 +72,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SHARD", 5)
 
 
-def train(data: FaceData, folder: Path, stop_at: int = -1) -> Path:
+def train(
+    data: FaceData, folder: Path, stop_at: int = -1, settings: EncoderTraining = SETTINGS
+) -> Path:
     synthesis = FakeSynthesis(stop_at)
+    torch.manual_seed(1)
+    face = FaceNetwork().eval().requires_grad_(False)
     return train_encoder(
         data,
+        REAL,
         STATS,
         synthesis,  # type: ignore[arg-type]
+        FakeReadout(),  # type: ignore[arg-type]
+        face,
         folder,
-        SETTINGS,
+        settings,
         checkpoint_every=2,
         report=lambda _: None,
     )
@@ -87,7 +105,7 @@ def test_batches_pair_pictures_with_their_codes(data: FaceData) -> None:
 
 def test_no_faces(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no training faces"):
-        FaceData(tmp_path, held_out=1)
+        FaceData(tmp_path, 3, held_out=1)
 
 
 def test_a_resumed_training_gives_the_same_weights(data: FaceData, tmp_path: Path) -> None:
@@ -111,6 +129,47 @@ def test_a_resumed_training_gives_the_same_weights(data: FaceData, tmp_path: Pat
     # A finished training is only exported again.
     before = whole.read_bytes()
     assert train(data, tmp_path / "whole", stop_at=0).read_bytes() == before
+    # A sheet of targets and what their codes show: one generated face, two real ones.
+    sheet = cv2.imread(str(tmp_path / "whole" / "sheet-000002.jpg"))
+    assert sheet is not None
+    assert sheet.shape == (512, 3 * 256, 3)
+    # Other settings would not continue this training but spoil it.
+    with pytest.raises(UsageError, match="other settings"):
+        train(data, tmp_path / "whole", settings=replace(SETTINGS, seed=1))
+
+
+def test_a_training_can_start_from_an_encoder(data: FaceData, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    start = export(Encoder(STATS).state_dict(), tmp_path / "start.safetensors")
+    settings = replace(SETTINGS, steps=1, learning_rate=1e-7)
+    result = train_encoder(
+        data,
+        np.zeros((0, 256, 256, 3), np.uint8),  # and works without real faces
+        STATS,
+        FakeSynthesis(),  # type: ignore[arg-type]
+        FakeReadout(),  # type: ignore[arg-type]
+        FaceNetwork().eval().requires_grad_(False),
+        tmp_path / "work",
+        settings,
+        start=start,
+        report=lambda _: None,
+    )
+    one, other = load_file(str(start)), load_file(str(result))
+    for name in ("queries", "trunk.0.weight", "face.first.weight"):
+        torch.testing.assert_close(one[name], other[name], atol=1e-3, rtol=0)
+
+
+def test_settings_files(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"steps": 7}')
+    assert EncoderTraining.load(path) == EncoderTraining(steps=7)
+    path.write_text('{"stepz": 7}')
+    with pytest.raises(UsageError, match="stepz"):
+        EncoderTraining.load(path)
+    with pytest.raises(UsageError, match="no settings"):
+        EncoderTraining.load(tmp_path / "missing.json")
+    committed = Path(__file__).parents[2] / "training_data" / "encoder.json"
+    assert EncoderTraining.load(committed).real > 0
 
 
 def test_what_is_exported_loads(tmp_path: Path) -> None:

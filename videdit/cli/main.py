@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "attributes": Verb("videdit.cli.attributes", "app", "List what can be edited, and how well."),
     "weights": Verb("videdit.cli.weights", "app", "List, fetch or verify the models' weights."),
     "train": Verb("videdit.cli.train", "app", "Train the models that ship with the tool."),
+    "evaluate": Verb("videdit.cli.evaluate", "app", "Measure how good the results are."),
     "bench": Verb("videdit.cli.bench", "bench", "Measure the speed of each stage."),
     "doctor": Verb("videdit.cli.doctor", "doctor", "Check what works on this machine."),
 }

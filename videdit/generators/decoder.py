@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..device import compile_for_cpu
 from ..errors import WeightsError
 from .mobile import RESOLUTION, ROWS, STYLE_DIM, load_synthesis
 
@@ -43,10 +44,8 @@ class OpenVinoDecoder:
         import openvino as ov
 
         try:
-            core = ov.Core()
-            model = _rewired(core.read_model(xml, binary))
-            hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-            self._compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+            model = _rewired(ov.Core().read_model(xml, binary))
+            self._compiled = compile_for_cpu(model, precision)
         except (RuntimeError, ValueError) as error:  # ValueError: layers of another network
             raise WeightsError(
                 f"the generator {xml.name} cannot be loaded ({str(error).splitlines()[0]})",

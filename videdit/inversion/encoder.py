@@ -1,8 +1,10 @@
 """The feed-forward encoder: an aligned 256x256 crop to a W+ code.
 
-A small residual network reduces the crop to an 8x8 grid of tokens; one learned query per W+ row
-gathers from them what that row needs, and a linear head per group of rows predicts the row in
-whitened coordinates around W's mean. Rows of one group share a head because StyleGAN's rows of one
+Two networks look at the crop: a residual one that learns this generator's faces from scratch (an
+8x8 grid of tokens), and one that was trained to tell real people apart (`FaceNetwork`, fine-tuned
+here; two 7x7 grids). One learned query per W+ row, shifted by who it is, gathers from all tokens
+what that row needs, and a linear head per group of rows predicts the row in whitened coordinates
+around W's mean. Rows of one group share a head because StyleGAN's rows of one
 band (pose and shape, features, colours) live in the same directions of W.
 """
 
@@ -18,9 +20,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..device import compile_for_cpu
 from ..errors import WeightsError
 from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
+from .face_network import FaceNetwork
 
 INPUT_SIZE = 256
 _GROUPS = ((0, 4), (4, 8), (8, 16))
@@ -97,7 +101,13 @@ class Encoder(nn.Module):
         self.trunk = nn.Sequential(*layers)
         width = 512
         self.tokens = nn.Conv2d(_WIDTHS[-1], width, 1)
-        self.positions = nn.Parameter(torch.randn(1, 64, width) * 0.02)
+        self.face = FaceNetwork()
+        self.face_regions = nn.Conv2d(512, width, 1)
+        self.face_whole = nn.Conv2d(1024, width, 1)
+        self.face_query = nn.Linear(1024, width)
+        nn.init.zeros_(self.face_query.weight)
+        nn.init.zeros_(self.face_query.bias)
+        self.positions = nn.Parameter(torch.randn(1, 64 + 2 * 49, width) * 0.02)
         self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
         self.norm = nn.LayerNorm(width)
         self.gathers = nn.ModuleList(_Gather(width) for _ in range(2))
@@ -109,9 +119,16 @@ class Encoder(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         x = torch.cat((crops * 2 - 1, self.grid.expand(crops.shape[0], -1, -1, -1)), 1)
-        tokens = self.tokens(self.trunk(x)).flatten(2).transpose(1, 2) + self.positions
-        tokens = self.norm(tokens)
-        rows = self.queries.expand(crops.shape[0], -1, -1)
+        face = self.face(crops)
+        grids = (
+            self.tokens(self.trunk(x)),
+            self.face_regions(F.avg_pool2d(face.regions, 2)),
+            self.face_whole(face.whole),
+        )
+        tokens = torch.cat([grid.flatten(2).transpose(1, 2) for grid in grids], 1)
+        tokens = self.norm(tokens + self.positions)
+        # The descriptor has unit length over 1024 numbers: 32 brings them to about one.
+        rows = self.queries + self.face_query(face.descriptor * 32)[:, None]
         for gather in self.gathers:
             rows = gather(rows, tokens)
         whitened = torch.cat(
@@ -152,8 +169,7 @@ class _OpenVinoEncoder:
         with torch.no_grad():
             model = ov.convert_model(network, example_input=example)
         model.reshape([-1, 3, INPUT_SIZE, INPUT_SIZE])
-        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-        self._compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+        self._compiled = compile_for_cpu(model, precision)
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]

@@ -15,10 +15,14 @@ from torch import Tensor
 
 from ..generators.mobile import RESOLUTION, STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
+from .encoder import INPUT_SIZE
+from .face_network import FaceNetwork
 
 KEYFRAMES = 4
 _LEARNING_RATE = 0.05
 _PRIOR = 0.02
+_IDENTITY = 2.0
+_PARTS = 0.2
 _AXES = 100
 """Principal axes of W in which the offset may lie: the others hold no person, only ways to lose
 contrast, which is where a pixel loss on faces that don't coincide ends."""
@@ -44,8 +48,8 @@ def choose_keyframes(codes: NDArray[np.float32], count: int = KEYFRAMES) -> list
 
 
 def steps_for(frames: int) -> int:
-    """Optimisation steps for a track: in proportion to its length, between 16 and 60."""
-    return int(np.clip(frames // 2, 16, 60))
+    """Optimisation steps for a track: in proportion to its length, between 30 and 80."""
+    return int(np.clip(frames // 2, 30, 80))
 
 
 def face_weight(size: int) -> Tensor:
@@ -83,6 +87,26 @@ def structure_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return 0.5 * total + 2 * ((picture - target) * weight).abs().mean()
 
 
+def face_loss(face: FaceNetwork, picture: Tensor, target: Tensor) -> Tensor:
+    """How much a face recognition network sees two pictures differ.
+
+    One minus the cosine of the descriptors (who it is), and a little of the difference of the
+    features at 28x28 and 14x14, over their variance (eyes, nose and mouth in their places).
+
+    Args:
+        face: the network.
+        picture: (n, 3, 256, 256), range [-1, 1].
+        target: the same shape.
+    """
+    ours = face(picture * 0.5 + 0.5)
+    with torch.no_grad():
+        theirs = face(target * 0.5 + 0.5)
+    loss: Tensor = _IDENTITY * (1 - (ours.descriptor * theirs.descriptor).sum(1)).mean()
+    for a, b in ((ours.parts, theirs.parts), (ours.regions, theirs.regions)):
+        loss = loss + _PARTS * (a - b).square().mean() / (b.var() + 1e-4)
+    return loss
+
+
 def _local(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 9, 2)
 
@@ -93,6 +117,7 @@ def _halved(*values: Tensor) -> tuple[Tensor, ...]:
 
 def refine_track(
     network: SynthesisNetwork,
+    face: FaceNetwork,
     stats: WStatistics,
     crops: NDArray[np.float32],
     codes: NDArray[np.float32],
@@ -106,8 +131,9 @@ def refine_track(
 
     Args:
         network: the generator; it is moved to ``device``, its weights are left as they are.
+        face: the face recognition network; likewise.
         stats: W's statistics.
-        crops: (k, s, s, 3) the keyframes' crops, RGB in [0, 1].
+        crops: (k, 256, 256, 3) the keyframes' crops, RGB in [0, 1].
         codes: (k, 16, 512) the encoder's codes of them.
         steps: optimisation steps.
         device: "cpu" or "cuda".
@@ -116,6 +142,7 @@ def refine_track(
         (16, 512) float32 in W's units, to be added to every code of the track.
     """
     network = network.to(device).requires_grad_(False)
+    face = face.to(device)
     stats = stats.to(device)
     targets = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(device) * 2 - 1
     start = stats.whiten(torch.from_numpy(codes).to(device))
@@ -128,8 +155,9 @@ def refine_track(
             group["lr"] = _LEARNING_RATE * (1 - step / steps)
         k = step % len(targets)
         picture = network(stats.color(start[k : k + 1] + F.pad(offset, (0, rest))))
-        picture = F.avg_pool2d(picture, RESOLUTION // targets.shape[-1])
+        picture = F.avg_pool2d(picture, RESOLUTION // INPUT_SIZE)
         loss = structure_loss(picture, targets[k : k + 1], weight)
+        loss = loss + face_loss(face, picture, targets[k : k + 1])
         loss = loss + _PRIOR * (offset.square().mean() + offset.var(1).mean())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

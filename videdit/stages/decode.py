@@ -29,10 +29,10 @@ class DecodeStage(Stage):
         self.resources = resources
 
     def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"precision": self.resources.device.precision}
+        return {"precision": self.resources.networks.device.precision}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.ids(*GENERATOR_PARTS)
+        return self.resources.networks.ids(*GENERATOR_PARTS)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
@@ -46,7 +46,7 @@ class DecodeStage(Stage):
         change = np.zeros((len(rows), MAP_SIZE, MAP_SIZE), np.float16)
         for k, row in enumerate(rows):
             if active[k]:
-                picture = self.resources.decoder.decode(codes[k : k + 1])[0]
+                picture = self.resources.networks.decoder.decode(codes[k : k + 1])[0]
                 written = write_picture(folder, table.name(row), picture, int(table.size[row]))
                 own = read_picture(ctx.input("reconstruct"), chunk.name, table.name(row))
                 change[k] = difference_map(own, written.astype(np.float32) / np.float32(255))

@@ -30,7 +30,7 @@ class EditStage(Stage):
         return {"edits": [str(edit) for edit in run.edits]}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.ids("boundaries.safetensors")
+        return self.resources.networks.ids("boundaries.safetensors")
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
@@ -41,7 +41,7 @@ class EditStage(Stage):
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         at = times[table.frame[rows.start : rows.stop]]
-        edited = self.resources.boundaries.apply(codes, ctx.run.edits, at)
+        edited = self.resources.networks.boundaries.apply(codes, ctx.run.edits, at)
         strengths = [edit.schedule.at(at) for edit in ctx.run.edits]
         active = np.any(strengths, axis=0) if strengths else np.zeros(len(rows), bool)
         np.save(folder / "codes.npy", edited.astype(np.float16))
@@ -53,4 +53,4 @@ class EditStage(Stage):
         codes = [
             read_rows(ctx.own, "codes.npy", table, i, i + 1) for i in frames if table.rows(i, i + 1)
         ]
-        return code_pictures(codes, self.resources.statistics)
+        return code_pictures(codes, self.resources.networks.statistics)

@@ -20,11 +20,10 @@ from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
 from .faces import FaceTable, frames_with_faces
-from .resources import GENERATOR_PARTS, Resources
+from .resources import FACE_NETWORK, GENERATOR_PARTS, Resources
 from .sheet import code_picture
 
 if TYPE_CHECKING:
-    from ..generators.mobile import SynthesisNetwork
     from ..generators.wspace import WStatistics
 
 _SMOOTHING = ((0, 4, 0.05), (4, 8, 0.03), (8, 16, 0.4))
@@ -38,7 +37,7 @@ class InvertStage(Stage):
     ``offsets.npz``: what is added to all codes of each track."""
 
     name = "invert"
-    version = 1
+    version = 2
     takes = ("align",)
 
     def __init__(self, resources: Resources) -> None:
@@ -51,7 +50,9 @@ class InvertStage(Stage):
         parts = ["encoder.safetensors", "w_statistics.safetensors"]
         if run.method != "encoder":
             parts += GENERATOR_PARTS
-        return self.resources.ids(*parts)
+        if run.method == "refined":
+            parts.append(FACE_NETWORK)
+        return self.resources.networks.ids(*parts)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
@@ -64,7 +65,7 @@ class InvertStage(Stage):
         for _, faces in frames_with_faces(timeline, table, chunk.start, chunk.stop):
             for row, rgb in faces:
                 crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
-                code = self.resources.encoder.encode(crop[None])[0]
+                code = self.resources.networks.encoder.encode(crop[None])[0]
                 if ctx.run.method == "projector":
                     code = self._project(ctx, chunk, table, row, crop, code, previous)
                 codes.append(code.astype(np.float16))
@@ -86,7 +87,7 @@ class InvertStage(Stage):
         codes = [
             read_codes(ctx.own, table, times, i, i + 1) for i in frames if table.rows(i, i + 1)
         ]
-        return code_pictures(codes, self.resources.statistics)
+        return code_pictures(codes, self.resources.networks.statistics)
 
     def _refine(
         self, ctx: Context, table: FaceTable, rows: NDArray[np.int64]
@@ -103,18 +104,18 @@ class InvertStage(Stage):
             frame = int(table.frame[row])
             for _, faces in frames_with_faces(self.resources.timeline, table, frame, frame + 1):
                 crops += [cut_crop(rgb, table.quad[r], INPUT_SIZE) for r, rgb in faces if r == row]
-        network = ctx.once("synthesis", self._synthesis)
         steps = steps_for(len(rows))
         ctx.note(f"refining track {table.track[rows[0]]} on {len(crops)} keyframes, {steps} steps")
-        device = self.resources.device.name
-        stats = self.resources.statistics
-        return refine_track(network, stats, np.stack(crops), codes[chosen], steps, device)
-
-    def _synthesis(self) -> SynthesisNetwork:
-        from ..generators.mobile import load_synthesis
-
-        xml, binary = (self.resources.bundle.path(part) for part in GENERATOR_PARTS)
-        return load_synthesis(xml, binary)
+        networks = self.resources.networks
+        return refine_track(
+            networks.synthesis,
+            networks.face_network,
+            networks.statistics,
+            np.stack(crops),
+            codes[chosen],
+            steps,
+            networks.device.name,
+        )
 
     def _raw(self, ctx: Context, table: FaceTable, row: int) -> NDArray[np.float32]:
         """The code of one row as the encoder gave it, read from this stage's own chunks."""
@@ -142,9 +143,8 @@ class InvertStage(Stage):
         from ..inversion.projector import Projector
 
         def make() -> Projector:
-            return Projector(
-                self._synthesis(), self.resources.statistics, self.resources.device.name
-            )
+            networks = self.resources.networks
+            return Projector(networks.synthesis, networks.statistics, networks.device.name)
 
         track, frame = int(table.track[row]), int(table.frame[row])
         start = previous.get(track)

@@ -44,7 +44,7 @@ class LandmarksStage(Stage):
         return {"backend": run.backend, "chunk": run.chunk_frames}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.landmark_models()
+        return self.resources.networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         frames = self.resources.frames
@@ -67,7 +67,7 @@ class LandmarksStage(Stage):
                     trusted.append(ok)
             luma = after
             if frame.index < chunk.stop:
-                found.append(self.resources.backend.detect(rgb))
+                found.append(self.resources.networks.backend.detect(rgb))
                 ctx.tick()
         # No frame follows the very last one.
         for face in found[-1] if last == chunk.stop else []:

@@ -37,10 +37,11 @@ class ReconstructStage(Stage):
         self.resources = resources
 
     def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"precision": self.resources.device.precision, "backend": run.backend}
+        return {"precision": self.resources.networks.device.precision, "backend": run.backend}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.ids(*GENERATOR_PARTS) | self.resources.landmark_models()
+        networks = self.resources.networks
+        return networks.ids(*GENERATOR_PARTS) | networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
@@ -56,7 +57,7 @@ class ReconstructStage(Stage):
         for _, faces in frames_with_faces(timeline, table, chunk.start, chunk.stop):
             for row, rgb in faces:
                 k, size = row - rows.start, int(table.size[row])
-                picture = self.resources.decoder.decode(codes[k : k + 1])[0]
+                picture = self.resources.networks.decoder.decode(codes[k : k + 1])[0]
                 written = write_picture(folder, table.name(row), picture, size)
                 points[k] = self._landmarks(written, table, row)
                 source = cut_crop(rgb, table.quad[row], size)
@@ -73,7 +74,7 @@ class ReconstructStage(Stage):
         """The reconstruction's landmarks; the source's own where no face is found in it."""
         size = 256
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = self.resources.backend.detect(np.asarray(small, np.uint8))
+        found = self.resources.networks.backend.detect(np.asarray(small, np.uint8))
         if not found:
             return table.points_in_crop(row)
         best = max(found, key=lambda face: float(face.box[2] - face.box[0]))

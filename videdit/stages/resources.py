@@ -1,4 +1,4 @@
-"""What the stages of one run share: the source's timeline and the networks, loaded when needed."""
+"""What the stages of one run share: the source's timeline, and networks loaded when needed."""
 
 from __future__ import annotations
 
@@ -19,45 +19,33 @@ if TYPE_CHECKING:
     from ..editing.boundaries import Boundaries
     from ..faces.backend import Backend
     from ..generators.decoder import Decoder
+    from ..generators.mobile import SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.encoder import CodePredictor
+    from ..inversion.face_network import FaceNetwork
 
 FACE_PARTS = ("face_detection_full_range.tflite", "face_landmark.tflite")
+FACE_NETWORK = "face_network.safetensors"
 GENERATOR_PARTS = ("synthesis.xml", "synthesis.bin")
 
 
-class Resources:
-    """Timeline, bundle and lazily loaded networks of one run.
+class Networks:
+    """Lazily loaded networks of one bundle; runs over several sources can share them.
 
     Attributes:
-        timeline: the source's frames and their times.
         bundle: the bundle of weights.
         device: where networks run.
-        frames: the indices of the frames to edit.
+        backend_name: the landmark backend's.
     """
 
-    def __init__(
-        self, run: RunSettings, timeline: Timeline, bundle: Bundle, device: Device
-    ) -> None:
-        self.timeline = timeline
+    def __init__(self, bundle: Bundle, device: Device, backend_name: str) -> None:
         self.bundle = bundle
         self.device = device
-        self.backend_name = run.backend
-        self.frames = timeline.select(run.start_s, run.stop_s)
+        self.backend_name = backend_name
 
     def ids(self, *parts: str) -> dict[str, str]:
         """The content ids of parts of the bundle, for a stage's key."""
         return {part: self.bundle.id(part) for part in parts}
-
-    @cached_property
-    def times(self) -> NDArray[np.float64]:
-        """(n,) the frames' times in seconds from the first, strictly rising.
-
-        Where a source gives several frames one time, the output's times count: smoothing over time
-        needs them apart.
-        """
-        ticks = output_ticks(self.timeline)
-        return np.asarray((ticks - ticks[0]) * float(self.timeline.time_base), np.float64)
 
     def landmark_models(self) -> dict[str, str]:
         """What the landmarks depend on; the library that fetches FAN's weights pins them."""
@@ -108,3 +96,42 @@ class Resources:
         from ..editing.boundaries import Boundaries
 
         return Boundaries.load(self.bundle.path("boundaries.safetensors"))
+
+    @cached_property
+    def synthesis(self) -> SynthesisNetwork:
+        """The generator in PyTorch, for optimisation through it."""
+        from ..generators.mobile import load_synthesis
+
+        return load_synthesis(*(self.bundle.path(part) for part in GENERATOR_PARTS))
+
+    @cached_property
+    def face_network(self) -> FaceNetwork:
+        """The face recognition network, for losses."""
+        from ..inversion.face_network import load_face_network
+
+        return load_face_network(self.bundle.path(FACE_NETWORK))
+
+
+class Resources:
+    """What the stages of one run work with.
+
+    Attributes:
+        timeline: the source's frames and their times.
+        networks: everything with weights.
+        frames: the indices of the frames to edit.
+    """
+
+    def __init__(self, run: RunSettings, timeline: Timeline, networks: Networks) -> None:
+        self.timeline = timeline
+        self.networks = networks
+        self.frames = timeline.select(run.start_s, run.stop_s)
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """(n,) the frames' times in seconds from the first, strictly rising.
+
+        Where a source gives several frames one time, the output's times count: smoothing over time
+        needs them apart.
+        """
+        ticks = output_ticks(self.timeline)
+        return np.asarray((ticks - ticks[0]) * float(self.timeline.time_base), np.float64)

@@ -7,11 +7,13 @@ and returns (n, 3, h, w) float32 in [0, 1].
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from av import CodecContext, VideoFrame
 from torch import Tensor
 
 
@@ -74,24 +76,42 @@ def occlude(pictures: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def compress(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """JPEG at quality 25 to 90: the block artefacts of a codec's intra frames."""
+    """A codec's artefacts: every other picture H.264 (a keyframe at CRF 24 to 40), the rest JPEG
+    (quality 25 to 90)."""
     out = np.empty((len(pictures), *pictures.shape[2:], 3), np.uint8)
     bytes_ = (pictures.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
     for i, picture in enumerate(bytes_):
-        quality = 25 + int(65 * float(torch.rand(1, generator=rng)))
-        ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        assert ok
-        out[i] = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        strength = float(torch.rand(1, generator=rng))
+        if i % 2:
+            quality = 90 - int(65 * strength)
+            ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            assert ok
+            out[i] = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        else:
+            out[i] = _through_h264(picture, 24 + int(16 * strength))
     return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
 
 
-def degrade(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """The whole chain, each step on a random part of the batch."""
+def _through_h264(picture: np.ndarray, crf: int) -> np.ndarray:
+    """One picture, of even size, encoded as a keyframe and decoded."""
+    encoder = CodecContext.create("libx264", "w")
+    encoder.width, encoder.height = picture.shape[1], picture.shape[0]
+    encoder.pix_fmt, encoder.time_base, encoder.thread_count = "yuv420p", Fraction(1, 25), 1
+    encoder.options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency"}
+    packets = encoder.encode(VideoFrame.from_ndarray(picture, "rgb24")) + encoder.encode(None)
+    decoder = CodecContext.create("h264", "r")
+    frames = [f for packet in packets for f in decoder.decode(packet)] + decoder.decode(None)
+    return frames[0].to_ndarray(format="rgb24")
+
+
+def degrade(pictures: Tensor, rng: torch.Generator, *, relit: bool = True) -> Tensor:
+    """The whole chain, each step on a random part of the batch; ``relit`` says whether the light
+    changes, too."""
     n = len(pictures)
     out = jitter(pictures, rng)
     for step, probability in (
         (occlude, 0.15),
-        (relight, 0.7),
+        (relight, 0.7 if relit else 0.0),
         (soften, 0.4),
         (grain, 0.4),
         (compress, 0.4),

@@ -1,0 +1,130 @@
+"""`videdit evaluate`: measures how good the results are."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from videdit.errors import InputError, NoFaceError, UsageError
+
+if TYPE_CHECKING:
+    from videdit.evaluation.inversion import InputScore
+
+app = typer.Typer(help="Measure how good the results are.", no_args_is_help=True)
+
+
+@app.callback()
+def _evaluate() -> None:
+    """Keeps `inversion` a sub-command while it is the only one."""
+
+
+class Method(str, Enum):
+    """How codes are found; see `videdit run --help`."""
+
+    encoder = "encoder"
+    refined = "refined"
+    projector = "projector"
+
+
+@app.command()
+def inversion(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Pictures, clips, or folders of them.", show_default=False)
+    ],
+    method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.refined,
+    frames: Annotated[int, typer.Option(min=1, help="Frames compared per clip.")] = 24,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write everything to this file.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write source and reconstruction side by side (.jpg).")
+    ] = None,
+) -> None:
+    """Compare the person with the reconstruction: videdit evaluate inversion clip.mp4
+
+    Identity is the distance of dlib's descriptors: under 0.6 passes for the same person. Needs the
+    extra `eval`. Work is kept in the cache, so a second evaluation is quick.
+    """
+    from videdit.evaluation.inversion import InversionMeter, summarise, to_json
+    from videdit.media.writer import write_picture
+    from videdit.pipeline.store import Store
+    from videdit.stages.sheet import contact_sheet
+
+    files = _files(inputs)
+    for target in (json_file, sheet):
+        if target is not None and not target.absolute().parent.is_dir():
+            raise UsageError(f"the folder of {target} does not exist", "Create it first.")
+    scores: list[InputScore] = []
+    without: list[str] = []
+    with Store() as store:
+        meter = InversionMeter(method.value, frames, store)
+        for number, path in enumerate(files, 1):
+            try:
+                scores.append(meter.measure(path))
+            except NoFaceError:
+                without.append(path.name)
+                print(f"{number}/{len(files)} {path.name}: no face", flush=True)
+                continue
+            print(f"{number}/{len(files)} {line(scores[-1])}", flush=True)
+    total = summarise(scores)
+    print(
+        f"{method.value}: {total.faces} faces, {len(without)} inputs without a face,"
+        f" {total.failed} reconstructions without one\n"
+        f"identity distance: median {total.identity_median:.3f}, 90 % under"
+        f" {total.identity_p90:.3f}; the same person (under 0.6): {total.same_person:.0%}\n"
+        f"face: PSNR {total.psnr:.1f} dB, SSIM {total.ssim:.3f};"
+        f" landmarks off by {total.landmarks:.1%} of the inter-ocular distance\n"
+        f"codes: whitened row norm {total.norm:.1f},"
+        f" {total.inside:.0%} of rows within W's 99th percentile"
+    )
+    if json_file is not None:
+        text = json.dumps(to_json(scores, method.value) | {"no_face": without}, indent=1)
+        json_file.write_text(text + "\n")
+    if sheet is not None:
+        write_picture(sheet, contact_sheet(meter.pairs[:48], 256))
+
+
+def _files(inputs: list[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"{path} does not exist", "Check the name.")
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.is_file() and _media(p))
+            if not inside:
+                raise InputError(f"{path} holds no pictures or videos", "Name another folder.")
+            files += inside
+        else:
+            files.append(path)
+    return files
+
+
+def _media(path: Path) -> bool:
+    from videdit.media.mux import CONTAINERS
+    from videdit.media.writer import PICTURE_SUFFIXES
+
+    return path.suffix.lower() in (*CONTAINERS, *PICTURE_SUFFIXES)
+
+
+def line(score: InputScore) -> str:
+    """One input's figures."""
+    if not score.faces:
+        return f"{score.name}: no face in its reconstruction"
+    from videdit.evaluation.inversion import summarise
+
+    own = summarise([score])
+    text = (
+        f"{score.name}: identity {own.identity_median:.3f}, landmarks {own.landmarks:.1%},"
+        f" PSNR {own.psnr:.1f}, SSIM {own.ssim:.3f}, {score.seconds_per_crop:.2f} s/crop"
+    )
+    if score.landmark_jitter is not None:
+        text += f", landmark jitter {score.landmark_jitter:.2f} of the source's"
+        text += f", code jitter {score.code_jitter:.3f}"
+    for name, found in (("eyes", score.eyes), ("mouth", score.mouth)):
+        if found is not None:
+            text += f", {name} follow with correlation {found[0]:.2f}, {found[1]} frames behind"
+    return text

@@ -1,0 +1,99 @@
+"""Aligned crops of real photographs and clips, to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..faces.align import cut_crop, ffhq_quad
+from ..faces.backend import Backend
+from ..inversion.encoder import INPUT_SIZE
+from ..media.reader import read_frames
+from ..media.timeline import probe
+
+HELD_OUT_EVERY = 4
+"""Every fourth source, in the order of names, takes no part in training: it is for measuring."""
+
+_SECONDS_BETWEEN = 1.0
+
+
+def real_crops(
+    sources: Sequence[Path],
+    backend: Backend,
+    folder: Path,
+    report: Callable[[str], None] = print,
+) -> NDArray[np.uint8]:
+    """The largest face of each picture, and of a frame a second of each clip.
+
+    Files without a readable face are left out. The crops are kept in ``folder/real.npz``, and the
+    names of the held-out files in ``folder/held_out.txt``.
+
+    Args:
+        sources: pictures and clips; folders are searched.
+        backend: finds the faces.
+        folder: where crops are kept; if it has some, they are taken.
+        report: takes lines of progress.
+
+    Returns:
+        (n, 256, 256, 3) uint8, without the held-out sources'.
+    """
+    kept = folder / "real.npz"
+    if kept.exists():
+        with np.load(kept) as data:
+            return np.asarray(data["crops"])
+    crops, held_out, used = [], [], 0
+    for path in _files(sources):
+        try:
+            found = [_crop(rgb, backend) for rgb in _pictures(path)]
+        except InputError as error:
+            report(f"{path.name} is left out: {error}")
+            continue
+        own = [crop for crop in found if crop is not None]
+        if not own:
+            continue
+        if used % HELD_OUT_EVERY:
+            crops += own
+        else:
+            held_out.append(path.name)
+        used += 1
+        if used % 100 == 0:
+            report(f"{used} sources, {len(crops)} crops")
+    if not crops:
+        raise InputError("no real face was found to train on", "Name other pictures or folders.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "held_out.txt").write_text("".join(f"{name}\n" for name in held_out))
+    stacked = np.stack(crops)
+    np.savez(kept, crops=stacked)
+    return stacked
+
+
+def _files(sources: Sequence[Path]) -> list[Path]:
+    files = []
+    for source in sources:
+        inside = source.rglob("*") if source.is_dir() else (source,)
+        files += [p for p in inside if p.is_file() and p.suffix.lower() not in (".csv", ".md")]
+    return sorted(files, key=lambda path: path.name)
+
+
+def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
+    timeline = probe(path)
+    due = 0.0
+    times = timeline.times()
+    for frame in read_frames(timeline):
+        if float(times[frame.index] - times[0]) >= due:
+            due += _SECONDS_BETWEEN
+            yield frame.rgb8
+
+
+def _crop(rgb8: NDArray[np.uint8], backend: Backend) -> NDArray[np.uint8] | None:
+    found = backend.detect(rgb8)
+    if not found:
+        return None
+    best = max(found, key=lambda face: float(face.box[2] - face.box[0]))
+    crop: NDArray[Any] = cut_crop(rgb8, ffhq_quad(best.points68), INPUT_SIZE)
+    return np.asarray(np.rint(crop * 255), np.uint8)
