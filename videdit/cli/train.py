@@ -38,7 +38,7 @@ def encoder(
     import torch
 
     from videdit.bundles import ensure_bundle
-    from videdit.device import choose_device, keep_freed_memory
+    from videdit.device import choose_device, kept_memory
     from videdit.faces.backend import load_backend
     from videdit.generators.decoder import load_decoder
     from videdit.generators.mobile import load_mapping, load_synthesis
@@ -55,7 +55,6 @@ def encoder(
     bundle = ensure_bundle(say=print)
     judge = load_face_network(bundle.path("face_network.safetensors"))
     where = choose_device(device)
-    keep_freed_memory()
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
     synthesis = (bundle.path("synthesis.xml"), bundle.path("synthesis.bin"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,23 +74,24 @@ def encoder(
     sample_faces(folder / "faces", shards, mapping, stats, decoder, report)
     data = FaceData(folder / "faces", len(shards), chosen.held_out_shards)
     network = load_synthesis(*synthesis).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    readout = train_readout(data, network, folder / "readout.safetensors", report=report)
-    path = train_encoder(
-        data,
-        crops,
-        stats,
-        network,
-        readout,
-        judge,
-        folder,
-        chosen,
-        start=start,
-        device=where.name,
-        # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
-        compiled=where.name != "cpu" or shutil.which("g++") is not None,
-        report=report,
-    )
-    report(str(path))
+    with kept_memory():
+        readout = train_readout(data, network, folder / "readout.safetensors", report=report)
+        path = train_encoder(
+            data,
+            crops,
+            stats,
+            network,
+            readout,
+            judge,
+            folder,
+            chosen,
+            start=start,
+            device=where.name,
+            # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
+            compiled=where.name != "cpu" or shutil.which("g++") is not None,
+            report=report,
+        )
+        report(str(path))
 
 
 @app.command()

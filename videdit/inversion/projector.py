@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..device import kept_memory
 from ..generators.mobile import SynthesisNetwork
 from ..generators.wspace import WStatistics
 
@@ -65,6 +66,7 @@ class Projector:
         self.warm_steps = warm_steps
         self.learning_rate = learning_rate
 
+    @kept_memory()
     def project(
         self,
         crop: NDArray[np.float32],

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..device import kept_memory
 from ..generators.mobile import RESOLUTION, STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .encoder import INPUT_SIZE
@@ -115,6 +116,7 @@ def _halved(*values: Tensor) -> tuple[Tensor, ...]:
     return tuple(F.avg_pool2d(v, 2) for v in values)
 
 
+@kept_memory()
 def refine_track(
     network: SynthesisNetwork,
     face: FaceNetwork,
