@@ -22,7 +22,7 @@ from .face_network import FaceNetwork
 KEYFRAMES = 4
 _LEARNING_RATE = 0.05
 _PRIOR = 0.02
-_IDENTITY = 2.0
+_IDENTITY = 0.6
 _PARTS = 0.2
 _AXES = 100
 """Principal axes of W in which the offset may lie: the others hold no person, only ways to lose
