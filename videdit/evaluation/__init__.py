@@ -1,0 +1,1 @@
+"""Measuring how good results are: inversion, identity, motion."""
