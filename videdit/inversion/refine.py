@@ -17,7 +17,7 @@ from ..device import kept_memory
 from ..generators.mobile import RESOLUTION, STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .encoder import INPUT_SIZE
-from .face_network import FaceNetwork
+from .face_network import FaceNetwork, compare_faces
 
 KEYFRAMES = 4
 _LEARNING_RATE = 0.05
@@ -91,21 +91,15 @@ def structure_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def face_loss(face: FaceNetwork, picture: Tensor, target: Tensor) -> Tensor:
     """How much a face recognition network sees two pictures differ.
 
-    One minus the cosine of the descriptors (who it is), and a little of the difference of the
-    features at 28x28 and 14x14, over their variance (eyes, nose and mouth in their places).
+    Who it is, and a little of what the features differ by: see ``compare_faces``.
 
     Args:
         face: the network.
         picture: (n, 3, 256, 256), range [-1, 1].
         target: the same shape.
     """
-    ours = face(picture * 0.5 + 0.5)
-    with torch.no_grad():
-        theirs = face(target * 0.5 + 0.5)
-    loss: Tensor = _IDENTITY * (1 - (ours.descriptor * theirs.descriptor).sum(1)).mean()
-    for a, b in ((ours.parts, theirs.parts), (ours.regions, theirs.regions)):
-        loss = loss + _PARTS * (a - b).square().mean() / (b.var() + 1e-4)
-    return loss
+    parts, identity = compare_faces(face, picture * 0.5 + 0.5, target * 0.5 + 0.5)
+    return _IDENTITY * identity + _PARTS * parts
 
 
 def _local(values: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from ..errors import InputError, UsageError
 from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import Encoder, load_network
-from ..inversion.face_network import FaceNetwork
+from ..inversion.face_network import FaceNetwork, compare_faces
 from ..inversion.refine import face_weight
 from .degrade import degrade, relight
 from .faces import SHARD, expand
@@ -161,16 +161,7 @@ class Judge:
     def _parts(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = self.show(codes)
         pixels = picture_loss(shown * self.weight, pictures * self.weight)
-        ours = self.face(shown)
-        with torch.no_grad():
-            theirs = self.face(pictures)
-        parts = torch.stack(
-            [
-                (a.float() - b.float()).square().mean() / (b.float().var() + 1e-4)
-                for a, b in ((ours.parts, theirs.parts), (ours.regions, theirs.regions))
-            ]
-        ).sum()
-        identity = (1 - (ours.descriptor * theirs.descriptor).sum(1)).mean()
+        parts, identity = compare_faces(self.face, shown, pictures)
         return pixels, parts, identity
 
     def __call__(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, dict[str, float]]:

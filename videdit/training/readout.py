@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..generators.mobile import STYLE_DIM, SynthesisNetwork, inverse_haar
+from ..inversion import projector
 
 BLOCKS = 4
 """Blocks of the generator below the readout: features (n, 512, 64, 64)."""
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _LEAK = 0.2
 _FACES = 560
+_SCALES = 3
 
 
 class Readout(nn.Module):
@@ -61,13 +63,7 @@ class Readout(nn.Module):
 
 def picture_loss(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of the pictures and of their finite differences, at three scales."""
-    total = torch.zeros((), device=a.device)
-    for _ in range(3):
-        dy = (a.diff(dim=2) - b.diff(dim=2)).abs().mean()
-        dx = (a.diff(dim=3) - b.diff(dim=3)).abs().mean()
-        total = total + (a - b).abs().mean() + dx + dy
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    return total / 3
+    return projector.picture_loss(a, b, _SCALES) / _SCALES
 
 
 def train_readout(
