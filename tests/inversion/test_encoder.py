@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from videdit.bundles import Bundle
 from videdit.errors import WeightsError
 from videdit.generators.wspace import WStatistics
-from videdit.inversion.encoder import Encoder, _TorchEncoder, load_encoder, load_network
+from videdit.inversion.encoder import Encoder, _TorchEncoder, code_predictor, load_network
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_every_row_has_its_own_query(network: Encoder, crops: np.ndarray) -> Non
 def test_openvino_and_pytorch_agree(
     saved: Path, network: Encoder, stats: WStatistics, crops: np.ndarray
 ) -> None:
-    encoder = load_encoder(saved, stats)
+    encoder = code_predictor(load_network(saved, stats))
     codes = encoder.encode(crops)
     expected = _TorchEncoder(network, "cpu").encode(crops)
     assert codes.shape == (3, 16, 512)
@@ -94,6 +94,8 @@ def test_damaged_weights(damage: str, network: Encoder, stats: WStatistics, tmp_
 @pytest.mark.weights
 def test_the_bundles_encoder_loads_and_gives_codes(bundle: Bundle, crops: np.ndarray) -> None:
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    codes = load_encoder(bundle.path("encoder.safetensors"), stats).encode(crops[:1])
+    codes = code_predictor(load_network(bundle.path("encoder.safetensors"), stats)).encode(
+        crops[:1]
+    )
     assert codes.shape == (1, 16, 512)
     assert np.isfinite(codes).all()

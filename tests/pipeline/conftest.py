@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from videdit.media.timeline import content_id
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.store import Store, content_id
+from videdit.pipeline.store import Store
 
 SCRIPT = Path(__file__).with_name("toy_chain.py")
 

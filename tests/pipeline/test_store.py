@@ -24,7 +24,6 @@ from videdit.pipeline.store import (
     ChunkDamaged,
     Store,
     canonical_json,
-    content_id,
     default_cache_dir,
     storage_error,
 )
@@ -522,8 +521,3 @@ def test_canonical_json_is_one_text_for_equal_values() -> None:
     for value in bad:
         with pytest.raises((TypeError, ValueError)):
             canonical_json(value)
-
-
-def test_content_id(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"abc")
-    assert content_id(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223"

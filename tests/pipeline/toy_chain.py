@@ -18,11 +18,12 @@ from typing import ClassVar
 import numpy as np
 
 from videdit.errors import VideditError
+from videdit.media.timeline import content_id
 from videdit.pipeline.progress import make_progress
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.settings import RunSettings
 from videdit.pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
-from videdit.pipeline.store import Json, Store, content_id
+from videdit.pipeline.store import Json, Store
 
 
 class Toy(Stage):

@@ -49,7 +49,8 @@ def test_every_fourth_source_is_held_out(tmp_path: Path) -> None:
     (photos / "broken.jpg").write_bytes(b"no picture")
     lines: list[str] = []
     work = tmp_path / "work"
-    crops = real_crops([photos], OneFace(), work, lines.append)
+    faces = real_crops([photos], OneFace(), work, lines.append)
+    crops = faces.crops
     assert crops.shape == (6, 256, 256, 3)
     assert crops.dtype == np.uint8
     assert [int(c.mean().round()) for c in crops] == [40, 60, 80, 120, 140, 160]
@@ -57,7 +58,13 @@ def test_every_fourth_source_is_held_out(tmp_path: Path) -> None:
     assert any("broken.jpg is left out" in line for line in lines)
     # The second time they are read, the sources need not be there.
     again = real_crops([], OneFace(), work, lines.append)
-    np.testing.assert_array_equal(crops, again)
+    np.testing.assert_array_equal(crops, again.crops)
+    np.testing.assert_array_equal(faces.points68, again.points68)
+    # The landmarks lie in the crop as they lie in the picture: the eyes above its middle, level.
+    left, right = faces.points68[0, 36:42].mean(0), faces.points68[0, 42:48].mean(0)
+    np.testing.assert_allclose(left[1], right[1], atol=0.5)
+    np.testing.assert_allclose((left + right)[0] / 2, 128, atol=0.5)
+    assert 80 < left[1] < 128
 
 
 def test_a_clip_gives_a_frame_a_second(tmp_path: Path) -> None:
@@ -66,8 +73,8 @@ def test_a_clip_gives_a_frame_a_second(tmp_path: Path) -> None:
         "-f lavfi -i color=gray:size=128x96:rate=10:duration=2.5 -pix_fmt yuv420p",
         tmp_path / "b.mp4",
     )
-    crops = real_crops([tmp_path], OneFace(), tmp_path / "work", lambda _: None)
-    assert len(crops) == 3
+    faces = real_crops([tmp_path], OneFace(), tmp_path / "work", lambda _: None)
+    assert len(faces.crops) == len(faces.points68) == 3
 
 
 def test_no_face_at_all(tmp_path: Path) -> None:

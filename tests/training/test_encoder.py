@@ -18,11 +18,24 @@ from videdit.inversion.encoder import Encoder, load_network
 from videdit.inversion.face_network import FaceNetwork
 from videdit.training import encoder as training
 from videdit.training import faces
-from videdit.training.encoder import EncoderTraining, FaceData, export, train_encoder
+from videdit.training.encoder import (
+    EncoderTraining,
+    FaceData,
+    RealFaces,
+    Run,
+    Supervision,
+    export,
+    train_corrector,
+    train_encoder,
+)
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
-SETTINGS = EncoderTraining(steps=3, batch=2, real=2, shown=1, warm_up=1)
-REAL = np.random.default_rng(5).integers(0, 256, (3, 256, 256, 3), np.uint8)
+SETTINGS = EncoderTraining(steps=3, batch=2, real=2, morphed=1, pairs=1, shown=1, warm_up=1)
+_RNG = np.random.default_rng(5)
+REAL = RealFaces(
+    _RNG.integers(0, 256, (3, 256, 256, 3), np.uint8),
+    _RNG.uniform(64, 192, (3, 68, 2)).astype(np.float32),
+)
 
 
 class FakeSynthesis(nn.Module):
@@ -43,7 +56,8 @@ class FakeSynthesis(nn.Module):
 class FakeReadout(nn.Module):
     """A picture whose brightness is one of the code's numbers."""
 
-    def forward(self, features: Tensor, codes: Tensor) -> Tensor:
+    def show(self, synthesis: FakeSynthesis, codes: Tensor) -> Tensor:
+        synthesis.features(codes, 4)
         return codes[:, :3, 0, None, None].sigmoid().expand(-1, -1, 256, 256)
 
 
@@ -72,24 +86,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SHARD", 5)
 
 
+def supervision(data: FaceData, real: RealFaces = REAL, stop_at: int = -1) -> Supervision:
+    torch.manual_seed(1)
+    face = FaceNetwork().eval().requires_grad_(False)
+    synthesis, readout = FakeSynthesis(stop_at), FakeReadout()
+    return Supervision(data, real, STATS, synthesis, readout, face)  # type: ignore[arg-type]
+
+
+def quiet(folder: Path) -> Run:
+    return Run(folder, checkpoint_every=2, report=lambda _: None)
+
+
 def train(
     data: FaceData, folder: Path, stop_at: int = -1, settings: EncoderTraining = SETTINGS
 ) -> Path:
-    synthesis = FakeSynthesis(stop_at)
-    torch.manual_seed(1)
-    face = FaceNetwork().eval().requires_grad_(False)
-    return train_encoder(
-        data,
-        REAL,
-        STATS,
-        synthesis,  # type: ignore[arg-type]
-        FakeReadout(),  # type: ignore[arg-type]
-        face,
-        folder,
-        settings,
-        checkpoint_every=2,
-        report=lambda _: None,
-    )
+    return train_encoder(supervision(data, stop_at=stop_at), settings, quiet(folder))
 
 
 def test_batches_pair_pictures_with_their_codes(data: FaceData) -> None:
@@ -142,21 +153,31 @@ def test_a_training_can_start_from_an_encoder(data: FaceData, tmp_path: Path) ->
     torch.manual_seed(9)
     start = export(Encoder(STATS).state_dict(), tmp_path / "start.safetensors")
     settings = replace(SETTINGS, steps=1, learning_rate=1e-7)
-    result = train_encoder(
-        data,
-        np.zeros((0, 256, 256, 3), np.uint8),  # and works without real faces
-        STATS,
-        FakeSynthesis(),  # type: ignore[arg-type]
-        FakeReadout(),  # type: ignore[arg-type]
-        FaceNetwork().eval().requires_grad_(False),
-        tmp_path / "work",
-        settings,
-        start=start,
-        report=lambda _: None,
-    )
+    # And works without real faces.
+    none = RealFaces(REAL.crops[:0], REAL.points68[:0])
+    given = supervision(data, none)
+    result = train_encoder(given, settings, quiet(tmp_path / "work"), start=start)
     one, other = load_file(str(start)), load_file(str(result))
     for name in ("queries", "trunk.0.weight", "face.first.weight"):
         torch.testing.assert_close(one[name], other[name], atol=1e-3, rtol=0)
+
+
+def test_the_corrector_alone_is_trained(data: FaceData, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    encoder = Encoder(STATS).eval().requires_grad_(False)
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    given = supervision(data)
+    # The real generator's features are (n, 512, 32, 32); the fake's are not.
+    readout = FakeReadout()
+    folder = tmp_path / "corrector"
+    path = train_corrector(given, encoder, readout, SETTINGS, quiet(folder))  # type: ignore[arg-type]
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    state = load_file(str(path))
+    # The heads start at zero: no correction before the first step.
+    assert float(state["corrector.heads.0.weight"].abs().max()) > 0
+    again = train_corrector(given, encoder, readout, SETTINGS, quiet(folder))  # type: ignore[arg-type]
+    assert again == path
 
 
 def test_settings_files(tmp_path: Path) -> None:
@@ -168,8 +189,9 @@ def test_settings_files(tmp_path: Path) -> None:
         EncoderTraining.load(path)
     with pytest.raises(UsageError, match="no settings"):
         EncoderTraining.load(tmp_path / "missing.json")
-    committed = Path(__file__).parents[2] / "training_data" / "encoder.json"
-    assert EncoderTraining.load(committed).real > 0
+    for name in ("encoder.json", "corrector.json"):
+        committed = Path(__file__).parents[2] / "training_data" / name
+        assert EncoderTraining.load(committed).real > 0
 
 
 def test_what_is_exported_loads(tmp_path: Path) -> None:

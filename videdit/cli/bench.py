@@ -46,17 +46,12 @@ def bare_networks(calls: int = 10) -> dict[str, float]:
     import numpy as np
 
     from videdit.bundles import ensure_bundle
-    from videdit.faces.backend import load_backend
-    from videdit.generators.decoder import load_decoder
-    from videdit.generators.wspace import WStatistics
-    from videdit.inversion.encoder import INPUT_SIZE, load_encoder
-    from videdit.stages.resources import FACE_PARTS, GENERATOR_PARTS
+    from videdit.device import choose_device
+    from videdit.inversion.encoder import INPUT_SIZE
+    from videdit.stages.resources import Networks
 
-    bundle = ensure_bundle()
-    stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    encoder = load_encoder(bundle.path("encoder.safetensors"), stats)
-    decoder = load_decoder(*(bundle.path(part) for part in GENERATOR_PARTS))
-    backend = load_backend("mesh", {part: bundle.path(part) for part in FACE_PARTS})
+    networks = Networks(ensure_bundle(), choose_device("cpu"), "mesh")
+    encoder, decoder, backend = networks.encoder, networks.decoder, networks.backend
     crop = np.full((1, INPUT_SIZE, INPUT_SIZE, 3), 0.5, np.float32)
     code = encoder.encode(crop)
     face = np.rint(decoder.decode(code)[0] * 255).astype(np.uint8)

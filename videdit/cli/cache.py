@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.errors import InputError, StorageError, UsageError
+from videdit.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from videdit.pipeline.store import Store
@@ -200,14 +200,9 @@ def _find(store: Store, text: str) -> str:
     """The id of the source meant by ``text``: an id, its beginning, or a file."""
     known = [s.source_id for s in store.sources()]
     if Path(text).is_file():
-        from videdit.pipeline.store import content_id
+        from videdit.media.timeline import content_id
 
-        try:
-            source_id = content_id(Path(text))
-        except OSError as error:
-            raise InputError(
-                f"cannot read {text}: {error.strerror}", "Make it readable."
-            ) from error
+        source_id = content_id(Path(text))
         if source_id in known:
             return source_id
         raise UsageError(

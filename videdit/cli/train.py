@@ -3,33 +3,94 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from videdit.training.encoder import EncoderTraining, Run, Supervision
 
 app = typer.Typer(help="Train the models that ship with the tool.", no_args_is_help=True)
 
 
+_Folder = Annotated[Path, typer.Argument(help="Working folder: faces, checkpoints, result.")]
+_Real = Annotated[
+    list[Path] | None, typer.Option(help="Real faces: a picture, clip or folder. Repeatable.")
+]
+_Faces = Annotated[int, typer.Option(help="Generated faces to train on.")]
+_Settings = Annotated[Path, typer.Option(help="Settings of the training.")]
+_Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
 @app.command()
 def encoder(
-    folder: Annotated[Path, typer.Argument(help="Working folder: faces, checkpoints, result.")],
-    real: Annotated[
-        list[Path] | None, typer.Option(help="Real faces: a picture, clip or folder. Repeatable.")
-    ] = None,
-    faces: Annotated[int, typer.Option(help="Generated faces to train on.")] = 6000,
-    settings: Annotated[Path, typer.Option(help="Settings of the training.")] = Path(
-        "training_data/encoder.json"
-    ),
+    folder: _Folder,
+    real: _Real = None,
+    faces: _Faces = 6000,
+    settings: _Settings = Path("training_data/encoder.json"),
     start: Annotated[
         Path | None, typer.Option(help="An encoder to start from, e.g. the shipped one.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: _Device = "auto",
 ) -> None:
     """Train the encoder on generated and real faces; goes on where it stopped.
 
-    Leaves FOLDER/encoder.safetensors, sample sheets, log.txt, and in held_out.txt the names of the
-    real files that took no part (every fourth). See docs/encoder.md.
+    Leaves FOLDER/encoder/encoder.safetensors, sample sheets, log.txt, and in held_out.txt the names
+    of the real files that took no part (every fourth). See docs/encoder.md.
     """
+    from videdit.device import kept_memory
+    from videdit.training.encoder import EncoderTraining, train_encoder
+
+    chosen = EncoderTraining.load(settings)
+    with kept_memory():
+        given, run = _prepare(folder, "encoder", real or [], faces, chosen, device)
+        run.report(str(train_encoder(given, chosen, run, start=start)))
+
+
+@app.command()
+def corrector(
+    folder: _Folder,
+    real: _Real = None,
+    faces: _Faces = 6000,
+    settings: _Settings = Path("training_data/corrector.json"),
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="The encoder that it corrects. The shipped one, if not said."),
+    ] = None,
+    device: _Device = "auto",
+) -> None:
+    """Train the encoder's second look, in the same folder; goes on where it stopped.
+
+    Leaves FOLDER/corrector/corrector.safetensors. See docs/encoder.md.
+    """
+    from videdit.bundles import ensure_bundle
+    from videdit.device import kept_memory
+    from videdit.inversion.encoder import load_network
+    from videdit.training.encoder import EncoderTraining, train_corrector
+    from videdit.training.readout import train_readout
+
+    chosen = EncoderTraining.load(settings)
+    path = encoder or ensure_bundle(say=print).path("encoder.safetensors")
+    with kept_memory():
+        given, run = _prepare(folder, "corrector", real or [], faces, chosen, device)
+        readout = train_readout(
+            given.data,
+            given.synthesis,
+            given.face,
+            folder / "readout-32.safetensors",
+            blocks=3,
+            compiled=run.compiled,
+            report=run.report,
+        )
+        network = load_network(path, given.stats)
+        run.report(str(train_corrector(given, network, readout, chosen, run)))
+
+
+def _prepare(
+    folder: Path, name: str, real: list[Path], faces: int, settings: EncoderTraining, device: str
+) -> tuple[Supervision, Run]:
+    """Data and judges in ``folder``, made where they are missing; what is trained has a folder of
+    its own in it."""
     import math
     import shutil
     import time
@@ -38,7 +99,7 @@ def encoder(
     import torch
 
     from videdit.bundles import ensure_bundle
-    from videdit.device import choose_device, kept_memory
+    from videdit.device import choose_device
     from videdit.faces.backend import load_backend
     from videdit.generators.decoder import load_decoder
     from videdit.generators.mobile import load_mapping, load_synthesis
@@ -47,13 +108,12 @@ def encoder(
     from videdit.inversion.face_network import load_face_network
     from videdit.stages.resources import FACE_PARTS
     from videdit.training.crops import real_crops
-    from videdit.training.encoder import EncoderTraining, FaceData, train_encoder
+    from videdit.training.encoder import FaceData, RealFaces, Run, Supervision
     from videdit.training.faces import SHARD, sample_faces
     from videdit.training.readout import train_readout
 
-    chosen = EncoderTraining.load(settings)
     bundle = ensure_bundle(say=print)
-    judge = load_face_network(bundle.path("face_network.safetensors"))
+    face = load_face_network(bundle.path("face_network.safetensors"))
     where = choose_device(device)
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
     synthesis = (bundle.path("synthesis.xml"), bundle.path("synthesis.bin"))
@@ -64,34 +124,31 @@ def encoder(
         with (folder / "log.txt").open("a") as log:
             log.write(f"{time.strftime('%F %T')} {line}\n")
 
-    crops = np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
+    known = RealFaces(
+        np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8), np.zeros((0, 68, 2), np.float32)
+    )
     if real:
         backend = load_backend("mesh", {part: bundle.path(part) for part in FACE_PARTS})
-        crops = real_crops(real, backend, folder, report)
-    shards = range(math.ceil(faces / SHARD) + chosen.held_out_shards)
+        known = real_crops(real, backend, folder, report)
+    shards = range(math.ceil(faces / SHARD) + settings.held_out_shards)
     mapping = load_mapping(bundle.path("mapping.xml"), bundle.path("mapping.bin"))
     decoder = load_decoder(*synthesis, device=where.name)
     sample_faces(folder / "faces", shards, mapping, stats, decoder, report)
-    data = FaceData(folder / "faces", len(shards), chosen.held_out_shards)
+    data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
     network = load_synthesis(*synthesis).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with kept_memory():
-        readout = train_readout(data, network, folder / "readout.safetensors", report=report)
-        path = train_encoder(
-            data,
-            crops,
-            stats,
-            network,
-            readout,
-            judge,
-            folder,
-            chosen,
-            start=start,
-            device=where.name,
-            # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
-            compiled=where.name != "cpu" or shutil.which("g++") is not None,
-            report=report,
-        )
-        report(str(path))
+    # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
+    compiled = where.name != "cpu" or shutil.which("g++") is not None
+    readout = train_readout(
+        data,
+        network,
+        face,
+        folder / "readout-64.safetensors",
+        blocks=4,
+        compiled=compiled,
+        report=report,
+    )
+    given = Supervision(data, known, stats, network, readout, face)
+    return given, Run(folder / name, where.name, compiled, report=report)
 
 
 @app.command()

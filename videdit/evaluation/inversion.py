@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..api import prepare
 from ..errors import NoFaceError
 from ..faces.align import cut_crop
-from ..faces.backend import Backend, inter_ocular
+from ..faces.backend import Backend, inter_ocular, largest
 from ..generators.mobile import STYLE_DIM, load_mapping
 from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.progress import Progress
@@ -286,5 +286,4 @@ def _points(backend: Backend, crop: NDArray[np.floating[Any]]) -> NDArray[np.flo
     found = backend.detect(np.rint(crop * 255).astype(np.uint8))
     if not found:
         return None
-    best = max(found, key=lambda face: float(face.box[2] - face.box[0]))
-    return np.asarray(best.points68 / crop.shape[0], np.float64)
+    return np.asarray(largest(found).points68 / crop.shape[0], np.float64)

@@ -6,7 +6,7 @@ All coordinates are continuous pixels of the upright frame, the top left pixel's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +71,11 @@ def load_backend(name: str, files: Mapping[str, Path], device: str = "cpu") -> B
 
         return FanBackend(device)
     raise UsageError(f"no face backend is called {name!r}", f"Choose one of {', '.join(BACKENDS)}.")
+
+
+def largest(found: Sequence[Detection]) -> Detection:
+    """The detection of the widest face."""
+    return max(found, key=lambda face: float(face.box[2] - face.box[0]))
 
 
 def inter_ocular(points68: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -17,21 +17,20 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..device import compile_for_cpu
-from ..errors import WeightsError
 from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .face_network import FaceNetwork
+from .weights import load_weights
 
 INPUT_SIZE = 256
-_GROUPS = ((0, 4), (4, 8), (8, 16))
+ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
 _WIDTHS = (32, 64, 128, 256, 384)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
@@ -49,7 +48,7 @@ class _Residual(nn.Module):
         return F.relu(self.norm2(self.conv2(y)) + self.skip(x))
 
 
-class _Gather(nn.Module):
+class Gather(nn.Module):
     """One step of cross-attention from row queries to image tokens, with a small MLP."""
 
     def __init__(self, width: int, heads: int = 8) -> None:
@@ -97,7 +96,7 @@ class Encoder(nn.Module):
             nn.ReLU(),
         ]
         for c_in, c_out in pairwise(_WIDTHS):
-            layers += [_Residual(c_in, c_out, 2), _Residual(c_out, c_out, 1)]
+            layers += [Residual(c_in, c_out, 2), Residual(c_out, c_out, 1)]
         self.trunk = nn.Sequential(*layers)
         width = 512
         self.tokens = nn.Conv2d(_WIDTHS[-1], width, 1)
@@ -110,8 +109,8 @@ class Encoder(nn.Module):
         self.positions = nn.Parameter(torch.randn(1, 64 + 2 * 49, width) * 0.02)
         self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
         self.norm = nn.LayerNorm(width)
-        self.gathers = nn.ModuleList(_Gather(width) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in _GROUPS)
+        self.gathers = nn.ModuleList(Gather(width) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in ROW_GROUPS)
         for head in self.heads:
             assert isinstance(head, nn.Linear)
             nn.init.normal_(head.weight, std=0.01)
@@ -132,7 +131,7 @@ class Encoder(nn.Module):
         for gather in self.gathers:
             rows = gather(rows, tokens)
         whitened = torch.cat(
-            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, _GROUPS, strict=True)], 1
+            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, ROW_GROUPS, strict=True)], 1
         )
         return (whitened.float() * self.scale) @ self.axes.T + self.mean
 
@@ -150,19 +149,11 @@ def load_network(path: Path, stats: WStatistics) -> Encoder:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    network = Encoder(stats)
-    try:
-        network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
-    except Exception as error:
-        raise WeightsError(
-            f"the encoder {path.name} cannot be read ({str(error).splitlines()[0]})",
-            "Run `videdit weights verify`.",
-        ) from error
-    return network.eval().requires_grad_(False)
+    return load_weights(Encoder(stats), path, "encoder")
 
 
 class _OpenVinoEncoder:
-    def __init__(self, network: Encoder, precision: str) -> None:
+    def __init__(self, network: nn.Module, precision: str) -> None:
         import openvino as ov
 
         example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)
@@ -180,7 +171,7 @@ class _OpenVinoEncoder:
 
 
 class _TorchEncoder:
-    def __init__(self, network: Encoder, device: str) -> None:
+    def __init__(self, network: nn.Module, device: str) -> None:
         self._network = network.to(device)
         self._device = device
 
@@ -194,11 +185,10 @@ class _TorchEncoder:
         return np.concatenate(codes)
 
 
-def load_encoder(
-    path: Path, stats: WStatistics, *, device: str = "cpu", precision: str = "fp32"
+def code_predictor(
+    network: nn.Module, *, device: str = "cpu", precision: str = "fp32"
 ) -> CodePredictor:
-    """The trained encoder, ready to run: OpenVINO on the CPU, PyTorch on a GPU."""
-    network = load_network(path, stats)
+    """A trained network from crops to codes, ready to run: by OpenVINO on the CPU."""
     if device == "cpu":
         return _OpenVinoEncoder(network, precision)
     return _TorchEncoder(network, device)

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from .weights import load_weights
 
 _CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
@@ -27,10 +26,9 @@ _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 class FaceFeatures(NamedTuple):
-    """Features of a crop: ``textures`` (n, 128, 56, 56), ``parts`` (n, 256, 28, 28), ``regions``
+    """Features of a crop: ``parts`` (n, 256, 28, 28), ``regions``
     (n, 512, 14, 14), ``whole`` (n, 1024, 7, 7)."""
 
-    textures: Tensor
     parts: Tensor
     regions: Tensor
     whole: Tensor
@@ -86,7 +84,7 @@ class FaceNetwork(nn.Module):
         for index, block in enumerate(self.blocks):
             x = block(x)
             kept[index] = x
-        return FaceFeatures(kept[2], kept[4], kept[10], kept[12])
+        return FaceFeatures(kept[4], kept[10], kept[12])
 
 
 def compare_faces(face: FaceNetwork, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,12 +117,4 @@ def load_face_network(path: Path) -> FaceNetwork:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    network = FaceNetwork()
-    try:
-        network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
-    except Exception as error:
-        raise WeightsError(
-            f"the face network {path.name} cannot be read ({str(error).splitlines()[0]})",
-            "Run `videdit weights verify`.",
-        ) from error
-    return network.eval().requires_grad_(False)
+    return load_weights(FaceNetwork(), path, "face network")

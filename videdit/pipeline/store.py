@@ -184,17 +184,6 @@ def default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_path("videdit", appauthor=False)) / "runs"
 
 
-def content_id(path: Path) -> str:
-    """The id of a source: the first 32 hex digits of the sha256 of its file's bytes.
-
-    The same as ``Timeline.content_id`` of the file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return _measure(path).sha256[:32]
-
-
 def canonical_json(value: Json) -> str:
     """``value`` as JSON text that is the same for equal values: sorted keys, no blanks.
 

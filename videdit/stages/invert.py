@@ -20,7 +20,7 @@ from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
 from .faces import FaceTable, frames_with_faces
-from .resources import FACE_NETWORK, GENERATOR_PARTS, Resources
+from .resources import ENCODER_PARTS, Resources
 from .sheet import code_picture
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ class InvertStage(Stage):
         return {"method": run.method, "chunk": run.chunk_frames}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        parts = ["encoder.safetensors", "w_statistics.safetensors"]
-        if run.method != "encoder":
-            parts += GENERATOR_PARTS
-        if run.method == "refined":
-            parts.append(FACE_NETWORK)
-        return self.resources.networks.ids(*parts)
+        return self.resources.networks.ids(*ENCODER_PARTS)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)

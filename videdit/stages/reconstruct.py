@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
+from ..faces.backend import largest
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
@@ -77,8 +78,7 @@ class ReconstructStage(Stage):
         found = self.resources.networks.backend.detect(np.asarray(small, np.uint8))
         if not found:
             return table.points_in_crop(row)
-        best = max(found, key=lambda face: float(face.box[2] - face.box[0]))
-        return np.asarray(best.points68 / size, np.float64)
+        return np.asarray(largest(found).points68 / size, np.float64)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         table = read_table(ctx)

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 FACE_PARTS = ("face_detection_full_range.tflite", "face_landmark.tflite")
 FACE_NETWORK = "face_network.safetensors"
 GENERATOR_PARTS = ("synthesis.xml", "synthesis.bin")
+ENCODER_PARTS = (
+    "encoder.safetensors",
+    "corrector.safetensors",
+    "w_statistics.safetensors",
+    FACE_NETWORK,
+    *GENERATOR_PARTS,
+)
+"""Everything that decides a code: the encoder's second look sees what its first code shows."""
 
 
 class Networks:
@@ -80,15 +88,15 @@ class Networks:
 
     @cached_property
     def encoder(self) -> CodePredictor:
-        """The feed-forward encoder."""
-        from ..inversion.encoder import load_encoder
+        """The feed-forward encoder with its second look."""
+        from ..inversion.corrector import load_corrected_encoder
+        from ..inversion.encoder import code_predictor
 
-        return load_encoder(
-            self.bundle.path("encoder.safetensors"),
-            self.statistics,
-            device=self.device.name,
-            precision="fp32",
+        encoder, corrector = (self.bundle.path(part) for part in ENCODER_PARTS[:2])
+        network = load_corrected_encoder(
+            encoder, corrector, self.statistics, self.synthesis, self.face_network
         )
+        return code_predictor(network, device=self.device.name)
 
     @cached_property
     def boundaries(self) -> Boundaries:

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..faces.align import cut_crop, ffhq_quad
-from ..faces.backend import Backend
+from ..faces.align import cut_crop, ffhq_quad, quad_transform
+from ..faces.backend import Backend, largest
 from ..inversion.encoder import INPUT_SIZE
 from ..media.reader import read_frames
 from ..media.timeline import probe
+from .encoder import RealFaces
 
 HELD_OUT_EVERY = 4
 """Every fourth source, in the order of names, takes no part in training: it is for measuring."""
@@ -27,7 +29,7 @@ def real_crops(
     backend: Backend,
     folder: Path,
     report: Callable[[str], None] = print,
-) -> NDArray[np.uint8]:
+) -> RealFaces:
     """The largest face of each picture, and of a frame a second of each clip.
 
     Files without a readable face are left out. The crops are kept in ``folder/real.npz``, and the
@@ -40,12 +42,12 @@ def real_crops(
         report: takes lines of progress.
 
     Returns:
-        (n, 256, 256, 3) uint8, without the held-out sources'.
+        Crops and landmarks, without the held-out sources'.
     """
     kept = folder / "real.npz"
     if kept.exists():
         with np.load(kept) as data:
-            return np.asarray(data["crops"])
+            return RealFaces(data["crops"], data["points68"])
     crops, held_out, used = [], [], 0
     for path in _files(sources):
         try:
@@ -67,9 +69,9 @@ def real_crops(
         raise InputError("no real face was found to train on", "Name other pictures or folders.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "held_out.txt").write_text("".join(f"{name}\n" for name in held_out))
-    stacked = np.stack(crops)
-    np.savez(kept, crops=stacked)
-    return stacked
+    faces = RealFaces(np.stack([c for c, _ in crops]), np.stack([p for _, p in crops]))
+    np.savez(kept, crops=faces.crops, points68=faces.points68)
+    return faces
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:
@@ -90,10 +92,14 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
             yield frame.rgb8
 
 
-def _crop(rgb8: NDArray[np.uint8], backend: Backend) -> NDArray[np.uint8] | None:
+def _crop(
+    rgb8: NDArray[np.uint8], backend: Backend
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     found = backend.detect(rgb8)
     if not found:
         return None
-    best = max(found, key=lambda face: float(face.box[2] - face.box[0]))
-    crop: NDArray[Any] = cut_crop(rgb8, ffhq_quad(best.points68), INPUT_SIZE)
-    return np.asarray(np.rint(crop * 255), np.uint8)
+    best = largest(found)
+    quad = ffhq_quad(best.points68)
+    crop: NDArray[Any] = cut_crop(rgb8, quad, INPUT_SIZE)
+    points = cv2.perspectiveTransform(best.points68[None], quad_transform(quad, INPUT_SIZE))[0]
+    return np.asarray(np.rint(crop * 255), np.uint8), np.asarray(points, np.float32)

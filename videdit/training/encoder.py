@@ -15,26 +15,30 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError, UsageError
 from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
+from ..inversion.corrector import CorrectedEncoder, Corrector
 from ..inversion.encoder import Encoder, load_network
 from ..inversion.face_network import FaceNetwork, compare_faces
+from ..inversion.readout import Readout
 from ..inversion.refine import face_weight
 from .degrade import degrade, relight
 from .faces import SHARD, expand
-from .readout import BLOCKS, Readout, picture_loss
+from .morph import Morpher
+from .readout import picture_loss
 
 _FEATURE_BLOCKS = 3
 _FACE_RATE = 0.3
@@ -49,6 +53,7 @@ class EncoderTraining:
         steps: optimisation steps.
         batch: generated faces a step.
         real: real crops a step, half of which are mirrored.
+        morphed: of these, how many are morphs of two people.
         pairs: of these, how many are seen a second time, degraded in another way.
         shown: generated faces a step that are compared as pictures, too.
         learning_rate: peak of the cosine schedule.
@@ -68,6 +73,7 @@ class EncoderTraining:
     steps: int = 6000
     batch: int = 12
     real: int = 16
+    morphed: int = 8
     pairs: int = 4
     shown: int = 8
     learning_rate: float = 4e-4
@@ -156,7 +162,7 @@ class Judge:
 
     def show(self, codes: Tensor) -> Tensor:
         """(n, 16, 512) codes as (n, 3, 256, 256) pictures."""
-        return cast(Tensor, self.readout(self.synthesis.features(codes, BLOCKS).float(), codes))
+        return self.readout.show(self.synthesis, codes)
 
     def _parts(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = self.show(codes)
@@ -186,157 +192,241 @@ def _code_losses(
     return code_loss, ((features - target).square() / spread).mean()
 
 
-def _real_batch(
-    crops: np.ndarray, step: int, settings: EncoderTraining, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Targets (real, 3, 256, 256), and degraded inputs (real + pairs, 3, 256, 256)."""
-    epoch, offset = divmod(step * settings.real, len(crops))
-    order = np.random.default_rng((settings.seed, 1, epoch)).permutation(len(crops))
-    chosen = order[np.arange(offset, offset + settings.real) % len(crops)]
-    targets = torch.from_numpy(crops[chosen]).permute(0, 3, 1, 2).float() / 255
-    targets[::2] = targets[::2].flip(3)
-    # The light belongs to the footage and has to be met; everything else is to be seen through.
-    targets = relight(targets, rng)
-    again = degrade(targets[: settings.pairs], rng, relit=False)
-    return targets, torch.cat((degrade(targets, rng, relit=False), again))
+@dataclass(frozen=True)
+class RealFaces:
+    """Crops (n, 256, 256, 3) uint8 and their landmarks (n, 68, 2) in pixels; n may be 0."""
+
+    crops: np.ndarray
+    points68: np.ndarray
+
+    def batch(self, step: int, settings: EncoderTraining) -> Tensor:
+        """The step's targets (real, 3, 256, 256); the first ones are morphs."""
+        epoch, offset = divmod(step * settings.real, len(self.crops))
+        order = np.random.default_rng((settings.seed, 1, epoch)).permutation(len(self.crops))
+        chosen = order[np.arange(offset, offset + settings.real) % len(self.crops)]
+        rng = np.random.default_rng((settings.seed, 2, step))
+        pictures = self.crops[chosen].copy()
+        morph = Morpher(self.crops, self.points68)
+        for i, index in enumerate(chosen[: settings.morphed]):
+            pictures[i] = morph(int(index), rng)
+        targets = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        targets[::2] = targets[::2].flip(3)
+        return targets
 
 
-def train_encoder(
-    data: FaceData,
-    real: np.ndarray,
-    stats: WStatistics,
-    synthesis: SynthesisNetwork,
-    readout: Readout,
-    face: FaceNetwork,
-    folder: Path,
-    settings: EncoderTraining,
-    *,
-    start: Path | None = None,
-    device: str = "cpu",
-    compiled: bool = False,
-    checkpoint_every: int = 100,
-    report: Callable[[str], None] = print,
-) -> Path:
-    """Train, or go on from ``folder``'s checkpoint; returns the path of the averaged weights.
+class _Batch(NamedTuple):
+    """``crops``: degraded generated faces, real ones, and again the first of these. ``codes``: of
+    the generated ones. ``pictures``: what the first generated and all real ones should look like.
+    """
 
-    Everything that decides a step (data order, degradations, rate) depends on the settings and the
-    step's number alone.
+    crops: Tensor
+    codes: Tensor
+    pictures: Tensor
 
-    Args:
+
+def _batch(step: int, data: FaceData, real: RealFaces, settings: EncoderTraining) -> _Batch:
+    """Everything random of a step; it depends on the settings and the step's number alone."""
+    rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    epoch, offset = divmod(step * settings.batch, len(data))
+    order = np.random.default_rng((settings.seed, epoch)).permutation(len(data))
+    clean, codes = data.batch(order[np.arange(offset, offset + settings.batch) % len(data)])
+    crops, pictures = [degrade(clean, rng)], [clean[: settings.shown]]
+    if len(real.crops):
+        # The light belongs to the footage and has to be met; all else is to be seen through.
+        targets = relight(real.batch(step, settings), rng)
+        crops += [degrade(t, rng, relit=False) for t in (targets, targets[: settings.pairs])]
+        pictures.append(targets)
+    return _Batch(torch.cat(crops), codes, torch.cat(pictures))
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What both trainings need.
+
+    Attributes:
         data: generated faces.
-        real: (n, 256, 256, 3) uint8 aligned crops of real faces; may be empty.
+        real: real ones; may be empty.
         stats: W's statistics.
         synthesis: the generator.
-        readout: its cheap picture.
-        face: the face network, which starts the encoder's and judges.
+        readout: its cheap picture, which the losses see.
+        face: the face network, which judges.
+    """
+
+    data: FaceData
+    real: RealFaces
+    stats: WStatistics
+    synthesis: SynthesisNetwork
+    readout: Readout
+    face: FaceNetwork
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training runs.
+
+    Attributes:
         folder: takes the checkpoint, sample sheets, the log and the result.
-        settings: see there.
-        start: weights to start from, instead of random ones.
         device: "cpu" or "cuda".
         compiled: whether to compile the steps: twice as fast after a minute or two.
         checkpoint_every: steps.
         report: takes lines of progress.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    compiled: bool = False
+    checkpoint_every: int = 100
+    report: Callable[[str], None] = print
+
+
+def train_encoder(
+    given: Supervision, settings: EncoderTraining, run: Run, *, start: Path | None = None
+) -> Path:
+    """Train the encoder, or go on from the folder's checkpoint.
+
+    Args:
+        given: data and judges.
+        settings: see there.
+        run: see there.
+        start: weights to start from, instead of random ones.
+
+    Returns:
+        ``encoder.safetensors``: the averaged weights.
 
     Raises:
         UsageError: the folder holds a training with other settings.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _same_settings(folder / "settings.json", settings)
     torch.manual_seed(settings.seed)
     if start is not None:
-        network = load_network(start, stats).requires_grad_(True)
+        network = load_network(start, given.stats).requires_grad_(True)
     else:
-        network = Encoder(stats)
-        network.face.load_state_dict(face.state_dict())
+        network = Encoder(given.stats)
+        network.face.load_state_dict(given.face.state_dict())
+    averaged = _train(network, network, given, settings, run)
+    return export(averaged, run.folder / "encoder.safetensors")
+
+
+def train_corrector(
+    given: Supervision, encoder: Encoder, readout: Readout, settings: EncoderTraining, run: Run
+) -> Path:
+    """Train the second look behind a finished encoder; see `train_encoder`.
+
+    Args:
+        given: data and judges.
+        encoder: gives the first guess, and stays as it is.
+        readout: what the corrector sees of it.
+        settings: see there.
+        run: see there.
+
+    Returns:
+        ``corrector.safetensors``: the averaged weights and the readout's.
+    """
+    torch.manual_seed(settings.seed)
+    corrector = Corrector(given.stats)
+    network = CorrectedEncoder(encoder, given.synthesis, readout, given.face, corrector)
+    averaged = _train(network, corrector, given, settings, run)
+    tensors = {f"corrector.{k}": v for k, v in averaged.items()}
+    tensors |= {f"readout.{k}": v for k, v in readout.state_dict().items()}
+    return export(tensors, run.folder / "corrector.safetensors")
+
+
+def _train(
+    network: nn.Module,
+    trained: nn.Module,
+    given: Supervision,
+    settings: EncoderTraining,
+    run: Run,
+) -> dict[str, Tensor]:
+    """Train the part ``trained`` of ``network``, crops to codes; its averaged weights."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    _same_settings(run.folder / "settings.json", settings)
+    device = run.device
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    judge = Judge(synthesis, readout, face, settings, device, compiled)
-    predict = torch.compile(network, dynamic=False) if compiled else network
-    losses = torch.compile(_code_losses, dynamic=False) if compiled else _code_losses
-    optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.98))
-    checkpoint = folder / "checkpoint.pt"
+    averaged = {k: v.detach().clone() for k, v in trained.state_dict().items()}
+    judge = Judge(given.synthesis, given.readout, given.face, settings, device, run.compiled)
+    predict = torch.compile(network, dynamic=False) if run.compiled else network
+    losses = torch.compile(_code_losses, dynamic=False) if run.compiled else _code_losses
+    optimiser = torch.optim.AdamW(_groups(trained, settings), betas=(0.9, 0.98))
+    checkpoint = run.folder / "checkpoint.pt"
     step = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
+        trained.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         averaged = state["averaged"]
         step = int(state["step"])
+    stats = given.stats
     variance = stats.scale.square().mean().to(device)
     scale, axes, mean = (t.to(device) for t in (stats.scale, stats.axes, stats.mean))
     started, first = time.monotonic(), step
     running: list[dict[str, float]] = []
-    while step < settings.steps:
-        rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        epoch, offset = divmod(step * settings.batch, len(data))
-        order = np.random.default_rng((settings.seed, epoch)).permutation(len(data))
-        indices = order[np.arange(offset, offset + settings.batch) % len(data)]
-        clean, codes = data.batch(indices)
-        inputs = [degrade(clean, rng)]
-        clean = clean[: settings.shown]
-        m = settings.real if len(real) else 0
-        if m:
-            targets, degraded = _real_batch(real, step, settings, rng)
-            inputs.append(degraded)
-            clean = torch.cat((clean, targets))
-        crops = torch.cat(inputs).to(device, memory_format=torch.channels_last)
-        codes, clean = codes.to(device), clean.to(device)
-        rate = min(1.0, (step + 1) / settings.warm_up)
-        rate *= 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate * group["share"]
-        network.train()
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
-            predicted = predict(crops)
-            n = len(codes)
-            code_loss, feature_loss = losses(predicted[:n], codes, synthesis, variance)
-            seen = torch.cat((predicted[: settings.shown], predicted[n : n + m]))
-            picture, parts = judge(seen, clean)
-        loss = settings.code_weight * code_loss + settings.feature_weight * feature_loss + picture
-        if m:
-            one = predicted[n : n + m]
-            pairs = one[: settings.pairs], predicted[n + m :]
-            consistency = (pairs[0] - pairs[1]).square().mean() / variance
-            whitened = ((one - mean) @ axes) / scale
-            spread = F.relu(whitened.abs() - 1).square().mean()
-            loss = loss + settings.consistency_weight * consistency
-            loss = loss + settings.spread_weight * spread
-            parts["consistency"] = float(consistency.detach())
-            parts["size"] = float((one.detach() - mean).square().sum(2).sqrt().mean())
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
-        step += 1
-        keep = min(settings.averaging, step / (step + 10))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                if value.is_floating_point():
-                    averaged[name].lerp_(value, 1 - keep)
-                else:
-                    averaged[name].copy_(value)
-        running.append({"code": code_loss.item(), "features": feature_loss.item(), **parts})
-        if step % 20 == 0:
-            pace = (step - first) / (time.monotonic() - started)
-            means = {k: float(np.mean([r[k] for r in running])) for k in running[0]}
-            left = (settings.steps - step) / pace / 60
-            line = " ".join(f"{k} {v:.3f}" for k, v in means.items())
-            report(f"step {step}: {line} ({1 / pace:.2f} s/step, {left:.0f} min left)")
-            running.clear()
-        if step % checkpoint_every == 0 or step == settings.steps:
-            state = {
-                "network": network.state_dict(),
-                "averaged": averaged,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-            }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
-            export(averaged, folder / "encoder.safetensors")
-            _sheet(folder / f"sheet-{step:06d}.jpg", clean, judge.show(seen.detach().float()))
-        if step % (5 * checkpoint_every) == 0 or step == settings.steps:
-            report(f"step {step}: held out {held_out_error(averaged, data, stats):.3f}")
-    return export(averaged, folder / "encoder.safetensors")
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(_batch, step, given.data, given.real, settings)
+        while step < settings.steps:
+            crops, codes, pictures = (t.to(device) for t in coming.result())
+            coming = ahead.submit(_batch, step + 1, given.data, given.real, settings)
+            crops = crops.contiguous(memory_format=torch.channels_last)
+            rate = min(1.0, (step + 1) / settings.warm_up)
+            rate *= 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * rate * group["share"]
+            trained.train()
+            n, m = len(codes), len(pictures) - settings.shown
+            with torch.autocast(device.split(":")[0], torch.bfloat16):
+                predicted = predict(crops)
+                code_loss, feature_loss = losses(predicted[:n], codes, given.synthesis, variance)
+                seen = torch.cat((predicted[: settings.shown], predicted[n : n + m]))
+                picture, parts = judge(seen, pictures)
+            loss = settings.code_weight * code_loss + settings.feature_weight * feature_loss
+            loss = loss + picture
+            if m:
+                one = predicted[n : n + m]
+                consistency = (one[: settings.pairs] - predicted[n + m :]).square().mean()
+                consistency = consistency / variance
+                whitened = ((one - mean) @ axes) / scale
+                spread = F.relu(whitened.abs() - 1).square().mean()
+                loss = loss + settings.consistency_weight * consistency
+                loss = loss + settings.spread_weight * spread
+                parts["consistency"] = float(consistency.detach())
+                parts["size"] = float((one.detach() - mean).square().sum(2).sqrt().mean())
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(trained.parameters(), 2.0)
+            optimiser.step()
+            step += 1
+            _average(averaged, trained, min(settings.averaging, step / (step + 10)))
+            running.append({"code": code_loss.item(), "features": feature_loss.item(), **parts})
+            if step % 20 == 0:
+                pace = (step - first) / (time.monotonic() - started)
+                means = {k: float(np.mean([r[k] for r in running])) for k in running[0]}
+                left = (settings.steps - step) / pace / 60
+                line = " ".join(f"{k} {v:.3f}" for k, v in means.items())
+                run.report(f"step {step}: {line} ({1 / pace:.2f} s/step, {left:.0f} min left)")
+                running.clear()
+            if step % run.checkpoint_every == 0 or step == settings.steps:
+                state = {
+                    "network": trained.state_dict(),
+                    "averaged": averaged,
+                    "optimiser": optimiser.state_dict(),
+                    "step": step,
+                }
+                torch.save(state, checkpoint.with_suffix(".tmp"))
+                os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+                shown = judge.show(seen.detach().float())
+                _sheet(run.folder / f"sheet-{step:06d}.jpg", pictures, shown)
+            if step % (5 * run.checkpoint_every) == 0 or step == settings.steps:
+                error = held_out_error(network, trained, averaged, given)
+                run.report(f"step {step}: held out {error:.3f}")
+    return averaged
+
+
+@torch.no_grad()
+def _average(averaged: dict[str, Tensor], network: nn.Module, keep: float) -> None:
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            averaged[name].lerp_(value, 1 - keep)
+        else:
+            averaged[name].copy_(value)
 
 
 def _same_settings(path: Path, settings: EncoderTraining) -> None:
@@ -348,7 +438,7 @@ def _same_settings(path: Path, settings: EncoderTraining) -> None:
     path.write_text(json.dumps(asdict(settings), indent=1))
 
 
-def _groups(network: Encoder, settings: EncoderTraining) -> list[dict[str, Any]]:
+def _groups(network: nn.Module, settings: EncoderTraining) -> list[dict[str, Any]]:
     """Parameters by weight decay and learning rate."""
     groups = []
     for own in (True, False):
@@ -356,7 +446,8 @@ def _groups(network: Encoder, settings: EncoderTraining) -> list[dict[str, Any]]
             chosen = [
                 p
                 for name, p in network.named_parameters()
-                if name.startswith("face.") != own and (p.ndim > 1) == matrices
+                if (isinstance(network, Encoder) and name.startswith("face.")) != own
+                and (p.ndim > 1) == matrices
             ]
             share = 1.0 if own else _FACE_RATE
             decay = settings.weight_decay if matrices else 0.0
@@ -372,19 +463,24 @@ def _sheet(path: Path, targets: Tensor, shown: Tensor) -> None:
     cv2.imwrite(str(path), picture[:, :, ::-1])
 
 
-@torch.inference_mode()
-def held_out_error(averaged: dict[str, Tensor], data: FaceData, stats: WStatistics) -> float:
-    """Share of the codes' variance that the averaged network leaves unexplained on unseen faces."""
-    network = Encoder(stats)
-    network.load_state_dict(averaged)
-    network.eval()
-    total, count = 0.0, 0
+@torch.no_grad()
+def held_out_error(
+    network: nn.Module, trained: nn.Module, averaged: dict[str, Tensor], given: Supervision
+) -> float:
+    """Share of the codes' variance that ``network``, with the averaged weights in its trained part,
+    leaves unexplained on generated faces that it has never seen."""
+    own = {k: v.clone() for k, v in trained.state_dict().items()}
+    trained.load_state_dict(averaged)
+    trained.eval()
+    data, total, count = given.data, 0.0, 0
     stop = len(data.pictures) * SHARD
     for start in range(len(data), stop, 25):
         pictures, codes = data.batch(np.arange(start, min(start + 25, stop)))
-        total += float((network(pictures) - codes).square().mean(2).sum())
+        error = network(pictures.to(next(trained.parameters()).device)).cpu() - codes
+        total += float(error.square().mean(2).sum())
         count += len(codes) * ROWS
-    return total / count / float(stats.scale.square().mean())
+    trained.load_state_dict(own)
+    return total / count / float(given.stats.scale.square().mean())
 
 
 def export(averaged: dict[str, Tensor], path: Path) -> Path:

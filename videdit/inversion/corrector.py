@@ -1,0 +1,146 @@
+"""Predict, decode, correct: a second look at a crop beside what its first code shows.
+
+The encoder's code is decoded to a coarse picture (`Readout`), the face network looks at the crop
+and at this picture, and a small network turns what differs into a correction of the code (the idea
+of *ReStyle*, Alaluf et al. 2021, with one pass and the difference taken in the features of a face
+recognition network). Seeing its own error carries over to people it has never seen, where the
+first guess alone falls back to people that it knows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..generators.mobile import ROWS, STYLE_DIM, SynthesisNetwork
+from ..generators.wspace import WStatistics
+from .encoder import ROW_GROUPS, Encoder, Gather, Residual, load_network
+from .face_network import FaceFeatures, FaceNetwork
+from .readout import Readout
+from .weights import load_weights
+
+_WIDTH = 384
+
+
+class Corrector(nn.Module):
+    """A crop, what its code shows, and the code to a better code."""
+
+    mean: Tensor
+    axes: Tensor
+    scale: Tensor
+
+    def __init__(self, stats: WStatistics) -> None:
+        super().__init__()
+        for name in ("mean", "axes", "scale"):
+            self.register_buffer(name, getattr(stats, name).clone(), persistent=False)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(9, 32, 5, 4, 2, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            Residual(32, 64, 2),
+            Residual(64, 128, 2),
+            Residual(128, 192, 2),
+        )
+        self.tokens = nn.Conv2d(192, _WIDTH, 1)
+        self.face = nn.Conv2d(2 * (512 + 1024), _WIDTH, 1)
+        self.who = nn.Linear(1024, _WIDTH)
+        self.row_code = nn.Linear(STYLE_DIM, _WIDTH)
+        self.positions = nn.Parameter(torch.randn(1, 64 + 49, _WIDTH) * 0.02)
+        self.queries = nn.Parameter(torch.randn(1, ROWS, _WIDTH) * 0.02)
+        self.norm = nn.LayerNorm(_WIDTH)
+        self.gathers = nn.ModuleList(Gather(_WIDTH) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(_WIDTH, STYLE_DIM) for _ in ROW_GROUPS)
+        for head in self.heads:
+            assert isinstance(head, nn.Linear)
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(
+        self,
+        crops: Tensor,
+        shown: Tensor,
+        face: FaceFeatures,
+        face_shown: FaceFeatures,
+        codes: Tensor,
+    ) -> Tensor:
+        pixels = torch.cat((crops * 2 - 1, shown * 2 - 1, crops - shown), 1)
+
+        def grid(features: FaceFeatures) -> Tensor:
+            # relu6 ends each: a fourth brings both to about one.
+            both = torch.cat((F.avg_pool2d(features.regions, 2), features.whole), 1)
+            return both / 4
+
+        ours, theirs = grid(face), grid(face_shown)
+        grids = (self.tokens(self.trunk(pixels)), self.face(torch.cat((ours, ours - theirs), 1)))
+        tokens = torch.cat([g.flatten(2).transpose(1, 2) for g in grids], 1)
+        tokens = self.norm(tokens + self.positions)
+        whitened = ((codes - self.mean) @ self.axes) / self.scale
+        rows = self.queries + self.who((face.descriptor - face_shown.descriptor) * 32)[:, None]
+        rows = rows + self.row_code(whitened)
+        for gather in self.gathers:
+            rows = gather(rows, torch.cat((tokens, rows), 1))
+        offset = torch.cat(
+            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, ROW_GROUPS, strict=True)], 1
+        )
+        return codes + (offset.float() * self.scale) @ self.axes.T
+
+
+class CorrectedEncoder(nn.Module):
+    """Crops (n, 3, 256, 256), RGB in [0, 1], to codes (n, 16, 512), looked at twice."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        synthesis: SynthesisNetwork,
+        readout: Readout,
+        face: FaceNetwork,
+        corrector: Corrector,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.synthesis = synthesis
+        self.readout = readout
+        self.face = face
+        self.corrector = corrector
+
+    def forward(self, crops: Tensor) -> Tensor:
+        with torch.no_grad():
+            codes = self.encoder(crops)
+            shown = self.readout.show(self.synthesis, codes)
+            face, face_shown = self.face(crops), self.face(shown)
+        return cast(Tensor, self.corrector(crops, shown, face, face_shown, codes))
+
+
+def load_corrected_encoder(
+    encoder: Path,
+    corrector: Path,
+    stats: WStatistics,
+    synthesis: SynthesisNetwork,
+    face: FaceNetwork,
+) -> CorrectedEncoder:
+    """The trained encoder with its second look, in evaluation mode.
+
+    Args:
+        encoder: file of the first guess.
+        corrector: file of the corrector and the readout.
+        stats: W's statistics.
+        synthesis: the generator.
+        face: the face network as published.
+
+    Raises:
+        WeightsError: a file is damaged or belongs to another network.
+    """
+    parts = nn.ModuleDict({"corrector": Corrector(stats), "readout": Readout(3)})
+    load_weights(parts, corrector, "corrector")
+    network = CorrectedEncoder(
+        load_network(encoder, stats),
+        synthesis,
+        cast(Readout, parts["readout"]),
+        face,
+        cast(Corrector, parts["corrector"]),
+    )
+    return network.eval().requires_grad_(False)
