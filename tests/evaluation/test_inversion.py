@@ -24,7 +24,11 @@ def test_summary() -> None:
     assert total.identity_p90 == pytest.approx(0.66)
     assert total.same_person == pytest.approx(2 / 3)
     assert total.landmarks == 0.03
+    # One whose reconstructions show no face counts as failed, and spoils no report.
+    inputs.append(InputScore("c.jpg", failed=1))
     report = json.loads(json.dumps(to_json(inputs, "encoder")))
+    assert report["summary"]["failed"] == 3
+    assert report["inputs"][2]["summary"] is None
     assert report["method"] == "encoder"
     assert report["inputs"][1]["summary"]["identity_median"] == pytest.approx(0.6)
     assert report["inputs"][1]["faces"][1]["landmarks"] == 0.1

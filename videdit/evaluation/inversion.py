@@ -135,11 +135,14 @@ def summarise(inputs: Sequence[InputScore]) -> Summary:
 
 
 def to_json(inputs: Sequence[InputScore], method: str) -> dict[str, Any]:
-    """Everything, as plain JSON."""
+    """Everything, as plain JSON; an input whose faces all failed has no summary of its own."""
     return {
         "method": method,
         "summary": asdict(summarise(inputs)),
-        "inputs": [asdict(one) | {"summary": asdict(summarise([one]))} for one in inputs],
+        "inputs": [
+            asdict(one) | {"summary": asdict(summarise([one])) if one.faces else None}
+            for one in inputs
+        ],
     }
 
 
