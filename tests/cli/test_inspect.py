@@ -7,7 +7,8 @@ import pytest
 from videdit.cli.inspect import describe, parse_frames
 from videdit.cli.main import main
 from videdit.errors import UsageError
-from videdit.pipeline.store import ArtifactInfo, Chunk, Store, content_id
+from videdit.media.timeline import content_id
+from videdit.pipeline.store import ArtifactInfo, Chunk, Store
 
 
 def test_parse_frames() -> None:
