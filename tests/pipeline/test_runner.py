@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
+from videdit.media.timeline import content_id
 from videdit.pipeline import store as store_module
 from videdit.pipeline.runner import REMAKES, open_contexts, run
 from videdit.pipeline.settings import RunSettings, load_last_run, save_last_run
 from videdit.pipeline.stage import Stage, frame_chunks, stage_key
-from videdit.pipeline.store import Chunk, Store, content_id
+from videdit.pipeline.store import Chunk, Store
 
 NAMES = ["0000000", "0000004", "0000008"]
 
