@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from videdit.stages.resources import Networks
     from videdit.training.encoder import EncoderTraining, Run, Supervision
 
 app = typer.Typer(help="Train the models that ship with the tool.", no_args_is_help=True)
@@ -43,7 +44,7 @@ def encoder(
 
     chosen = EncoderTraining.load(settings)
     with kept_memory():
-        given, run = _prepare(folder, "encoder", real or [], faces, chosen, device)
+        given, run = _prepare(folder, "encoder", real or [], faces, chosen, _networks(device))
         run.report(str(train_encoder(given, chosen, run, start=start)))
 
 
@@ -63,16 +64,16 @@ def corrector(
 
     Leaves FOLDER/corrector/corrector.safetensors. See docs/encoder.md.
     """
-    from videdit.bundles import ensure_bundle
     from videdit.device import kept_memory
     from videdit.inversion.encoder import load_network
     from videdit.training.encoder import EncoderTraining, train_corrector
     from videdit.training.readout import train_readout
 
     chosen = EncoderTraining.load(settings)
-    path = encoder or ensure_bundle(say=print).path("encoder.safetensors")
+    networks = _networks(device)
+    path = encoder or networks.bundle.path("encoder.safetensors")
     with kept_memory():
-        given, run = _prepare(folder, "corrector", real or [], faces, chosen, device)
+        given, run = _prepare(folder, "corrector", real or [], faces, chosen, networks)
         readout = train_readout(
             given.data,
             given.synthesis,
@@ -86,8 +87,21 @@ def corrector(
         run.report(str(train_corrector(given, network, readout, chosen, run)))
 
 
+def _networks(device: str) -> Networks:
+    from videdit.bundles import ensure_bundle
+    from videdit.device import choose_device
+    from videdit.stages.resources import Networks
+
+    return Networks(ensure_bundle(say=print), choose_device(device, "fp32"), "mesh")
+
+
 def _prepare(
-    folder: Path, name: str, real: list[Path], faces: int, settings: EncoderTraining, device: str
+    folder: Path,
+    name: str,
+    real: list[Path],
+    faces: int,
+    settings: EncoderTraining,
+    networks: Networks,
 ) -> tuple[Supervision, Run]:
     """Data and judges in ``folder``, made where they are missing; what is trained has a folder of
     its own in it."""
@@ -98,25 +112,13 @@ def _prepare(
     import numpy as np
     import torch
 
-    from videdit.bundles import ensure_bundle
-    from videdit.device import choose_device
-    from videdit.faces.backend import load_backend
-    from videdit.generators.decoder import load_decoder
-    from videdit.generators.mobile import load_mapping, load_synthesis
-    from videdit.generators.wspace import WStatistics
+    from videdit.generators.mobile import load_mapping
     from videdit.inversion.encoder import INPUT_SIZE
-    from videdit.inversion.face_network import load_face_network
-    from videdit.stages.resources import FACE_PARTS
     from videdit.training.crops import real_crops
     from videdit.training.encoder import FaceData, RealFaces, Run, Supervision
     from videdit.training.faces import SHARD, sample_faces
     from videdit.training.readout import train_readout
 
-    bundle = ensure_bundle(say=print)
-    face = load_face_network(bundle.path("face_network.safetensors"))
-    where = choose_device(device)
-    stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    synthesis = (bundle.path("synthesis.xml"), bundle.path("synthesis.bin"))
     folder.mkdir(parents=True, exist_ok=True)
 
     def report(line: str) -> None:
@@ -128,27 +130,27 @@ def _prepare(
         np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8), np.zeros((0, 68, 2), np.float32)
     )
     if real:
-        backend = load_backend("mesh", {part: bundle.path(part) for part in FACE_PARTS})
-        known = real_crops(real, backend, folder, report)
+        known = real_crops(real, networks.backend, folder, report)
     shards = range(math.ceil(faces / SHARD) + settings.held_out_shards)
-    mapping = load_mapping(bundle.path("mapping.xml"), bundle.path("mapping.bin"))
-    decoder = load_decoder(*synthesis, device=where.name)
-    sample_faces(folder / "faces", shards, mapping, stats, decoder, report)
+    mapping = load_mapping(*(networks.bundle.path(p) for p in ("mapping.xml", "mapping.bin")))
+    stats = networks.statistics
+    sample_faces(folder / "faces", shards, mapping, stats, networks.decoder, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
-    network = load_synthesis(*synthesis).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = networks.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
-    compiled = where.name != "cpu" or shutil.which("g++") is not None
+    device = networks.device.name
+    compiled = device != "cpu" or shutil.which("g++") is not None
     readout = train_readout(
         data,
         network,
-        face,
+        networks.face_network,
         folder / "readout-64.safetensors",
         blocks=4,
         compiled=compiled,
         report=report,
     )
-    given = Supervision(data, known, stats, network, readout, face)
-    return given, Run(folder / name, where.name, compiled, report=report)
+    given = Supervision(data, known, stats, network, readout, networks.face_network)
+    return given, Run(folder / name, device, compiled, report=report)
 
 
 @app.command()

@@ -129,6 +129,13 @@ def quad_transform(quad: NDArray[np.floating[Any]], size: int) -> FloatArray:
     return result
 
 
+def points_in_crop(
+    points: NDArray[np.floating[Any]], quad: NDArray[np.floating[Any]], size: int
+) -> FloatArray:
+    """Points of a frame, (k, 2), in the pixels of the crop (``quad_transform``)."""
+    return _apply(quad_transform(quad, size), np.asarray(points, np.float64))
+
+
 def cut_crop(
     rgb: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32],
     quad: NDArray[np.floating[Any]],

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..generators.mobile import ROWS, STYLE_DIM, SynthesisNetwork
+from ..generators.mobile import STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
-from .encoder import ROW_GROUPS, Encoder, Gather, Residual, load_network
+from .encoder import Encoder, Residual, RowPredictor, load_network
 from .face_network import FaceFeatures, FaceNetwork
 from .readout import Readout
 from .weights import load_weights
@@ -26,17 +26,11 @@ from .weights import load_weights
 _WIDTH = 384
 
 
-class Corrector(nn.Module):
-    """A crop, what its code shows, and the code to a better code."""
-
-    mean: Tensor
-    axes: Tensor
-    scale: Tensor
+class Corrector(RowPredictor):
+    """A crop, what its code shows, and the code to a better code; untrained, to the same code."""
 
     def __init__(self, stats: WStatistics) -> None:
-        super().__init__()
-        for name in ("mean", "axes", "scale"):
-            self.register_buffer(name, getattr(stats, name).clone(), persistent=False)
+        super().__init__(stats, _WIDTH, tokens=64 + 49, head_std=0.0)
         self.trunk = nn.Sequential(
             nn.Conv2d(9, 32, 5, 4, 2, bias=False),
             nn.BatchNorm2d(32),
@@ -49,15 +43,6 @@ class Corrector(nn.Module):
         self.face = nn.Conv2d(2 * (512 + 1024), _WIDTH, 1)
         self.who = nn.Linear(1024, _WIDTH)
         self.row_code = nn.Linear(STYLE_DIM, _WIDTH)
-        self.positions = nn.Parameter(torch.randn(1, 64 + 49, _WIDTH) * 0.02)
-        self.queries = nn.Parameter(torch.randn(1, ROWS, _WIDTH) * 0.02)
-        self.norm = nn.LayerNorm(_WIDTH)
-        self.gathers = nn.ModuleList(Gather(_WIDTH) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(_WIDTH, STYLE_DIM) for _ in ROW_GROUPS)
-        for head in self.heads:
-            assert isinstance(head, nn.Linear)
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
 
     def forward(
         self,
@@ -75,18 +60,14 @@ class Corrector(nn.Module):
             return both / 4
 
         ours, theirs = grid(face), grid(face_shown)
-        grids = (self.tokens(self.trunk(pixels)), self.face(torch.cat((ours, ours - theirs), 1)))
-        tokens = torch.cat([g.flatten(2).transpose(1, 2) for g in grids], 1)
-        tokens = self.norm(tokens + self.positions)
+        faces = self.face(torch.cat((ours, ours - theirs), 1))
+        tokens = self.placed((self.tokens(self.trunk(pixels)), faces))
         whitened = ((codes - self.mean) @ self.axes) / self.scale
         rows = self.queries + self.who((face.descriptor - face_shown.descriptor) * 32)[:, None]
         rows = rows + self.row_code(whitened)
         for gather in self.gathers:
             rows = gather(rows, torch.cat((tokens, rows), 1))
-        offset = torch.cat(
-            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, ROW_GROUPS, strict=True)], 1
-        )
-        return codes + (offset.float() * self.scale) @ self.axes.T
+        return codes + self.offsets(rows)
 
 
 class CorrectedEncoder(nn.Module):

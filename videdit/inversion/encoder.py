@@ -10,6 +10,7 @@ band (pose and shape, features, colours) live in the same directions of W.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, cast
@@ -26,7 +27,7 @@ from .face_network import FaceNetwork
 from .weights import load_weights
 
 INPUT_SIZE = 256
-ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
+_ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
 _WIDTHS = (32, 64, 128, 256, 384)
 
 
@@ -75,18 +76,55 @@ class Gather(nn.Module):
         return cast(Tensor, rows + self.mlp(self.norm_m(rows)))
 
 
-class Encoder(nn.Module):
-    """Crop to W+ code. Input (n, 3, 256, 256) RGB in [0, 1], output (n, 16, 512)."""
+class RowPredictor(nn.Module):
+    """The latter half of the encoder and of the corrector: what every W+ row gathers from tokens.
+
+    Args:
+        stats: W's statistics.
+        width: of tokens and rows.
+        tokens: how many there are.
+        head_std: standard deviation of the heads' weights before training.
+    """
 
     mean: Tensor
     axes: Tensor
     scale: Tensor
-    grid: Tensor
 
-    def __init__(self, stats: WStatistics) -> None:
+    def __init__(self, stats: WStatistics, width: int, tokens: int, head_std: float) -> None:
         super().__init__()
         for name in ("mean", "axes", "scale"):
             self.register_buffer(name, getattr(stats, name).clone(), persistent=False)
+        self.positions = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        self.gathers = nn.ModuleList(Gather(width) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in _ROW_GROUPS)
+        for head in self.heads:
+            assert isinstance(head, nn.Linear)
+            nn.init.normal_(head.weight, std=head_std)
+            nn.init.zeros_(head.bias)
+
+    def placed(self, grids: Sequence[Tensor]) -> Tensor:
+        """Grids (n, width, s, s), each of its own size, as tokens that know their place."""
+        tokens = torch.cat([grid.flatten(2).transpose(1, 2) for grid in grids], 1)
+        return cast(Tensor, self.norm(tokens + self.positions))
+
+    def offsets(self, rows: Tensor) -> Tensor:
+        """Rows (n, 16, width) to what they add to a code, (n, 16, 512) in W units."""
+        whitened = torch.cat(
+            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, _ROW_GROUPS, strict=True)], 1
+        )
+        return (whitened.float() * self.scale) @ self.axes.T
+
+
+class Encoder(RowPredictor):
+    """Crop to W+ code. Input (n, 3, 256, 256) RGB in [0, 1], output (n, 16, 512)."""
+
+    grid: Tensor
+
+    def __init__(self, stats: WStatistics) -> None:
+        width = 512
+        super().__init__(stats, width, tokens=64 + 2 * 49, head_std=0.01)
         axis = torch.linspace(-1, 1, INPUT_SIZE)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
         self.register_buffer("grid", grid, persistent=False)
@@ -98,7 +136,6 @@ class Encoder(nn.Module):
         for c_in, c_out in pairwise(_WIDTHS):
             layers += [Residual(c_in, c_out, 2), Residual(c_out, c_out, 1)]
         self.trunk = nn.Sequential(*layers)
-        width = 512
         self.tokens = nn.Conv2d(_WIDTHS[-1], width, 1)
         self.face = FaceNetwork()
         self.face_regions = nn.Conv2d(512, width, 1)
@@ -106,15 +143,6 @@ class Encoder(nn.Module):
         self.face_query = nn.Linear(1024, width)
         nn.init.zeros_(self.face_query.weight)
         nn.init.zeros_(self.face_query.bias)
-        self.positions = nn.Parameter(torch.randn(1, 64 + 2 * 49, width) * 0.02)
-        self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
-        self.norm = nn.LayerNorm(width)
-        self.gathers = nn.ModuleList(Gather(width) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in ROW_GROUPS)
-        for head in self.heads:
-            assert isinstance(head, nn.Linear)
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
 
     def forward(self, crops: Tensor) -> Tensor:
         x = torch.cat((crops * 2 - 1, self.grid.expand(crops.shape[0], -1, -1, -1)), 1)
@@ -124,16 +152,12 @@ class Encoder(nn.Module):
             self.face_regions(F.avg_pool2d(face.regions, 2)),
             self.face_whole(face.whole),
         )
-        tokens = torch.cat([grid.flatten(2).transpose(1, 2) for grid in grids], 1)
-        tokens = self.norm(tokens + self.positions)
+        tokens = self.placed(grids)
         # The descriptor has unit length over 1024 numbers: 32 brings them to about one.
         rows = self.queries + self.face_query(face.descriptor * 32)[:, None]
         for gather in self.gathers:
             rows = gather(rows, tokens)
-        whitened = torch.cat(
-            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, ROW_GROUPS, strict=True)], 1
-        )
-        return (whitened.float() * self.scale) @ self.axes.T + self.mean
+        return self.offsets(rows) + self.mean
 
 
 class CodePredictor(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..faces.align import crop_size, quad_transform
+from ..faces.align import crop_size, points_in_crop
 from ..media.reader import Frame, read_frames
 from ..media.timeline import Timeline
 
@@ -50,9 +50,7 @@ class FaceTable:
 
     def points_in_crop(self, row: int) -> NDArray[np.float64]:
         """(68, 2) landmarks in crop units."""
-        matrix = quad_transform(self.quad[row], 1)
-        points = np.concatenate((self.points[row], np.ones((68, 1))), 1) @ matrix.T
-        return np.asarray(points[:, :2] / points[:, 2:], np.float64)
+        return points_in_crop(self.points[row], self.quad[row], 1)
 
     def save(self, path: Path) -> None:
         """Write as npz."""

@@ -92,9 +92,12 @@ class Networks:
         from ..inversion.corrector import load_corrected_encoder
         from ..inversion.encoder import code_predictor
 
-        encoder, corrector = (self.bundle.path(part) for part in ENCODER_PARTS[:2])
         network = load_corrected_encoder(
-            encoder, corrector, self.statistics, self.synthesis, self.face_network
+            self.bundle.path("encoder.safetensors"),
+            self.bundle.path("corrector.safetensors"),
+            self.statistics,
+            self.synthesis,
+            self.face_network,
         )
         return code_predictor(network, device=self.device.name)
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..faces.align import cut_crop, ffhq_quad, quad_transform
+from ..faces.align import cut_crop, ffhq_quad, points_in_crop
 from ..faces.backend import Backend, largest
 from ..inversion.encoder import INPUT_SIZE
 from ..media.reader import read_frames
@@ -101,5 +100,5 @@ def _crop(
     best = largest(found)
     quad = ffhq_quad(best.points68)
     crop: NDArray[Any] = cut_crop(rgb8, quad, INPUT_SIZE)
-    points = cv2.perspectiveTransform(best.points68[None], quad_transform(quad, INPUT_SIZE))[0]
+    points = points_in_crop(best.points68, quad, INPUT_SIZE)
     return np.asarray(np.rint(crop * 255), np.uint8), np.asarray(points, np.float32)

@@ -14,9 +14,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,6 +200,11 @@ class RealFaces:
     crops: np.ndarray
     points68: np.ndarray
 
+    @cached_property
+    def morph(self) -> Morpher:
+        """Draws people in between."""
+        return Morpher(self.crops, self.points68)
+
     def batch(self, step: int, settings: EncoderTraining) -> Tensor:
         """The step's targets (real, 3, 256, 256); the first ones are morphs."""
         epoch, offset = divmod(step * settings.real, len(self.crops))
@@ -206,9 +212,8 @@ class RealFaces:
         chosen = order[np.arange(offset, offset + settings.real) % len(self.crops)]
         rng = np.random.default_rng((settings.seed, 2, step))
         pictures = self.crops[chosen].copy()
-        morph = Morpher(self.crops, self.points68)
         for i, index in enumerate(chosen[: settings.morphed]):
-            pictures[i] = morph(int(index), rng)
+            pictures[i] = self.morph(int(index), rng)
         targets = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
         targets[::2] = targets[::2].flip(3)
         return targets
@@ -237,6 +242,19 @@ def _batch(step: int, data: FaceData, real: RealFaces, settings: EncoderTraining
         crops += [degrade(t, rng, relit=False) for t in (targets, targets[: settings.pairs])]
         pictures.append(targets)
     return _Batch(torch.cat(crops), codes, torch.cat(pictures))
+
+
+def _batches(first: int, given: Supervision, settings: EncoderTraining) -> Iterator[_Batch]:
+    """The steps' batches from ``first`` on, each made while the one before is worked on."""
+    with ThreadPoolExecutor(1) as ahead:
+        made = (
+            ahead.submit(_batch, step, given.data, given.real, settings)
+            for step in range(first, settings.steps)
+        )
+        coming = next(made, None)
+        while coming is not None:
+            ready, coming = coming, next(made, None)
+            yield ready.result()
 
 
 @dataclass(frozen=True)
@@ -360,63 +378,60 @@ def _train(
     scale, axes, mean = (t.to(device) for t in (stats.scale, stats.axes, stats.mean))
     started, first = time.monotonic(), step
     running: list[dict[str, float]] = []
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_batch, step, given.data, given.real, settings)
-        while step < settings.steps:
-            crops, codes, pictures = (t.to(device) for t in coming.result())
-            coming = ahead.submit(_batch, step + 1, given.data, given.real, settings)
-            crops = crops.contiguous(memory_format=torch.channels_last)
-            rate = min(1.0, (step + 1) / settings.warm_up)
-            rate *= 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate * group["share"]
-            trained.train()
-            n, m = len(codes), len(pictures) - settings.shown
-            with torch.autocast(device.split(":")[0], torch.bfloat16):
-                predicted = predict(crops)
-                code_loss, feature_loss = losses(predicted[:n], codes, given.synthesis, variance)
-                seen = torch.cat((predicted[: settings.shown], predicted[n : n + m]))
-                picture, parts = judge(seen, pictures)
-            loss = settings.code_weight * code_loss + settings.feature_weight * feature_loss
-            loss = loss + picture
-            if m:
-                one = predicted[n : n + m]
-                consistency = (one[: settings.pairs] - predicted[n + m :]).square().mean()
-                consistency = consistency / variance
-                whitened = ((one - mean) @ axes) / scale
-                spread = F.relu(whitened.abs() - 1).square().mean()
-                loss = loss + settings.consistency_weight * consistency
-                loss = loss + settings.spread_weight * spread
-                parts["consistency"] = float(consistency.detach())
-                parts["size"] = float((one.detach() - mean).square().sum(2).sqrt().mean())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(trained.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            _average(averaged, trained, min(settings.averaging, step / (step + 10)))
-            running.append({"code": code_loss.item(), "features": feature_loss.item(), **parts})
-            if step % 20 == 0:
-                pace = (step - first) / (time.monotonic() - started)
-                means = {k: float(np.mean([r[k] for r in running])) for k in running[0]}
-                left = (settings.steps - step) / pace / 60
-                line = " ".join(f"{k} {v:.3f}" for k, v in means.items())
-                run.report(f"step {step}: {line} ({1 / pace:.2f} s/step, {left:.0f} min left)")
-                running.clear()
-            if step % run.checkpoint_every == 0 or step == settings.steps:
-                state = {
-                    "network": trained.state_dict(),
-                    "averaged": averaged,
-                    "optimiser": optimiser.state_dict(),
-                    "step": step,
-                }
-                torch.save(state, checkpoint.with_suffix(".tmp"))
-                os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
-                shown = judge.show(seen.detach().float())
-                _sheet(run.folder / f"sheet-{step:06d}.jpg", pictures, shown)
-            if step % (5 * run.checkpoint_every) == 0 or step == settings.steps:
-                error = held_out_error(network, trained, averaged, given)
-                run.report(f"step {step}: held out {error:.3f}")
+    for batch in _batches(step, given, settings):
+        crops, codes, pictures = (t.to(device) for t in batch)
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        rate = min(1.0, (step + 1) / settings.warm_up)
+        rate *= 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate * group["share"]
+        trained.train()
+        n, m = len(codes), len(pictures) - settings.shown
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            predicted = predict(crops)
+            code_loss, feature_loss = losses(predicted[:n], codes, given.synthesis, variance)
+            seen = torch.cat((predicted[: settings.shown], predicted[n : n + m]))
+            picture, parts = judge(seen, pictures)
+        loss = settings.code_weight * code_loss + settings.feature_weight * feature_loss
+        loss = loss + picture
+        if m:
+            one = predicted[n : n + m]
+            consistency = (one[: settings.pairs] - predicted[n + m :]).square().mean()
+            consistency = consistency / variance
+            whitened = ((one - mean) @ axes) / scale
+            spread = F.relu(whitened.abs() - 1).square().mean()
+            loss = loss + settings.consistency_weight * consistency
+            loss = loss + settings.spread_weight * spread
+            parts["consistency"] = float(consistency.detach())
+            parts["size"] = float((one.detach() - mean).square().sum(2).sqrt().mean())
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 2.0)
+        optimiser.step()
+        step += 1
+        _average(averaged, trained, min(settings.averaging, step / (step + 10)))
+        running.append({"code": code_loss.item(), "features": feature_loss.item(), **parts})
+        if step % 20 == 0:
+            pace = (step - first) / (time.monotonic() - started)
+            means = {k: float(np.mean([r[k] for r in running])) for k in running[0]}
+            left = (settings.steps - step) / pace / 60
+            line = " ".join(f"{k} {v:.3f}" for k, v in means.items())
+            run.report(f"step {step}: {line} ({1 / pace:.2f} s/step, {left:.0f} min left)")
+            running.clear()
+        if step % run.checkpoint_every == 0 or step == settings.steps:
+            state = {
+                "network": trained.state_dict(),
+                "averaged": averaged,
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+            }
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            shown = judge.show(seen.detach().float())
+            _sheet(run.folder / f"sheet-{step:06d}.jpg", pictures, shown)
+        if step % (5 * run.checkpoint_every) == 0 or step == settings.steps:
+            error = held_out_error(network, trained, averaged, given)
+            run.report(f"step {step}: held out {error:.3f}")
     return averaged
 
 
