@@ -60,7 +60,7 @@ def parse_edits(edits: Edits) -> tuple[Edit, ...]:
     """Edits from a mapping of attribute to strength (a number or a schedule's text).
 
     Raises:
-        UsageError: unknown attribute, or a strength that is none.
+        UsageError: a strength that is none.
     """
     if isinstance(edits, Mapping):
         return tuple(Edit.parse(f"{name}={alpha}") for name, alpha in edits.items())
@@ -98,6 +98,8 @@ def prepare(
             "there is no frame between --from and --to",
             f"The video is {float(timeline.times()[-1]):.2f} s long.",
         )
+    for edit in settings.edits:
+        resources.editor.name(edit.attribute)  # an unknown one is refused before any work is done
     return timeline, resources, make_chain(resources)
 
 

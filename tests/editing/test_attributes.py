@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from videdit.cli import attributes as cli
 from videdit.cli.main import main
 from videdit.editing.attributes import ATTRIBUTES, NAMES, resolve
-from videdit.editing.boundaries import Boundaries, Quality
+from videdit.editing.quality import Quality, save_quality
 from videdit.errors import UsageError
 
 
@@ -63,17 +62,18 @@ def test_every_attribute_says_what_it_does() -> None:
 def test_the_list_shows_all_attributes_with_their_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "b.safetensors"
-    steps = {name: np.zeros((16, 512), np.float32) for name in NAMES}
-    Boundaries(steps, dict.fromkeys(NAMES, Quality(0.912, 0.8, 0.7, 0.96, 1.5))).save(file, {})
-    bundle = SimpleNamespace(path={"boundaries.safetensors": file}.__getitem__)
+    file = tmp_path / "quality.json"
+    save_quality(file, dict.fromkeys(NAMES, Quality(0.5, 0.96, 0.71, 0.912)))
+    bundle = SimpleNamespace(path={"quality.json": file}.__getitem__)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in table[1:]] == list(NAMES)
-    assert all(line.split()[-4:] == ["0.91", "80%", "70%", "96%"] for line in table[1:])
+    figures = ["50%", "96%", "0.71", "0.91", "!", "often", "too", "weak"]
+    assert all(line.split()[-8:] == figures for line in table[1:])
     assert main(["attributes", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(NAMES)
     assert rows[31]["plus"] == "adds a smile"
-    assert rows[31]["auc"] == 0.912
+    assert rows[31]["judge_auc"] == 0.912
+    assert rows[31]["doubt"] == "often too weak"

@@ -104,7 +104,8 @@ def test_an_edit_is_read_with_its_attribute() -> None:
     assert edit == Edit("Smiling", AlphaSchedule(((0.0, 0.0), (2.0, 1.5))))
     assert Edit.parse(str(edit)) == edit
     assert Edit.parse("Young").schedule == AlphaSchedule.constant(1)
+    assert Edit.parse("wearing_mask=1").attribute == "wearing_mask"  # an editor may know it
     with pytest.raises(UsageError, match="alpha"):
         Edit.parse("Smiling=")
-    with pytest.raises(UsageError, match="unknown attribute"):
+    with pytest.raises(UsageError, match="names no attribute"):
         Edit.parse("=1")

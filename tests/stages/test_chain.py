@@ -14,6 +14,7 @@ import pytest
 
 from tests.faces.helpers import detection
 from videdit.device import Device
+from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.faces.backend import Detection
@@ -82,11 +83,12 @@ class FakeDecoder:
         return np.clip(picture, 0, 1)
 
 
-class FakeBoundaries:
-    def apply(self, codes: np.ndarray, edits: tuple[Edit, ...], times: np.ndarray) -> np.ndarray:
+class FakeEditor(Editor):
+    names = ("Smiling", "Young")
+
+    def move(self, codes: np.ndarray, name: str, strengths: np.ndarray) -> np.ndarray:
         edited = codes.copy()
-        for edit in edits:
-            edited[:, 0] += 3 * edit.schedule.at(times)[:, None]
+        edited[:, 0] += 3 * strengths[:, None]
         return edited
 
 
@@ -111,7 +113,7 @@ class Chain:
             backend=FakeBackend(),
             encoder=FakeEncoder(),
             decoder=FakeDecoder(),
-            boundaries=FakeBoundaries(),
+            editor=lambda choice, keep: FakeEditor(),
         )
         resources = Resources(asked, timeline, networks)
         self.stages = make_chain(resources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from videdit.bundles.bundle import load_bundle
 from videdit.bundles.manifest import DEFAULT_BUNDLE
 from videdit.editing.attributes import resolve
-from videdit.editing.boundaries import Boundaries
+from videdit.editing.quality import load_quality
 
 app = typer.Typer(add_completion=False)
 
@@ -23,22 +24,27 @@ def attributes(
 ) -> None:
     """List what can be edited: what alpha > 0 does (alpha < 0 does the reverse), and how well.
 
-    Figures are measured on generated faces that took no part in the fit; a linear probe fitted on
-    other faces judges. AUC: how well the boundary tells faces with the attribute from the others.
-    ADDED, REMOVED: share of the faces that gain it at alpha 1, lose it at alpha -1. KEPT: share of
-    the 39 other attributes' judgements that stay as they were.
+    Measured at an alpha of 1 towards what a face is not, on generated faces that nothing was
+    trained on, by a judge that took no part in the training. CHANGED: share of the faces that the
+    judge then calls otherwise. KEPT: share of its judgements of the 39 other attributes that stay.
+    SAME: similarity to the unedited face (1 - dlib's distance; above 0.4 is the same person).
+    JUDGE: the judge's own AUC for the attribute. A ! marks what is not to be relied on, and why.
     """
-    boundaries = Boundaries.load(load_bundle(bundle).path("boundaries.safetensors"))
-    rows = [(resolve(name), boundaries.quality(name)) for name in boundaries.names]
+    table = load_quality(load_bundle(bundle).path("quality.json"))
     if as_json:
-        print(json.dumps([asdict(what) | asdict(quality) for what, quality in rows], indent=2))
+        rows = []
+        for name, quality in table.items():
+            figures = {k: None if math.isnan(v) else v for k, v in asdict(quality).items()}
+            rows.append(asdict(resolve(name)) | figures | {"doubt": quality.doubt})
+        print(json.dumps(rows, indent=2))
         return
-    width = max(len(what.name) for what, _ in rows)
-    does = max(len(what.plus) for what, _ in rows)
-    head = f"{'ATTRIBUTE':<{width}}  {'ALPHA > 0':<{does}}"
-    print(f"{head}   AUC  ADDED  REMOVED   KEPT")
-    for what, quality in rows:
-        print(
-            f"{what.name:<{width}}  {what.plus:<{does}}  {quality.auc:.2f}  "
-            f"{quality.added:>4.0%}   {quality.removed:>6.0%}   {quality.kept:>4.0%}"
+    width = max(len(name) for name in table)
+    does = max(len(resolve(name).plus) for name in table)
+    print(f"{'ATTRIBUTE':<{width}}  {'ALPHA > 0':<{does}}  CHANGED  KEPT  SAME  JUDGE")
+    for name, quality in table.items():
+        judge = "   ?" if math.isnan(quality.judge_auc) else f"{quality.judge_auc:.2f}"
+        line = (
+            f"{name:<{width}}  {resolve(name).plus:<{does}}  {quality.change:>7.0%}  "
+            f"{quality.preservation:>4.0%}  {quality.identity:.2f}  {judge:>5}"
         )
+        print(f"{line}  ! {quality.doubt}" if quality.doubt else line)

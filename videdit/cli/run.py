@@ -63,6 +63,17 @@ Codec = Annotated[
 Crf = Annotated[
     int | None, typer.Option(help="Encoder quality; lower is better.", show_default="near source")
 ]
+EditorName = Annotated[
+    str,
+    typer.Option(
+        "--editor",
+        help="transformer (best), the baselines interfacegan or ganspace, direction:FILE.npy, or a "
+        "file of transformers of your own (.safetensors).",
+    ),
+]
+Keep = Annotated[
+    str, typer.Option(help="Attributes that interfacegan holds, with commas.", metavar="NAMES")
+]
 DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Bundle = Annotated[str, typer.Option(help="Bundle of weights.")]
@@ -79,6 +90,8 @@ def run(
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
+    editor: EditorName = "transformer",
+    keep: Keep = "",
     face: Face = "largest",
     start: Start = None,
     stop: Stop = None,
@@ -97,6 +110,8 @@ def run(
     Sound, times and size stay the source's. If it is stopped, the same command goes on.
     """
     settings = {
+        "editor": editor,
+        "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "face": face,
         "start_s": parse_time(start),
         "stop_s": parse_time(stop),
@@ -122,6 +137,8 @@ def image(
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
+    editor: EditorName = "transformer",
+    keep: Keep = "",
     face: Face = "largest",
     method: Method = "refined",
     backend: Landmarks = "mesh",
@@ -135,6 +152,8 @@ def image(
     if output is not None and len(sources) > 1:
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
     settings = {
+        "editor": editor,
+        "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "face": face,
         "method": choice("--method", method, METHODS),
         "backend": choice("--backend", backend, ("mesh", "fan")),

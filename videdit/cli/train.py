@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,7 +108,6 @@ def _prepare(
     its own in it."""
     import math
     import shutil
-    import time
 
     import numpy as np
     import torch
@@ -119,13 +119,7 @@ def _prepare(
     from videdit.training.faces import SHARD, sample_faces
     from videdit.training.readout import train_readout
 
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def report(line: str) -> None:
-        print(line, flush=True)
-        with (folder / "log.txt").open("a") as log:
-            log.write(f"{time.strftime('%F %T')} {line}\n")
-
+    report = _reporter(folder)
     known = RealFaces(
         np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8), np.zeros((0, 68, 2), np.float32)
     )
@@ -153,12 +147,100 @@ def _prepare(
     return given, Run(folder / name, device, compiled, report=report)
 
 
-@app.command()
-def boundaries(
-    output: Annotated[Path, typer.Argument(help="The file to write.")],
-    data: Annotated[Path, typer.Option(help="Labelled codes.")] = Path("training_data/faces"),
-) -> None:
-    """Fit the attributes' linear boundaries on labelled codes (minutes)."""
-    from videdit.training.boundaries import fit
+_Labelled = Annotated[Path, typer.Option("--data", help="Folder of labelled codes.")]
+_LABELLED = Path("training_data/faces")
 
-    fit(data, output)
+
+@app.command()
+def classifier(
+    folder: Annotated[Path, typer.Argument(help="Working folder: labelled faces, result.")],
+    data: _Labelled = _LABELLED,
+    faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
+) -> None:
+    """Train the latent classifier on labelled codes; goes on where it stopped.
+
+    Leaves FOLDER/classifier.safetensors. Takes about half an hour on two cores, most of it looking
+    at generated faces. The data's format: training_data/faces/README.md.
+    """
+    from videdit.device import kept_memory
+    from videdit.training.classifier import ClassifierTraining, train_classifier
+    from videdit.training.labelled import LabelledFaces
+
+    labelled = LabelledFaces.load(data)
+    how = ClassifierTraining(shards=max(1, faces // 250))
+    with kept_memory():
+        train_classifier(folder, labelled, data, _networks("cpu"), how, _reporter(folder))
+
+
+@app.command()
+def transformer(
+    folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
+    attrs: Annotated[
+        list[str] | None, typer.Argument(help="Attributes, or all.", show_default="all")
+    ] = None,
+    data: _Labelled = _LABELLED,
+) -> None:
+    """Train latent transformers, a minute each; goes on where it stopped.
+
+    Leaves FOLDER/transformers.safetensors with all attributes trained so far. Use it with
+    `videdit run --editor FOLDER/transformers.safetensors`.
+    """
+    from videdit.device import kept_memory
+    from videdit.training.labelled import LabelledFaces
+    from videdit.training.transformers import TransformerTraining, train_transformers
+
+    labelled = LabelledFaces.load(data)
+    with kept_memory():
+        train_transformers(
+            folder,
+            labelled,
+            _networks("cpu"),
+            attrs or ["all"],
+            TransformerTraining(),
+            _reporter(folder),
+        )
+
+
+@app.command()
+def baselines(
+    folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
+) -> None:
+    """Fit the baselines: InterFaceGAN's normals, and GANSpace's components.
+
+    Leaves FOLDER/interfacegan.safetensors and FOLDER/ganspace.json. Takes minutes.
+    """
+    from videdit.training.baselines import fit_baselines
+
+    fit_baselines(folder, _networks("cpu").statistics, _reporter(folder))
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="Working folder: pictures' looks, result.")],
+    data: _Labelled = _LABELLED,
+) -> None:
+    """Train the judge of edits on pictures of labelled faces that nothing else learns from.
+
+    Leaves FOLDER/judge.safetensors. Takes a quarter of an hour on two cores.
+    """
+    from videdit.device import kept_memory
+    from videdit.training.judge import train_judge
+    from videdit.training.labelled import LabelledFaces
+
+    labelled = LabelledFaces.load(data)
+    with kept_memory():
+        train_judge(folder, labelled, _networks("cpu"), _reporter(folder))
+
+
+def _reporter(folder: Path) -> Callable[[str], None]:
+    """Prints lines, and appends them to the folder's log."""
+    import time
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+        with (folder / "log.txt").open("a") as log:
+            log.write(f"{time.strftime('%F %T')} {line}\n")
+
+    return report

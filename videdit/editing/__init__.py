@@ -1,1 +1,1 @@
-"""Edits of W+ codes: attributes, strengths over time, linear boundaries."""
+"""Edits of W+ codes: attributes, strengths over time, latent transformers, baselines."""

@@ -79,23 +79,23 @@ NAMES: tuple[str, ...] = tuple(attribute.name for attribute in ATTRIBUTES)
 """CelebA's names, in CelebA's order."""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name without case and separators, so that ``big nose`` and ``Big-Nose`` meet."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-_BY_PLAIN = {_plain(attribute.name): attribute for attribute in ATTRIBUTES}
+_BY_PLAIN = {plain(attribute.name): attribute for attribute in ATTRIBUTES}
 
 
 def unknown(name: str, known: Iterable[str] = NAMES) -> UsageError:
     """The error for an attribute that is not among ``known``, suggesting the nearest names."""
-    plain = {_plain(other): other for other in known}
-    wanted = _plain(name)
-    near = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.6)
+    forms = {plain(other): other for other in known}
+    wanted = plain(name)
+    near = difflib.get_close_matches(wanted, forms, n=3, cutoff=0.6)
     # A part of a name ("beard", "hair") is not close by edit distance, yet clearly meant.
     if len(wanted) >= 3:
-        near += [other for other in plain if wanted in other and other not in near]
-    names = ", ".join(plain[other] for other in near[:6])
+        near += [other for other in forms if wanted in other and other not in near]
+    names = ", ".join(forms[other] for other in near[:6])
     hint = f"Did you mean {names}? " if names else ""
     return UsageError(f"unknown attribute {name!r}", f"{hint}`videdit attributes` lists all names.")
 
@@ -106,7 +106,13 @@ def resolve(name: str) -> Attribute:
     Raises:
         UsageError: there is none; the nearest names are suggested.
     """
-    attribute = _BY_PLAIN.get(_plain(name))
+    attribute = _BY_PLAIN.get(plain(name))
     if attribute is None:
         raise unknown(name)
     return attribute
+
+
+def canonical(name: str) -> str:
+    """CelebA's form of a name if it is one of CelebA's, else the name as it is."""
+    attribute = _BY_PLAIN.get(plain(name))
+    return name if attribute is None else attribute.name

@@ -142,7 +142,8 @@ class Edit:
     """One attribute and how strongly to edit it.
 
     Attributes:
-        attribute: canonical CelebA name (``attributes.resolve`` gives it), like ``Smiling``.
+        attribute: its name. One of CelebA's stands in its canonical form, like ``Smiling``; which
+            others there are, the editor knows.
         schedule: strength over time.
     """
 
@@ -154,12 +155,14 @@ class Edit:
         """Reads ``Smiling=1.5`` or ``smiling=0s:0,2s:1.5``; a bare name means alpha 1.
 
         Raises:
-            UsageError: unknown attribute (the nearest names are suggested) or bad schedule.
+            UsageError: no name, or a bad schedule.
         """
-        from videdit.editing.attributes import resolve
+        from videdit.editing.attributes import canonical
 
         name, equals, alpha = text.partition("=")
-        return cls(resolve(name).name, AlphaSchedule.parse(alpha if equals else "1"))
+        if not name.strip():
+            raise UsageError(f"{text!r} names no attribute", "Write it like Smiling=1.5.")
+        return cls(canonical(name.strip()), AlphaSchedule.parse(alpha if equals else "1"))
 
     def __str__(self) -> str:
         return f"{self.attribute}={self.schedule}"

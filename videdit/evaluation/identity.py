@@ -44,11 +44,12 @@ class IdentityMeter:
         )
 
     def describe(
-        self, rgb8: NDArray[np.uint8], points68: NDArray[np.floating[Any]]
+        self, rgb8: NDArray[np.uint8], points68: NDArray[np.floating[Any]], jitters: int = 4
     ) -> NDArray[np.float64]:
         """(128,) descriptor of the face with these landmarks (68, 2), pixels.
 
-        Mean over four slightly moved crops, as dlib's own examples do for single pictures.
+        Mean over ``jitters`` slightly moved crops, as dlib's own examples do for single pictures;
+        0 takes the crop as it is.
         """
         (left, top), (right, bottom) = points68.min(0), points68.max(0)
         # The landmarks end at the brows, dlib's boxes a little above them.
@@ -56,7 +57,7 @@ class IdentityMeter:
         box = self._dlib.rectangle(*(round(float(v)) for v in (left, top, right, bottom)))
         pixels = np.ascontiguousarray(rgb8)
         shape = self._shape(pixels, box)
-        return np.asarray(self._network.compute_face_descriptor(pixels, shape, 4), np.float64)
+        return np.asarray(self._network.compute_face_descriptor(pixels, shape, jitters), np.float64)
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -22,6 +22,9 @@ class RunSettings:
         source: the video or picture to edit.
         output: the file to write.
         edits: attributes and their strengths over time.
+        editor: what moves the codes: ``transformer``, ``interfacegan``, ``ganspace``,
+            ``direction:FILE.npy``, or a file of transformers.
+        keep: attributes that ``interfacegan`` holds.
         face: which faces: ``largest``, ``all`` or ``track:N``.
         backend: landmark backend, ``mesh`` or ``fan``.
         method: inversion, ``encoder``, ``refined`` or ``projector``.
@@ -38,6 +41,8 @@ class RunSettings:
     source: Path
     output: Path
     edits: tuple[Edit, ...] = ()
+    editor: str = "transformer"
+    keep: tuple[str, ...] = ()
     face: str = "largest"
     backend: str = "mesh"
     method: str = "refined"
@@ -57,7 +62,7 @@ class RunSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, tuple):
-                value = [str(edit) for edit in value]
+                value = [str(item) for item in value]
             elif isinstance(value, Path):
                 value = str(value)
             plain[field.name] = value
@@ -89,6 +94,7 @@ def load_last_run(store: Store, source_id: str) -> RunSettings:
     names = {field.name for field in fields(RunSettings)}
     values: dict[str, Any] = {name: value for name, value in plain.items() if name in names}
     values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
+    values["keep"] = tuple(values.get("keep", ()))
     for name in ("source", "output", "cache_dir"):
         values[name] = None if values[name] is None else Path(values[name])
     return RunSettings(**values)

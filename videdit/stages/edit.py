@@ -1,4 +1,4 @@
-"""``edit``: the codes moved along the attributes' directions."""
+"""``edit``: the codes moved along attributes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class EditStage(Stage):
     any edit has a strength other than 0 there."""
 
     name = "edit"
-    version = 1
+    version = 2
     takes = ("align", "invert")
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
     def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"edits": [str(edit) for edit in run.edits]}
+        return {"edits": [str(edit) for edit in run.edits], "keep": list(run.keep)}
 
     def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.networks.ids("boundaries.safetensors")
+        return self.resources.networks.editor_ids(run.editor)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return face_chunks(ctx)
@@ -41,7 +41,7 @@ class EditStage(Stage):
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         at = times[table.frame[rows.start : rows.stop]]
-        edited = self.resources.networks.boundaries.apply(codes, ctx.run.edits, at)
+        edited = self.resources.editor.apply(codes, ctx.run.edits, at)
         strengths = [edit.schedule.at(at) for edit in ctx.run.edits]
         active = np.any(strengths, axis=0) if strengths else np.zeros(len(rows), bool)
         np.save(folder / "codes.npy", edited.astype(np.float16))

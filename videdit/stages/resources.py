@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundles.bundle import Bundle
+from ..bundles.manifest import ID_LENGTH, sha256_of
 from ..device import Device
+from ..errors import UsageError
 from ..media.timeline import Timeline
 from ..media.writer import output_ticks
 from ..pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
-    from ..editing.boundaries import Boundaries
+    from ..editing.classifier import LatentClassifier
+    from ..editing.editor import Editor
     from ..faces.backend import Backend
     from ..generators.decoder import Decoder
     from ..generators.mobile import SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.encoder import CodePredictor
     from ..inversion.face_network import FaceNetwork
+    from ..inversion.readout import Readout
 
 FACE_PARTS = ("face_detection_full_range.tflite", "face_landmark.tflite")
 FACE_NETWORK = "face_network.safetensors"
@@ -35,6 +41,15 @@ ENCODER_PARTS = (
     *GENERATOR_PARTS,
 )
 """Everything that decides a code: the encoder's second look sees what its first code shows."""
+
+EDITORS = {
+    "transformer": "transformers.safetensors",
+    "interfacegan": "interfacegan.safetensors",
+    "ganspace": "ganspace.json",
+}
+"""The bundle's editors and their files."""
+
+_DIRECTION = "direction:"
 
 
 class Networks:
@@ -101,12 +116,70 @@ class Networks:
         )
         return code_predictor(network, device=self.device.name)
 
-    @cached_property
-    def boundaries(self) -> Boundaries:
-        """The attributes' directions."""
-        from ..editing.boundaries import Boundaries
+    def editor(self, choice: str, keep: Sequence[str] = ()) -> Editor:
+        """What moves codes along attributes.
 
-        return Boundaries.load(self.bundle.path("boundaries.safetensors"))
+        Args:
+            choice: ``transformer``, ``interfacegan``, ``ganspace``, ``direction:FILE.npy``, or the
+                path of transformers of one's own (.safetensors).
+            keep: attributes that an edit of ``interfacegan`` holds.
+
+        Raises:
+            UsageError: unknown editor, or one that cannot keep attributes.
+            WeightsError: its file is missing or damaged.
+        """
+        from ..editing import linear
+        from ..editing.transformer import load_transformers
+
+        if keep and choice != "interfacegan":
+            raise UsageError(
+                f"the editor {choice!r} takes no attributes to keep",
+                "Leave --keep out (transformers are trained to keep the rest), or use "
+                "--editor interfacegan.",
+            )
+        path = self._editor_file(choice)
+        if choice == "interfacegan":
+            return linear.load_normals(path).editor(keep)
+        if choice == "ganspace":
+            return linear.ganspace_editor(self.statistics, linear.load_components(path))
+        if choice.startswith(_DIRECTION):
+            return linear.direction_editor(path)
+        return load_transformers(path)
+
+    def _editor_file(self, choice: str) -> Path:
+        if choice in EDITORS:
+            return self.bundle.path(EDITORS[choice])
+        path = Path(choice.removeprefix(_DIRECTION))
+        if choice.startswith(_DIRECTION) or path.suffix == ".safetensors":
+            if not path.is_file():
+                raise UsageError(f"the editor's file {path} does not exist", "Check the name.")
+            return path
+        raise UsageError(
+            f"there is no editor {choice!r}",
+            f"Choose {', '.join(EDITORS)}, direction:FILE.npy, or a file of transformers"
+            " (.safetensors).",
+        )
+
+    def editor_ids(self, choice: str) -> dict[str, str]:
+        """The content id of an editor's file, for a stage's key."""
+        if choice in EDITORS:
+            return self.ids(EDITORS[choice])
+        return {"editor": sha256_of(self._editor_file(choice))[:ID_LENGTH]}
+
+    @cached_property
+    def classifier(self) -> LatentClassifier:
+        """Attributes read off codes."""
+        from ..editing.classifier import load_classifier
+
+        return load_classifier(self.bundle.path("classifier.safetensors"))
+
+    @cached_property
+    def readout(self) -> Readout:
+        """The generator's cheap picture, for labelling codes by the ten thousand."""
+        from ..inversion.readout import Readout
+        from ..inversion.weights import load_weights
+
+        return load_weights(Readout(4), self.bundle.path("readout.safetensors"), "readout")
 
     @cached_property
     def synthesis(self) -> SynthesisNetwork:
@@ -136,6 +209,12 @@ class Resources:
         self.timeline = timeline
         self.networks = networks
         self.frames = timeline.select(run.start_s, run.stop_s)
+        self._run = run
+
+    @cached_property
+    def editor(self) -> Editor:
+        """What the run edits with."""
+        return self.networks.editor(self._run.editor, self._run.keep)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:

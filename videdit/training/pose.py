@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..editing.boundaries import ROWS
+from ..editing.editor import ROWS
 from ..errors import InputError
 from ..faces.backend import Backend, Detection
 

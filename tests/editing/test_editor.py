@@ -1,0 +1,202 @@
+"""Editors: what an edit does to codes, in which order, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from videdit.editing.linear import (
+    Component,
+    LinearEditor,
+    Normals,
+    direction_editor,
+    ganspace_editor,
+    load_components,
+    load_normals,
+)
+from videdit.editing.schedule import Edit
+from videdit.editing.transformer import (
+    EDITED_ROWS,
+    AffineMap,
+    LatentTransformers,
+    load_transformers,
+)
+from videdit.errors import UsageError, WeightsError
+from videdit.generators.wspace import WStatistics
+
+RANDOM = np.random.default_rng(0)
+
+
+def codes(count: int = 3) -> np.ndarray:
+    return RANDOM.standard_normal((count, 16, 512)).astype(np.float32)
+
+
+def affine(seed: int, rank: int = 4) -> AffineMap:
+    random = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> np.ndarray:
+        return (random.standard_normal(shape) * 0.05).astype(np.float32)
+
+    return AffineMap(
+        draw(EDITED_ROWS, 512, rank), draw(EDITED_ROWS, rank, 512), draw(EDITED_ROWS, 512)
+    )
+
+
+def transformers() -> LatentTransformers:
+    mean = RANDOM.standard_normal(512).astype(np.float32)
+    return LatentTransformers(mean, {"Smiling": affine(1), "Wearing_Mask": affine(2)})
+
+
+def test_a_map_is_affine_row_by_row_and_leaves_the_finer_rows() -> None:
+    editor, before = transformers(), codes()
+    alphas = np.array([0.0, 1.0, -2.5], np.float32)
+    after = editor.move(before, "Smiling", alphas)
+    found = editor.maps["Smiling"]
+    for n, alpha in enumerate(alphas):
+        for row in range(16):
+            expected = before[n, row].astype(np.float64)
+            if row < EDITED_ROWS:
+                matrix = found.down[row].astype(np.float64) @ found.up[row]
+                expected = expected + alpha * (
+                    (before[n, row] - editor.mean) @ matrix + found.bias[row]
+                )
+            np.testing.assert_allclose(after[n, row], expected, atol=1e-4)
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_array_equal(after[:, EDITED_ROWS:], before[:, EDITED_ROWS:])
+
+
+@settings(max_examples=20, deadline=None)
+@given(alpha=st.floats(-3, 3, width=32))
+def test_an_edit_grows_with_alpha(alpha: float) -> None:
+    editor, before = transformers(), codes(1)
+    one = editor.move(before, "Smiling", np.ones(1, np.float32)) - before
+    some = editor.move(before, "Smiling", np.array([alpha], np.float32)) - before
+    np.testing.assert_allclose(some, alpha * one, atol=1e-4)
+
+
+def test_edits_are_made_one_after_the_other() -> None:
+    editor, before = transformers(), codes()
+    times = np.array([0.0, 1.0, 2.0])
+    after = editor.apply(before, [Edit.parse("Smiling=2"), Edit.parse("Wearing_Mask=-1")], times)
+    first = editor.move(before, "Smiling", np.full(3, 2, np.float32))
+    np.testing.assert_array_equal(
+        after, editor.move(first, "Wearing_Mask", np.full(3, -1, np.float32))
+    )
+
+
+def test_strengths_follow_the_schedule() -> None:
+    editor, before = transformers(), codes()
+    after = editor.apply(before, [Edit.parse("Smiling=0s:0,2s:1")], np.array([0.0, 1.0, 2.0]))
+    alphas = np.array([0, 0.5, 1], np.float32)
+    np.testing.assert_array_equal(after, editor.move(before, "Smiling", alphas))
+    np.testing.assert_array_equal(after[0], before[0])
+
+
+def test_names_are_the_editors_own() -> None:
+    editor = transformers()
+    assert editor.name("wearing mask") == "Wearing_Mask"
+    with pytest.raises(UsageError) as caught:
+        editor.apply(codes(), [Edit.parse("Young")], np.zeros(3))
+    assert "Young" in caught.value.message
+    with pytest.raises(UsageError, match="Smilng"):
+        editor.name("Smilng")
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="fit together"):
+        transformers().apply(codes(3), [], np.zeros(2))
+    with pytest.raises(ValueError, match="shapes"):
+        AffineMap(*(np.zeros((EDITED_ROWS, 512), np.float32),) * 3)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    path, editor = tmp_path / "t.safetensors", transformers()
+    editor.save(path, {"made": "by a test"})
+    loaded = load_transformers(path)
+    assert loaded.names == editor.names
+    before, alphas = codes(), np.ones(3, np.float32)
+    np.testing.assert_allclose(
+        loaded.move(before, "Wearing_Mask", alphas),
+        editor.move(before, "Wearing_Mask", alphas),
+        atol=5e-3,
+    )
+    editor.save(tmp_path / "again.safetensors", {"made": "by a test"})
+    assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("load", [load_transformers, load_normals, load_components])
+def test_damaged_files_are_weights_errors(tmp_path: Path, load: object) -> None:
+    path = tmp_path / "t.safetensors"
+    with pytest.raises(WeightsError):
+        load(path)  # type: ignore[operator]
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(WeightsError):
+        load(path)  # type: ignore[operator]
+
+
+def normals() -> Normals:
+    table = np.random.default_rng(5).standard_normal((3, 16, 512)).astype(np.float32)
+    table[1] = table[0] + 0.3 * table[1]  # two that are much alike
+    table /= np.linalg.norm(table.reshape(3, -1), axis=1)[:, None, None]
+    names = ("Male", "No_Beard", "Young")
+    return Normals(dict(zip(names, table, strict=True)), {"Male": 2.0, "No_Beard": 3.0, "Young": 4})
+
+
+def test_a_conditional_edit_is_orthogonal_to_what_it_keeps() -> None:
+    found = normals()
+    free, held = found.editor(), found.editor(["male", "Young"])
+    for kept in ("Male", "Young"):
+        assert abs((held.steps["No_Beard"] * found.normals[kept]).sum()) < 1e-5
+        assert abs((free.steps["No_Beard"] * found.normals[kept]).sum()) > 1e-3
+    assert np.linalg.norm(held.steps["No_Beard"]) == pytest.approx(3, rel=1e-5)
+    assert (held.steps["Male"] * found.normals["Male"]).sum() > 1.9  # itself, but for Young
+    np.testing.assert_allclose(free.steps["Young"], 4 * found.normals["Young"], rtol=1e-5)
+    with pytest.raises(UsageError):
+        found.editor(["Yung"])
+
+
+def test_normals_are_saved(tmp_path: Path) -> None:
+    found = normals()
+    found.save(tmp_path / "n.safetensors", {})
+    loaded = load_normals(tmp_path / "n.safetensors")
+    assert loaded.lengths == found.lengths
+    for name, normal in loaded.normals.items():
+        assert np.linalg.norm(normal) == pytest.approx(1)
+        np.testing.assert_allclose(normal, found.normals[name], atol=1e-4)
+
+
+def test_components_move_their_rows_by_deviations() -> None:
+    import torch
+
+    axes = torch.linalg.qr(torch.randn(512, 512))[0]
+    stats = WStatistics(torch.zeros(512), axes, torch.linspace(2, 0.1, 512))
+    editor = ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, components=10)
+    assert editor.names[0] == "Smiling"
+    assert set(editor.names[1:]) == {f"pc{i}" for i in range(10)}
+    expected = -3 * float(stats.scale[7]) * axes[:, 7].numpy()
+    np.testing.assert_allclose(editor.steps["Smiling"][5], expected, rtol=1e-5)
+    assert not editor.steps["Smiling"][[0, 3, 8, 15]].any()
+    assert editor.steps["pc0"].all(axis=1).sum() == 16
+
+
+def test_a_direction_of_ones_own(tmp_path: Path) -> None:
+    step = RANDOM.standard_normal((16, 512))
+    np.save(tmp_path / "tired.npy", step)
+    editor = direction_editor(tmp_path / "tired.npy")
+    assert editor.names == ("tired",)
+    after = editor.move(codes() * 0, "tired", np.array([1, 0, 2], np.float32))
+    np.testing.assert_allclose(after[2], 2 * step, rtol=1e-5)
+    np.save(tmp_path / "one.npy", step[0])
+    one = direction_editor(tmp_path / "one.npy").steps["one"]
+    np.testing.assert_allclose(one[9], step[0], rtol=1e-5)
+    for name, values in (("flat", np.zeros(9)), ("nan", np.full(512, np.nan))):
+        np.save(tmp_path / f"{name}.npy", values)
+        with pytest.raises(UsageError, match="holds no direction"):
+            direction_editor(tmp_path / f"{name}.npy")
+    with pytest.raises(UsageError, match="holds no direction"):
+        direction_editor(tmp_path / "missing.npy")
+    assert isinstance(editor, LinearEditor)

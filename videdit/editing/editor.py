@@ -1,0 +1,72 @@
+"""What every editor of codes has in common.
+
+An editor knows attributes by name and moves codes along them; how, is its own. Edits are made one
+after the other, each on the result of the one before, as the latent transformer's paper does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .attributes import plain, unknown
+from .schedule import Edit
+
+ROWS = 16
+STYLE_DIM = 512
+
+Codes = npt.NDArray[np.float32]
+
+
+class Editor(ABC):
+    """Moves codes along named attributes.
+
+    Attributes:
+        names: of what can be edited.
+    """
+
+    names: tuple[str, ...]
+
+    def name(self, text: str) -> str:
+        """The editor's own form of a name; case, spaces, hyphens and underscores don't matter.
+
+        Raises:
+            UsageError: it knows no such attribute; the nearest names are suggested.
+        """
+        if text in self.names:
+            return text
+        for name in self.names:
+            if plain(name) == plain(text):
+                return name
+        raise unknown(text, self.names)
+
+    @abstractmethod
+    def move(self, codes: Codes, name: str, strengths: npt.NDArray[np.float32]) -> Codes:
+        """Codes (n, 16, 512) moved along one of ``names``, each by its own strength (n,)."""
+
+    def apply(self, codes: Codes, edits: Sequence[Edit], times_s: npt.ArrayLike) -> Codes:
+        """The codes after all edits, in their order.
+
+        Args:
+            codes: (n, 16, 512) float32, W units.
+            edits: what to edit.
+            times_s: (n,) seconds from the first frame, where each schedule is read.
+
+        Returns:
+            (n, 16, 512) float32, a new array; a code whose strengths are all 0 is unchanged.
+
+        Raises:
+            UsageError: unknown attribute.
+            ValueError: the shapes don't fit together.
+        """
+        times = np.asarray(times_s, np.float64)
+        if codes.shape != (len(times), ROWS, STYLE_DIM) or times.ndim != 1:
+            raise ValueError(f"codes {codes.shape} and times {times.shape} don't fit together")
+        edited = np.array(codes, np.float32)
+        for edit in edits:
+            name = self.name(edit.attribute)
+            edited = self.move(edited, name, edit.schedule.at(times).astype(np.float32))
+        return edited

@@ -1,0 +1,192 @@
+"""Editors that move every code the same way: the baselines, and a user's own directions.
+
+- **InterFaceGAN** (Shen et al. 2020): the unit normal of a linear SVM per attribute, on flattened
+  W+ codes. A *conditional* edit takes out of it what it shares with the normals of attributes that
+  are to be kept.
+- **GANSpace** (Härkönen et al. 2020): principal components of W, each on some rows.
+- A direction out of a file, of one's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from ..errors import UsageError, WeightsError
+from ..generators.wspace import WStatistics
+from .editor import ROWS, STYLE_DIM, Codes, Editor
+
+_FORMAT = "videdit.normals.1"
+
+Floats = npt.NDArray[np.float32]
+
+
+class LinearEditor(Editor):
+    """Adds ``alpha * step``.
+
+    Args:
+        steps: (16, 512) by name, W units: what alpha 1 adds.
+    """
+
+    def __init__(self, steps: Mapping[str, Floats]) -> None:
+        self.steps = dict(steps)
+        self.names = tuple(self.steps)
+
+    def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
+        """See ``Editor.move``."""
+        moved: Codes = codes + strengths[:, None, None] * self.steps[name]
+        return moved
+
+
+@dataclass(frozen=True)
+class Normals:
+    """InterFaceGAN's boundaries.
+
+    Attributes:
+        normals: (16, 512) unit normals by attribute, towards it.
+        lengths: how far alpha 1 goes along them, W units.
+    """
+
+    normals: Mapping[str, Floats]
+    lengths: Mapping[str, float]
+
+    def editor(self, keep: Sequence[str] = ()) -> LinearEditor:
+        """The editor, its steps orthogonal to the normals of ``keep``.
+
+        What is left of a normal is made a unit vector again, so that a conditional edit is as long
+        as an unconditional one. An attribute that is itself to be kept is edited all the same,
+        orthogonal to the others.
+
+        Raises:
+            UsageError: unknown attribute in ``keep``.
+        """
+        plain = LinearEditor(self.normals)
+        kept = {plain.name(text) for text in keep}
+        steps = {}
+        for name, normal in self.normals.items():
+            others = np.array([self.normals[k].ravel() for k in sorted(kept - {name})])
+            direction = normal.ravel().astype(np.float64)
+            if len(others):
+                axes = np.linalg.qr(others.T.astype(np.float64))[0]
+                direction = direction - axes @ (axes.T @ direction)
+                direction /= np.linalg.norm(direction)
+            steps[name] = (direction * self.lengths[name]).reshape(ROWS, STYLE_DIM)
+        return LinearEditor({k: v.astype(np.float32) for k, v in steps.items()})
+
+    def save(self, path: Path, notes: Mapping[str, object]) -> None:
+        """Write half precision, lengths and ``notes`` in the file's metadata."""
+        names = list(self.normals)
+        about = {"format": _FORMAT, "names": names, "lengths": dict(self.lengths)}
+        about["notes"] = dict(notes)
+        # Times the dimension's root, or half precision would lose the small entries.
+        table = np.stack([self.normals[n] for n in names]) * np.sqrt(ROWS * STYLE_DIM)
+        tensors = {"normals": table.astype(np.float16)}
+        path.write_bytes(save(tensors, {"videdit": json.dumps(about, sort_keys=True)}))
+
+
+def load_normals(path: Path) -> Normals:
+    """What `Normals.save` wrote.
+
+    Raises:
+        WeightsError: missing, damaged, or not such a file.
+    """
+    try:
+        with safe_open(str(path), framework="np") as file:
+            about = json.loads((file.metadata() or {}).get("videdit", "{}"))
+            if about.get("format") != _FORMAT:
+                raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+            table = np.asarray(file.get_tensor("normals"), np.float32)
+        if table.shape != (len(about["names"]), ROWS, STYLE_DIM) or not np.isfinite(table).all():
+            raise ValueError("the normals have the wrong shape or are not finite")
+    # safetensors has an exception class of its own, derived from Exception alone.
+    except Exception as error:
+        raise WeightsError(
+            f"the normals {path.name} cannot be read ({error})", "Run `videdit weights verify`."
+        ) from error
+    table /= np.linalg.norm(table.reshape(len(table), -1), axis=1)[:, None, None]
+    return Normals(dict(zip(about["names"], table, strict=True)), about["lengths"])
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named edit of GANSpace.
+
+    Attributes:
+        number: of the principal component, from 0, largest variance first.
+        first, last: the rows it moves, both included.
+        sigma: standard deviations that alpha 1 goes, with their sign.
+    """
+
+    number: int
+    first: int
+    last: int
+    sigma: float
+
+
+def ganspace_editor(
+    stats: WStatistics, named: Mapping[str, Component], components: int = 80
+) -> LinearEditor:
+    """GANSpace's edits: by component (``pc0``: one standard deviation on all rows), and named ones.
+
+    Args:
+        stats: of W.
+        named: edits that have a name.
+        components: how many are listed by number.
+    """
+    axes, scale = stats.axes.numpy(), stats.scale.numpy()
+    steps = {}
+    listed = {f"pc{i}": Component(i, 0, ROWS - 1, 1.0) for i in range(components)}
+    for name, what in (dict(named) | listed).items():
+        step = np.zeros((ROWS, STYLE_DIM), np.float32)
+        step[what.first : what.last + 1] = axes[:, what.number] * scale[what.number] * what.sigma
+        steps[name] = step
+    return LinearEditor(steps)
+
+
+def load_components(path: Path) -> dict[str, Component]:
+    """Named components out of a JSON file.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: Component(**values) for name, values in table.items()}
+        if any(not 0 <= c.first <= c.last < ROWS for c in found.values()):
+            raise ValueError("rows out of range")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"the components {path.name} cannot be read ({error})", "Run `videdit weights verify`."
+        ) from error
+    return found
+
+
+def direction_editor(path: Path) -> LinearEditor:
+    """One's own direction; the attribute's name is the file's.
+
+    Args:
+        path: an npy file of (512,), for all rows, or (16, 512), W units: what alpha 1 adds.
+
+    Raises:
+        UsageError: there is no such file, or it holds something else.
+    """
+    try:
+        step = np.load(path, allow_pickle=False)
+        if step.shape not in ((STYLE_DIM,), (1, STYLE_DIM), (ROWS, STYLE_DIM)):
+            raise ValueError(f"its shape is {step.shape}")
+        step = np.broadcast_to(step, (ROWS, STYLE_DIM)).astype(np.float32)
+        if not np.isfinite(step).all():
+            raise ValueError("it holds numbers that are not finite")
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise UsageError(
+            f"{path} holds no direction ({error})",
+            "It takes an npy file of (512,) or (16, 512) numbers.",
+        ) from error
+    return LinearEditor({path.stem: np.array(step)})

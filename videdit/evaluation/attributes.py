@@ -1,0 +1,404 @@
+"""How well editors edit: the protocol and the three metrics of the latent transformer's paper.
+
+Held-out faces are inverted to W+; each is edited towards the opposite of what the judge says of its
+reconstruction, at several strengths, decoded, and compared with the reconstruction (not with the
+picture that was inverted):
+
+- change: share of faces whose judgement of the edited attribute is another one;
+- preservation: share of the judgements of all other attributes that stay;
+- identity: mean similarity, 1 minus the distance of dlib's descriptors (0.4 and more passes for the
+  same person).
+
+Editors are compared at equal change: preservation and identity are read off the curves where change
+is 50, 80, 90 and 95 %, and the area under each curve is taken over the changes that all reach.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..editing.editor import Codes, Editor
+from ..editing.picture_classifier import PictureClassifier, look
+from ..editing.quality import Quality
+from ..faces.backend import Backend, largest
+from ..generators.decoder import Decoder
+from ..inversion.encoder import INPUT_SIZE, CodePredictor
+from ..inversion.face_network import FaceNetwork
+from .identity import IdentityMeter, distance
+
+MAIN = (
+    *("Smiling", "Young", "Male", "Eyeglasses", "Mouth_Slightly_Open", "Blond_Hair"),
+    *("Black_Hair", "Gray_Hair", "Bangs", "Wearing_Lipstick", "No_Beard", "Wearing_Hat"),
+)
+"""The attributes of the default report."""
+
+CHANGES = (0.5, 0.8, 0.9, 0.95)
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of n pictures: the judge's logits (n, k) and dlib's descriptors (n, 128)."""
+
+    logits: Floats
+    descriptors: npt.NDArray[np.float64]
+
+
+class Eye:
+    """Decodes codes and looks at the pictures.
+
+    Args:
+        decoder: the generator.
+        face: the face network, for the judge's looks.
+        judge: of attributes.
+        backend: finds the landmarks that dlib's box is made of.
+    """
+
+    def __init__(
+        self, decoder: Decoder, face: FaceNetwork, judge: PictureClassifier, backend: Backend
+    ) -> None:
+        self.decoder = decoder
+        self.face = face
+        self.judge = judge
+        self.backend = backend
+        self.meter = IdentityMeter()
+
+    def show(self, code: Codes) -> npt.NDArray[np.uint8]:
+        """(256, 256, 3) picture of a (16, 512) code."""
+        picture = self.decoder.decode(code[None])[0]
+        size = (INPUT_SIZE, INPUT_SIZE)
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(np.rint(small * 255), np.uint8)
+
+    def landmarks(self, picture: npt.NDArray[np.uint8]) -> Floats | None:
+        """(68, 2) in pixels, or None where no face is found."""
+        found = self.backend.detect(picture)
+        return largest(found).points68.astype(np.float32) if found else None
+
+    def see(self, codes: Codes, points: Sequence[Floats]) -> Seen:
+        """Judgements and descriptors of codes (n, 16, 512); an edit moves no head, so the
+        reconstruction's landmarks say where the face is."""
+        logits, descriptors = [], []
+        for code, at in zip(codes, points, strict=True):
+            picture = self.show(code)
+            tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            logits.append(self.judge(look(self.face, tensor))[0].numpy())
+            descriptors.append(self.meter.describe(picture, at, jitters=0))
+        return Seen(np.stack(logits), np.stack(descriptors))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An editor's figures for one attribute, or their mean over attributes.
+
+    Attributes:
+        strengths: |alpha|, rising.
+        change, preservation, identity: at each strength.
+    """
+
+    strengths: tuple[float, ...]
+    change: tuple[float, ...]
+    preservation: tuple[float, ...]
+    identity: tuple[float, ...]
+
+    def at(self, change: float) -> tuple[float, float]:
+        """Preservation and identity where ``change`` is first reached; NaN where it never is.
+
+        Linear in between. Strength 0 changes nothing and preserves everything, so the curve starts
+        at (0, 1, 1).
+        """
+        reached = np.maximum.accumulate((0.0, *self.change))
+        if change > reached[-1]:
+            return math.nan, math.nan
+        after = int(np.searchsorted(reached, change))
+        if after == 0:
+            return 1.0, 1.0
+        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
+        kept, same = (1.0, *self.preservation), (1.0, *self.identity)
+        return (
+            float(kept[after - 1] + share * (kept[after] - kept[after - 1])),
+            float(same[after - 1] + share * (same[after] - same[after - 1])),
+        )
+
+    def strength_at(self, change: float) -> float:
+        """|alpha| where ``change`` is first reached; the largest one where it never is."""
+        reached = np.maximum.accumulate((0.0, *self.change))
+        if change > reached[-1]:
+            return self.strengths[-1]
+        after = int(np.searchsorted(reached, change))
+        if after == 0:
+            return 0.0
+        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
+        alphas = (0.0, *self.strengths)
+        return float(alphas[after - 1] + share * (alphas[after] - alphas[after - 1]))
+
+    def areas(self, change: float) -> tuple[float, float]:
+        """Mean preservation and identity over changes from 0 to ``change``."""
+        table = np.array([self.at(c) for c in np.linspace(0, change, 51)])
+        means = np.trapezoid(table, dx=1 / 50, axis=0)
+        return float(means[0]), float(means[1])
+
+
+def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequence[float]) -> Curve:
+    """The metrics of one attribute.
+
+    Args:
+        before: the reconstructions.
+        after: the edited faces, by strength.
+        index: the attribute's column.
+        strengths: |alpha|.
+    """
+    said = before.logits > 0
+    others = np.arange(said.shape[1]) != index
+    change, kept, same = [], [], []
+    for seen in after:
+        now = seen.logits > 0
+        change.append(float((now[:, index] != said[:, index]).mean()))
+        kept.append(float((now == said)[:, others].mean()))
+        pairs = zip(before.descriptors, seen.descriptors, strict=True)
+        same.append(float(np.mean([1 - distance(a, b) for a, b in pairs])))
+    return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean over attributes at each strength."""
+
+    def mean(name: str) -> tuple[float, ...]:
+        return tuple(float(v) for v in np.mean([getattr(c, name) for c in curves], axis=0))
+
+    return Curve(curves[0].strengths, mean("change"), mean("preservation"), mean("identity"))
+
+
+def invert(codes: Codes, eye: Eye, encoder: CodePredictor) -> tuple[Codes, list[Floats]]:
+    """Codes of the faces' pictures as the encoder gives them, and the landmarks of the
+    reconstructions; faces whose reconstruction shows none are left out."""
+    kept, points = [], []
+    for code in codes:
+        crop = eye.show(code)[None].astype(np.float32) / 255
+        found = encoder.encode(crop)[0]
+        at = eye.landmarks(eye.show(found))
+        if at is not None:
+            kept.append(found)
+            points.append(at)
+    return np.stack(kept), points
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured.
+
+    Attributes:
+        attributes: that are edited.
+        strengths: |alpha|, rising.
+        faces: held-out faces.
+    """
+
+    attributes: tuple[str, ...] = MAIN
+    strengths: tuple[float, ...] = (0.33, 0.67, 1.0, 1.33, 1.67, 2.0)
+    faces: int = 50
+
+
+class AttributeMeter:
+    """Runs the protocol; what is done is kept in a folder, so that a stopped run goes on.
+
+    Args:
+        folder: takes parts, tables and pictures.
+        eye: sees.
+        codes: (n, 16, 512) the faces' codes, inverted.
+        points: their reconstructions' landmarks.
+        protocol: what is measured.
+        report: takes lines of progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        eye: Eye,
+        codes: Codes,
+        points: Sequence[Floats],
+        protocol: Protocol,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self.folder = folder
+        self.eye = eye
+        self.codes = codes
+        self.points = points
+        self.protocol = protocol
+        self.report = report
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        self.before = self._kept("reconstruction", lambda: eye.see(codes, points))
+
+    def _kept(self, name: str, make: Callable[[], Seen]) -> Seen:
+        path = self.folder / "parts" / f"{name}.npz"
+        if path.exists():
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return Seen(arrays["logits"], arrays["descriptors"])
+        seen = make()
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as stream:
+            np.savez(stream, logits=seen.logits, descriptors=seen.descriptors)
+        os.replace(temporary, path)
+        return seen
+
+    def signs(self, index: int) -> Floats:
+        """(n,) towards the opposite of what the judge says."""
+        return np.where(self.before.logits[:, index] > 0, -1, 1).astype(np.float32)
+
+    def measure(self, method: str, editor: Editor) -> dict[str, Curve]:
+        """An editor's curves by attribute; attributes that it does not know are left out."""
+        names, curves = self.eye.judge.names, {}
+        for attribute in self.protocol.attributes:
+            if attribute not in editor.names:
+                self.report(f"{method} does not know {attribute}")
+                continue
+            started = time.monotonic()
+            index = names.index(attribute)
+            after = []
+            for strength in self.protocol.strengths:
+
+                def see(strength: float = strength, index: int = index) -> Seen:
+                    alphas = self.signs(index) * np.float32(strength)
+                    edited = editor.move(self.codes, names[index], alphas)
+                    return self.eye.see(edited, self.points)
+
+                after.append(self._kept(f"{method}-{attribute}-{strength:g}", see))
+            curves[attribute] = curve_of(self.before, after, index, self.protocol.strengths)
+            line = " ".join(
+                f"{c:.0%}/{p:.1%}/{i:.2f}"
+                for c, p, i in zip(
+                    curves[attribute].change,
+                    curves[attribute].preservation,
+                    curves[attribute].identity,
+                    strict=True,
+                )
+            )
+            self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
+        return curves
+
+
+def qualities(curves: Mapping[str, Curve], aucs: Mapping[str, float]) -> dict[str, Quality]:
+    """Figures at an alpha of 1.
+
+    Args:
+        curves: with a strength of 1 among theirs.
+        aucs: the judge's own, by attribute.
+    """
+    found = {}
+    for name, curve in curves.items():
+        at = curve.strengths.index(1.0)
+        found[name] = Quality(
+            curve.change[at], curve.preservation[at], curve.identity[at], aucs[name]
+        )
+    return found
+
+
+def table_of(methods: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
+    """Everything measured, as JSON: curves, and their values at equal change."""
+    means = {method: mean_curve(list(curves.values())) for method, curves in methods.items()}
+    common = min(max(curve.change) for curve in means.values())
+    out: dict[str, Any] = {}
+    for method, curves in methods.items():
+        out[method] = {"mean": _figures(means[method], common)}
+        out[method] |= {name: _figures(curve, None) for name, curve in curves.items()}
+    return out
+
+
+def _figures(curve: Curve, common: float | None) -> dict[str, Any]:
+    out: dict[str, Any] = asdict(curve)
+    out["at_change"] = {
+        f"{change:g}": dict(
+            zip(("preservation", "identity"), _plain(curve.at(change)), strict=True)
+        )
+        for change in CHANGES
+    }
+    if common is not None:
+        areas = _plain(curve.areas(common))
+        out["area"] = {"up_to_change": common, "preservation": areas[0], "identity": areas[1]}
+    return out
+
+
+def _plain(values: Sequence[float]) -> list[float | None]:
+    return [None if math.isnan(v) else round(v, 5) for v in values]
+
+
+def write_tables(
+    folder: Path, methods: Mapping[str, Mapping[str, Curve]], about: Mapping[str, object]
+) -> dict[str, Any]:
+    """Write ``report.json``, ``curves.csv``; returns the report."""
+    report = {"about": dict(about), "methods": table_of(methods)}
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("method", "attribute", "alpha", "change", "preservation", "identity"))
+        for method, curves in methods.items():
+            for name, curve in curves.items():
+                rows = zip(
+                    curve.strengths, curve.change, curve.preservation, curve.identity, strict=True
+                )
+                for row in rows:
+                    writer.writerow((method, name, *(f"{v:.5g}" for v in row)))
+    return report
+
+
+def draw_curves(folder: Path, methods: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Write the paper's two plots: change against preservation, and against identity."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    for what in ("preservation", "identity"):
+        figure, axes = pyplot.subplots(figsize=(6, 4.5))
+        for method, curves in methods.items():
+            mean = mean_curve(list(curves.values()))
+            axes.plot((0, *mean.change), (1, *getattr(mean, what)), marker="o", label=method)
+        axes.set_xlabel("target change rate")
+        axes.set_ylabel("attribute preservation" if what == "preservation" else "identity")
+        axes.set_xlim(0, 1)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(folder / f"change-{what}.png", dpi=120)
+        pyplot.close(figure)
+
+
+def equal_change_sheet(
+    meter: AttributeMeter,
+    editors: Mapping[str, Editor],
+    methods: Mapping[str, Mapping[str, Curve]],
+    change: float = 0.8,
+    faces: int = 3,
+) -> list[list[npt.NDArray[np.uint8]]]:
+    """Rows of pictures, one per attribute: a few faces, each as reconstructed and then by each
+    editor, at the strength where its own change is ``change``."""
+    rows = []
+    for attribute in meter.protocol.attributes:
+        signs = meter.signs(meter.eye.judge.names.index(attribute))
+        # Faces without the attribute show more; they are the most.
+        chosen = np.argsort(-signs, kind="stable")[:faces]
+        row = []
+        for n in chosen:
+            row.append(meter.eye.show(meter.codes[n]))
+            for method, editor in editors.items():
+                if attribute not in methods[method]:
+                    continue
+                alpha = signs[n] * methods[method][attribute].strength_at(change)
+                code = meter.codes[n : n + 1]
+                strengths = np.array([alpha], np.float32)
+                row.append(meter.eye.show(editor.move(code, attribute, strengths)[0]))
+        rows.append(row)
+    return rows

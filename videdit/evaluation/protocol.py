@@ -1,0 +1,157 @@
+"""`videdit evaluate attributes` from start to end: loads what it takes, measures, writes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..bundles import ensure_bundle
+from ..device import choose_device
+from ..editing.picture_classifier import load_picture_classifier
+from ..editing.quality import save_quality
+from ..errors import UsageError
+from ..media.writer import write_picture
+from ..stages.resources import Networks
+from ..training.labelled import TEST, LabelledFaces
+from .attributes import (
+    AttributeMeter,
+    Curve,
+    Eye,
+    Protocol,
+    draw_curves,
+    equal_change_sheet,
+    invert,
+    mean_curve,
+    qualities,
+    write_tables,
+)
+
+_SETTINGS = "settings.json"
+
+
+def evaluate_attributes(
+    folder: Path,
+    methods: Sequence[str],
+    protocol: Protocol,
+    data: Path,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Measure editors on the test faces of ``data`` and write the report into ``folder``.
+
+    Leaves ``report.json``, ``curves.csv``, ``change-preservation.png``, ``change-identity.png``,
+    ``sheet.jpg``, ``sheet.csv`` and, if alpha 1 is among the strengths, ``quality.json`` of the
+    first method.
+
+    Args:
+        folder: is made; holds finished parts of a measurement that was stopped.
+        methods: editors, see ``Networks.editor``.
+        protocol: what is measured; the attribute ``all`` stands for all of the judge's.
+        data: labelled codes.
+        report: takes lines of progress.
+
+    Raises:
+        UsageError: unknown attribute or editor, or the folder holds another measurement.
+    """
+    networks = Networks(ensure_bundle(say=report), choose_device("cpu", "fp32"), "mesh")
+    judge, notes = load_picture_classifier(networks.bundle.path("judge.safetensors"))
+    if protocol.attributes == ("all",):
+        protocol = replace(protocol, attributes=judge.names)
+    unknown = [name for name in protocol.attributes if name not in judge.names]
+    if unknown:
+        raise UsageError(
+            f"the judge knows no {', '.join(unknown)}", f"It knows {', '.join(judge.names)}."
+        )
+    editors = {method: networks.editor(method) for method in methods}
+    settings = asdict(protocol) | {method: networks.editor_ids(method) for method in methods}
+    _same(folder, settings, methods)
+    eye = Eye(networks.decoder, networks.face_network, judge, networks.backend)
+    codes, points = _faces(folder, data, protocol.faces, eye, networks, report)
+    meter = AttributeMeter(folder, eye, codes, points, protocol, report)
+    curves: dict[str, Mapping[str, Curve]] = {
+        method: meter.measure(method, editor) for method, editor in editors.items()
+    }
+    aucs: Mapping[str, float] = {
+        name: math.nan if auc is None else auc for name, auc in notes["auc"].items()
+    }
+    about = {
+        "faces": len(codes),
+        "attributes": protocol.attributes,
+        "strengths": protocol.strengths,
+        "identity": "1 - distance of dlib's descriptors; 0.4 and more passes for the same person",
+        "judge": notes,
+        "weights": {method: networks.editor_ids(method) for method in methods},
+    }
+    result = write_tables(folder, curves, about)
+    if 1.0 in protocol.strengths:
+        save_quality(folder / "quality.json", qualities(curves[methods[0]], aucs))
+    draw_curves(folder, curves)
+    rows = equal_change_sheet(meter, editors, curves)
+    write_picture(folder / "sheet.jpg", _tile(rows))
+    for method, by_name in curves.items():
+        mean = mean_curve(list(by_name.values()))
+        kept, same = mean.at(0.9)
+        report(
+            f"{method}: at a change of 90 % preservation {kept:.1%}, identity {same:.3f};"
+            f" at |alpha| {mean.strengths[-1]:g} change {mean.change[-1]:.1%}"
+        )
+    return result
+
+
+def _same(folder: Path, settings: dict[str, Any], methods: Sequence[str]) -> None:
+    """Refuse to mix measurements; methods may be added."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _SETTINGS
+    plain = json.loads(json.dumps(settings))
+    if path.exists():
+        known = json.loads(path.read_text())
+        if any(known[key] != value for key, value in plain.items() if key in known):
+            raise UsageError(
+                f"{folder} holds a measurement with other settings or weights",
+                "Take another folder, or delete it.",
+            )
+        plain = known | plain
+    path.write_text(json.dumps(plain, indent=1) + "\n")
+
+
+def _faces(
+    folder: Path,
+    data: Path,
+    count: int,
+    eye: Eye,
+    networks: Networks,
+    report: Callable[[str], None],
+) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]]]:
+    """The test's first faces, inverted; kept in the folder."""
+    path = folder / "parts" / "faces.npz"
+    if path.exists():
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays["codes"], list(arrays["points"])
+    faces = LabelledFaces.load(data).of(TEST)
+    if len(faces.codes) < count:
+        report(f"only {len(faces.codes)} faces are held out")
+    codes, points = invert(faces.codes[:count], eye, networks.encoder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        np.savez(stream, codes=codes, points=np.stack(points))
+    return codes, points
+
+
+def _tile(
+    rows: Sequence[Sequence[npt.NDArray[np.uint8]]], side: int = 160
+) -> npt.NDArray[np.uint8]:
+    """Rows of pictures as one."""
+    width = max(len(row) for row in rows)
+    sheet = np.zeros((len(rows) * side, width * side, 3), np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+            sheet[y * side : (y + 1) * side, x * side : (x + 1) * side] = small
+    return sheet

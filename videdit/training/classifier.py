@@ -1,0 +1,322 @@
+"""Training the latent classifier.
+
+A few thousand labelled faces are too few to learn 40 attributes from codes: on faces left out, a
+network of codes trained on them alone reaches a mean AUC of 0.91, no better than a linear one. What
+they do suffice for is a classifier of *pictures* (0.94), whose features know faces already. So:
+
+1. the *teacher*, a picture classifier, learns from the labelled faces of the part ``edit``;
+2. it labels generated faces by the ten thousand, from their cheap pictures (`inversion.readout`);
+3. the latent classifier learns the teacher's probabilities from those faces' codes, from the codes
+   that the encoder gives for every fourth one's picture (so that it fits what inversion really
+   gives), and from the labelled faces themselves.
+
+Everything is kept in a folder: faces that are labelled, and the teacher, are not made twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..editing.classifier import POSE_ROWS, LatentClassifier
+from ..editing.editor import ROWS
+from ..editing.picture_classifier import (
+    Looks,
+    PictureClassifier,
+    load_picture_classifier,
+    look,
+)
+from ..errors import UsageError
+from ..evaluation.scores import LEAST_POSITIVES, Score, mean_score, score
+from ..generators.mobile import MappingNetwork, SynthesisNetwork, load_mapping
+from ..generators.wspace import WStatistics
+from ..inversion.encoder import CodePredictor
+from ..inversion.face_network import FaceNetwork
+from ..inversion.readout import Readout
+from .faces import SHARD, expand, shard_codes
+from .labelled import EDIT, TEST, LabelledFaces
+from .picture_classifier import PictureTraining, train_picture_classifier
+
+if TYPE_CHECKING:
+    from ..stages.resources import Networks
+
+Report = Callable[[str], None]
+Floats = npt.NDArray[np.float32]
+
+_BATCH = 10
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """Settings; the defaults made what ships.
+
+    Attributes:
+        shards: of 250 generated faces each that the teacher labels.
+        inverted_every: every which shard is also seen as the encoder inverts it.
+        members: networks that are averaged.
+        epochs: passes over all codes.
+        batch: codes a step.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        seed: decides everything random.
+    """
+
+    shards: int = 120
+    inverted_every: int = 4
+    members: int = 4
+    epochs: int = 8
+    batch: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+
+class Viewer:
+    """Shows codes cheaply and looks at what they show.
+
+    Args:
+        synthesis, readout: make the pictures.
+        face: makes the looks.
+    """
+
+    def __init__(self, synthesis: SynthesisNetwork, readout: Readout, face: FaceNetwork) -> None:
+        layout = torch.channels_last
+        self.synthesis = synthesis.to(memory_format=layout)  # type: ignore[call-overload]
+        self.readout = readout
+        self.face = face.to(memory_format=layout)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def pictures(self, codes: Floats) -> Tensor:
+        """(n, 3, 256, 256) in [0, 1] of (n, 16, 512) codes."""
+        parts = [torch.zeros(0, 3, 256, 256)]
+        for start in range(0, len(codes), _BATCH):
+            piece = torch.from_numpy(np.asarray(codes[start : start + _BATCH], np.float32))
+            parts.append(self.readout.show(self.synthesis, piece).clamp(0, 1))
+        return torch.cat(parts)
+
+    def looks(self, codes: Floats) -> Looks:
+        """What the codes' pictures look like."""
+        seen = [
+            look(self.face, self.pictures(codes[start : start + _BATCH]))
+            for start in range(0, len(codes), _BATCH)
+        ]
+        return Looks(torch.cat([s.features for s in seen]), torch.cat([s.picture for s in seen]))
+
+
+@torch.no_grad()
+def judged(network: PictureClassifier, looks: Looks) -> Tensor:
+    """(n, k) logits of looks, a hundred at a time."""
+    parts = [
+        network(Looks(looks.features[i : i + 100], looks.picture[i : i + 100]))
+        for i in range(0, len(looks.features), 100)
+    ]
+    return torch.cat(parts)
+
+
+def train_classifier(
+    folder: Path,
+    data: LabelledFaces,
+    data_dir: Path,
+    networks: Networks,
+    how: ClassifierTraining,
+    report: Report = print,
+) -> Path:
+    """Train the classifier, or go on where it stopped.
+
+    Args:
+        folder: takes what is made on the way, and ``classifier.safetensors``.
+        data: labelled codes.
+        data_dir: where they are; ``pose.npz`` there says how heads are held. Without it the
+            regressions of the bundle's own classifier serve.
+        networks: the bundle's.
+        how: settings.
+        report: takes lines of progress.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle, stats = networks.bundle, networks.statistics
+    viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
+    teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
+    if teacher.names != data.names:
+        raise UsageError(
+            f"{folder} holds a training on other labels", "Take another folder for these."
+        )
+    mapping = load_mapping(*(bundle.path(part) for part in ("mapping.xml", "mapping.bin")))
+    label_faces(folder, teacher, viewer, networks.encoder, mapping, stats, how, report)
+    own = data.of(EDIT)
+    codes, logits = labelled_codes(folder, how.shards)
+    targets = 1 / (1 + np.exp(-logits))
+    network = fit_classifier(
+        np.concatenate((own.codes, codes)),
+        np.concatenate((own.labels, targets)).astype(np.float32),
+        data.names,
+        stats,
+        how,
+        report,
+    )
+    poses = data_dir / "pose.npz"
+    network.pose.copy_(fit_pose(poses, network) if poses.exists() else networks.classifier.pose)
+    test = data.of(TEST)
+    scores = score(network.logits(test.codes), test.labels, data.names)
+    mean = mean_score(scores)
+    report(f"classifier: AUC {mean.auc:.4f} ({mean.name}), calibration {mean.calibration:.3f}")
+    path = folder / "classifier.safetensors"
+    network.save(path, {"auc": {s.name: _plain(s) for s in scores}, "settings": asdict(how)})
+    return path
+
+
+def _plain(one: Score) -> float | None:
+    """A figure that JSON can hold; None where too few faces have the attribute."""
+    return round(one.auc, 4) if one.positives >= LEAST_POSITIVES else None
+
+
+def make_teacher(
+    folder: Path, data: LabelledFaces, viewer: Viewer, how: PictureTraining, report: Report
+) -> PictureClassifier:
+    """The teacher in ``folder``, trained where there is none yet."""
+    path = folder / "teacher.safetensors"
+    if not path.exists():
+        part = data.of(EDIT)
+        report(f"looking at {len(part.codes)} labelled faces")
+        looks = viewer.looks(part.codes)
+        labels = torch.from_numpy(part.labels)
+        teacher = train_picture_classifier(looks, labels, part.names, how, report)
+        test = data.of(TEST)
+        scores = score(judged(teacher, viewer.looks(test.codes)).numpy(), test.labels, test.names)
+        report(f"teacher: AUC {mean_score(scores).auc:.3f} ({mean_score(scores).name})")
+        temporary = path.with_suffix(".tmp")
+        teacher.save(temporary, {})
+        os.replace(temporary, path)
+    return load_picture_classifier(path)[0]
+
+
+def label_faces(
+    folder: Path,
+    teacher: PictureClassifier,
+    viewer: Viewer,
+    encoder: CodePredictor,
+    mapping: MappingNetwork,
+    stats: WStatistics,
+    how: ClassifierTraining,
+    report: Report,
+) -> None:
+    """Make the shards that ``folder`` does not hold yet: ``labelled-NNNN.npz`` with ``codes``
+    (250, 16, 512), ``logits`` (250, k), and for some ``inverted``, shaped as codes."""
+    for number in range(how.shards):
+        path = folder / f"labelled-{number:04d}.npz"
+        if path.exists():
+            continue
+        started = time.monotonic()
+        codes = expand(*shard_codes(number, mapping, stats))
+        arrays: dict[str, Any] = {"codes": codes.astype(np.float16)}
+        pictures = viewer.pictures(codes)
+        looks = [look(viewer.face, pictures[i : i + _BATCH]) for i in range(0, SHARD, _BATCH)]
+        arrays["logits"] = judged(
+            teacher,
+            Looks(torch.cat([s.features for s in looks]), torch.cat([s.picture for s in looks])),
+        ).numpy()
+        if number % how.inverted_every == 0:
+            crops = pictures.permute(0, 2, 3, 1).numpy()
+            arrays["inverted"] = encoder.encode(crops).astype(np.float16)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+        os.replace(temporary, path)
+        report(f"faces {number + 1}/{how.shards} ({time.monotonic() - started:.0f} s)")
+
+
+def labelled_codes(folder: Path, shards: int) -> tuple[Floats, Floats]:
+    """The codes (n, 16, 512) of labelled shards and the teacher's logits (n, k), inverted codes
+    behind the others."""
+    codes, logits = [], []
+    for number in range(shards):
+        with np.load(folder / f"labelled-{number:04d}.npz", allow_pickle=False) as arrays:
+            codes.append(arrays["codes"])
+            logits.append(arrays["logits"])
+            if "inverted" in arrays:
+                codes.append(arrays["inverted"])
+                logits.append(arrays["logits"])
+    return np.concatenate(codes).astype(np.float32), np.concatenate(logits)
+
+
+def fit_classifier(
+    codes: Floats,
+    targets: Floats,
+    names: tuple[str, ...],
+    stats: WStatistics,
+    how: ClassifierTraining,
+    report: Report = print,
+) -> LatentClassifier:
+    """The classifier from codes and the probabilities of their attributes.
+
+    Args:
+        codes: (n, 16, 512).
+        targets: (n, k) from 0 to 1.
+        names: of the k attributes.
+        stats: of W.
+        how: settings.
+        report: takes lines of progress.
+    """
+    torch.manual_seed(how.seed)
+    network = LatentClassifier(names, how.members)
+    network.take_coordinates(stats)
+    rows = torch.cat([network.coordinates(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
+    wanted = torch.from_numpy(targets)
+    batch = min(how.batch, len(codes))
+    steps = how.epochs * (len(codes) // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=how.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, how.learning_rate, total_steps=steps + 1
+    )
+    network.train()
+    for epoch in range(how.epochs):
+        # Each member meets the codes in the same order, but drops out other parts of them.
+        order = torch.randperm(len(codes))
+        total = 0.0
+        for start in range(0, len(order) - batch + 1, batch):
+            chosen = order[start : start + batch]
+            found = network.each(rows[chosen])
+            loss = torch.stack(
+                [F.binary_cross_entropy_with_logits(z, wanted[chosen]) for z in found]
+            ).sum()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * batch / len(order) / how.members
+        report(f"epoch {epoch + 1}/{how.epochs}: loss {total:.4f}")
+    return network.eval().requires_grad_(False)
+
+
+def fit_pose(path: Path, classifier: LatentClassifier, penalty: float = 200.0) -> Tensor:
+    """Ridge regressions of yaw, pitch and the size of yaw; see ``LatentClassifier.pose``.
+
+    Faces seen from the front smile more, so a smile turns any head to the front, whichever way it
+    looks: hence the size of yaw. Roll is no part of it: the pictures are aligned.
+
+    Args:
+        path: ``pose.npz``, see training_data/faces/README.md.
+        classifier: its coordinates.
+        penalty: of the ridge, for coordinates of mean square 1.
+    """
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        first, crossover = arrays["w_a"], arrays["crossover"]
+        second = first.copy()
+        second[crossover < ROWS] = arrays["w_b"]
+        measured = arrays["pose"].astype(np.float32)
+    codes = expand(first, second, crossover)[:, :POSE_ROWS]
+    held = np.column_stack([measured[:, 0], measured[:, 1], np.abs(measured[:, 0])])
+    wanted = torch.from_numpy((held - held.mean(0)) / held.std(0))
+    rows = classifier.coordinates(torch.from_numpy(codes)).flatten(1)
+    rows = rows - rows.mean(0)
+    system = rows.T @ rows + penalty * torch.eye(rows.shape[1])
+    return cast(Tensor, torch.linalg.solve(system, rows.T @ wanted).T)
