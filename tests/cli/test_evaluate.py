@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from videdit.cli import main as cli
 from videdit.cli.evaluate import _files, line
+from videdit.editing.classifier import LatentClassifier, load_classifier
 from videdit.evaluation.inversion import FaceScore, InputScore
 
 
@@ -40,3 +44,37 @@ def test_lines() -> None:
     assert "mouth follow with correlation 0.80, 1 frames behind" in line(clip)
     assert "jitter" not in line(InputScore("a.jpg", [face]))
     assert "no face" in line(InputScore("a.jpg"))
+
+
+def test_a_classifier_is_scored_on_data_in_the_projects_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("Smiling", "Wearing_Mask")
+    torch.manual_seed(0)
+    network = LatentClassifier(names, members=1).eval()
+    weights, report = tmp_path / "c.safetensors", tmp_path / "r.json"
+    network.save(weights, {})
+    codes = np.random.default_rng(0).standard_normal((60, 16, 512)).astype(np.float16)
+    labels = load_classifier(weights).logits(codes) > 0
+    np.savez(tmp_path / "latents.npz", id=np.arange(60), codes=codes)
+    lines = [f"{i},{int(a)},{int(i % 7 == 0)}" for i, (a, _) in enumerate(labels)]
+    text = "id,Smiling,Charm\n" + "\n".join(lines) + "\n"
+    (tmp_path / "labels.csv").write_text(text)
+    words = ["evaluate", "classifier", "--latents", str(tmp_path / "latents.npz"), "--labels"]
+    words += [str(tmp_path / "labels.csv"), "--weights", str(weights), "--json", str(report)]
+    assert cli.main(words) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["Smiling", "mean"]  # it knows no Charm
+    found = json.loads(report.read_text())
+    assert found["attributes"][0]["auc"] == 1
+    assert found["attributes"][0]["positives"] == int(labels[:, 0].sum())
+    (tmp_path / "labels.csv").write_text(text.replace("Smiling", "Grinning"))
+    assert cli.main(words) == 3
+    weights.write_bytes(b"x")
+    (tmp_path / "labels.csv").write_text(text)
+    assert cli.main(words) == 5
+
+
+@pytest.mark.parametrize("strengths", ["", "1,0.5", "0,1", "x"])
+def test_strengths_must_rise(tmp_path: Path, strengths: str) -> None:
+    assert cli.main(["evaluate", "attributes", str(tmp_path), "--strengths", strengths]) == 2

@@ -163,13 +163,15 @@ def classifier(
     at generated faces. The data's format: training_data/faces/README.md.
     """
     from videdit.device import kept_memory
-    from videdit.training.classifier import ClassifierTraining, train_classifier
+    from videdit.training.classifier import ClassifierTraining
     from videdit.training.labelled import LabelledFaces
+    from videdit.training.latent import train_classifier
 
     labelled = LabelledFaces.load(data)
     how = ClassifierTraining(shards=max(1, faces // 250))
     with kept_memory():
-        train_classifier(folder, labelled, data, _networks("cpu"), how, _reporter(folder))
+        poses = data / "pose.npz"
+        train_classifier(folder, labelled, poses, _networks("cpu"), how, _reporter(folder))
 
 
 @app.command()

@@ -45,7 +45,7 @@ def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None
     if not path.exists():
         raise UsageError(f"{folder} holds no classifier", "Run `videdit train classifier` first.")
     classifier = load_classifier(path)
-    codes, _ = labelled_codes(folder, len(list(folder.glob("labelled-*.npz"))))
+    codes, _ = labelled_codes(folder, "labelled")
     logits = classifier.logits(codes)
     few = slice(None, None, max(1, len(codes) // 300))
     components = name_components(codes[few], logits[few], classifier, stats)

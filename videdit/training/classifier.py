@@ -8,9 +8,10 @@ they do suffice for is a classifier of *pictures* (0.94), whose features know fa
 2. it labels generated faces by the ten thousand, from their cheap pictures (`inversion.readout`);
 3. the latent classifier learns the teacher's probabilities from those faces' codes, from the codes
    that the encoder gives for every fourth one's picture (so that it fits what inversion really
-   gives), and from the labelled faces themselves.
+   gives), and from the labelled faces themselves;
+4. it learns what edits really do (`training.pushed`).
 
-Everything is kept in a folder: faces that are labelled, and the teacher, are not made twice.
+`training.latent` does it from start to end.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +37,8 @@ from ..editing.picture_classifier import (
     load_picture_classifier,
     look,
 )
-from ..errors import UsageError
-from ..evaluation.scores import LEAST_POSITIVES, Score, mean_score, score
-from ..generators.mobile import MappingNetwork, SynthesisNetwork, load_mapping
+from ..evaluation.scores import mean_score, score
+from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import CodePredictor
 from ..inversion.face_network import FaceNetwork
@@ -46,9 +46,6 @@ from ..inversion.readout import Readout
 from .faces import SHARD, expand, shard_codes
 from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
-
-if TYPE_CHECKING:
-    from ..stages.resources import Networks
 
 Report = Callable[[str], None]
 Floats = npt.NDArray[np.float32]
@@ -65,6 +62,9 @@ class ClassifierTraining:
         inverted_every: every which shard is also seen as the encoder inverts it.
         members: networks that are averaged.
         epochs: passes over all codes.
+        rounds: how often the classifier meets faces moved by transformers, see `training.pushed`.
+        pushed: such faces per attribute and round.
+        more_epochs: passes over all codes after each round.
         batch: codes a step.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: AdamW's.
@@ -75,6 +75,9 @@ class ClassifierTraining:
     inverted_every: int = 4
     members: int = 4
     epochs: int = 8
+    rounds: int = 2
+    pushed: int = 120
+    more_epochs: int = 3
     batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -121,62 +124,6 @@ def judged(network: PictureClassifier, looks: Looks) -> Tensor:
         for i in range(0, len(looks.features), 100)
     ]
     return torch.cat(parts)
-
-
-def train_classifier(
-    folder: Path,
-    data: LabelledFaces,
-    data_dir: Path,
-    networks: Networks,
-    how: ClassifierTraining,
-    report: Report = print,
-) -> Path:
-    """Train the classifier, or go on where it stopped.
-
-    Args:
-        folder: takes what is made on the way, and ``classifier.safetensors``.
-        data: labelled codes.
-        data_dir: where they are; ``pose.npz`` there says how heads are held. Without it the
-            regressions of the bundle's own classifier serve.
-        networks: the bundle's.
-        how: settings.
-        report: takes lines of progress.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    bundle, stats = networks.bundle, networks.statistics
-    viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
-    teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
-    if teacher.names != data.names:
-        raise UsageError(
-            f"{folder} holds a training on other labels", "Take another folder for these."
-        )
-    mapping = load_mapping(*(bundle.path(part) for part in ("mapping.xml", "mapping.bin")))
-    label_faces(folder, teacher, viewer, networks.encoder, mapping, stats, how, report)
-    own = data.of(EDIT)
-    codes, logits = labelled_codes(folder, how.shards)
-    targets = 1 / (1 + np.exp(-logits))
-    network = fit_classifier(
-        np.concatenate((own.codes, codes)),
-        np.concatenate((own.labels, targets)).astype(np.float32),
-        data.names,
-        stats,
-        how,
-        report,
-    )
-    poses = data_dir / "pose.npz"
-    network.pose.copy_(fit_pose(poses, network) if poses.exists() else networks.classifier.pose)
-    test = data.of(TEST)
-    scores = score(network.logits(test.codes), test.labels, data.names)
-    mean = mean_score(scores)
-    report(f"classifier: AUC {mean.auc:.4f} ({mean.name}), calibration {mean.calibration:.3f}")
-    path = folder / "classifier.safetensors"
-    network.save(path, {"auc": {s.name: _plain(s) for s in scores}, "settings": asdict(how)})
-    return path
-
-
-def _plain(one: Score) -> float | None:
-    """A figure that JSON can hold; None where too few faces have the attribute."""
-    return round(one.auc, 4) if one.positives >= LEAST_POSITIVES else None
 
 
 def make_teacher(
@@ -234,12 +181,17 @@ def label_faces(
         report(f"faces {number + 1}/{how.shards} ({time.monotonic() - started:.0f} s)")
 
 
-def labelled_codes(folder: Path, shards: int) -> tuple[Floats, Floats]:
-    """The codes (n, 16, 512) of labelled shards and the teacher's logits (n, k), inverted codes
-    behind the others."""
+def labelled_codes(folder: Path, kind: str = "*") -> tuple[Floats, Floats]:
+    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, and its logits (n, k).
+
+    Args:
+        folder: of the training.
+        kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed`` for
+            edited ones; both by default.
+    """
     codes, logits = [], []
-    for number in range(shards):
-        with np.load(folder / f"labelled-{number:04d}.npz", allow_pickle=False) as arrays:
+    for path in sorted(folder.glob(f"{kind}-*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
             codes.append(arrays["codes"])
             logits.append(arrays["logits"])
             if "inverted" in arrays:
@@ -255,6 +207,8 @@ def fit_classifier(
     stats: WStatistics,
     how: ClassifierTraining,
     report: Report = print,
+    *,
+    taught: LatentClassifier | None = None,
 ) -> LatentClassifier:
     """The classifier from codes and the probabilities of their attributes.
 
@@ -265,20 +219,23 @@ def fit_classifier(
         stats: of W.
         how: settings.
         report: takes lines of progress.
+        taught: one to train on, for fewer epochs, at a lower rate.
     """
     torch.manual_seed(how.seed)
-    network = LatentClassifier(names, how.members)
-    network.take_coordinates(stats)
+    epochs, rate = how.epochs, how.learning_rate
+    if taught is None:
+        network = LatentClassifier(names, how.members)
+        network.take_coordinates(stats)
+    else:
+        network, epochs, rate = taught.requires_grad_(True), how.more_epochs, rate / 2
     rows = torch.cat([network.coordinates(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
     wanted = torch.from_numpy(targets)
     batch = min(how.batch, len(codes))
-    steps = how.epochs * (len(codes) // batch)
+    steps = epochs * (len(codes) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=how.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, how.learning_rate, total_steps=steps + 1
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1)
     network.train()
-    for epoch in range(how.epochs):
+    for epoch in range(epochs):
         # Each member meets the codes in the same order, but drops out other parts of them.
         order = torch.randperm(len(codes))
         total = 0.0
@@ -293,7 +250,7 @@ def fit_classifier(
             optimiser.step()
             schedule.step()
             total += loss.item() * batch / len(order) / how.members
-        report(f"epoch {epoch + 1}/{how.epochs}: loss {total:.4f}")
+        report(f"epoch {epoch + 1}/{epochs}: loss {total:.4f}")
     return network.eval().requires_grad_(False)
 
 

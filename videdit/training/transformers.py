@@ -111,6 +111,48 @@ class Space:
         return AffineMap((into @ down).numpy(), (up @ back).numpy(), (bias @ back).numpy())
 
 
+@dataclass(frozen=True)
+class Pool:
+    """What maps are trained on.
+
+    Attributes:
+        classifier: C, frozen.
+        space: of the coordinates.
+        codes: (n, 16, 512).
+        coordinates: of the codes.
+        logits: (n, k) C's, of the codes.
+        correlation: (k, k) of the labels.
+    """
+
+    classifier: LatentClassifier
+    space: Space
+    codes: Floats
+    coordinates: Tensor
+    logits: Tensor
+    correlation: Floats
+
+    @staticmethod
+    def of(
+        folder: Path, classifier: LatentClassifier, own: LabelledFaces, stats: WStatistics
+    ) -> Pool:
+        """The labelled faces and those that the teacher labelled in ``folder``."""
+        space = Space(stats)
+        codes = np.concatenate((own.codes, labelled_codes(folder, "labelled")[0]))
+        rows = torch.cat([space.of(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
+        logits = torch.from_numpy(classifier.logits(codes))
+        count = len(own.names)
+        table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
+        return Pool(classifier, space, codes, rows, logits, table.astype(np.float32))
+
+    def train(self, index: int, how: TransformerTraining) -> AffineMap:
+        """The map of the attribute in column ``index``, see `train_transformer`."""
+        kept = torch.from_numpy(1 - np.abs(self.correlation[index]))
+        kept[index] = 0
+        return train_transformer(
+            self.classifier, self.space, self.coordinates, self.logits, kept, index, how
+        )
+
+
 def train_transformer(
     classifier: LatentClassifier,
     space: Space,
@@ -211,24 +253,17 @@ def train_transformers(
         )
     (folder / "maps").mkdir(exist_ok=True)
     stats = networks.statistics
-    space, mean = Space(stats), stats.mean.numpy()
+    mean = stats.mean.numpy()
     missing = [name for name in wanted if not _map_file(folder, name).exists()]
     if missing:
-        own, held = data.of(EDIT), data.of(JUDGE)
-        codes = np.concatenate((own.codes, *_shards(folder)))
-        rows = torch.cat([space.of(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
-        logits = torch.from_numpy(classifier.logits(codes))
-        correlation = np.nan_to_num(np.corrcoef(own.labels[own.random].T))
-        correlation = correlation.reshape(len(data.names), len(data.names))
+        pool, held = Pool.of(folder, classifier, data.of(EDIT), stats), data.of(JUDGE)
         viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
         trial = Trial.of(held.chosen(held.random).codes, viewer, teacher)
         for number, name in enumerate(missing, 1):
             started = time.monotonic()
             index = classifier.names.index(name)
-            kept = torch.from_numpy(1 - np.abs(correlation[index])).float()
-            kept[index] = 0
-            found = train_transformer(classifier, space, rows, logits, kept, index, how)
+            found = pool.train(index, how)
             learned = time.monotonic() - started
             length, share = trial.length(found, mean, index)
             found = AffineMap(found.down, found.up * length, found.bias * length)
@@ -249,11 +284,6 @@ def train_transformers(
 
 def _map_file(folder: Path, name: str) -> Path:
     return folder / "maps" / f"{name}.safetensors"
-
-
-def _shards(folder: Path) -> list[Floats]:
-    count = len(list(folder.glob("labelled-*.npz")))
-    return [labelled_codes(folder, count)[0]]
 
 
 @dataclass(frozen=True)
