@@ -16,7 +16,14 @@ from videdit.generators.wspace import WStatistics
 from videdit.training.baselines import fit_normals, name_components
 from videdit.training.classifier import ClassifierTraining, fit_classifier, fit_pose
 from videdit.training.faces import expand
-from videdit.training.transformers import Space, TransformerTraining, Trial, train_transformer
+from videdit.training.transformers import (
+    Pictured,
+    Space,
+    TransformerTraining,
+    Trial,
+    refine_transformer,
+    train_transformer,
+)
 
 NAMES = ("Smiling", "Young", "Hat")
 FACES = 1500
@@ -39,9 +46,9 @@ def draw(stats: WStatistics, count: int, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def plant(whitened: np.ndarray) -> np.ndarray:
-    """Labels: a smile lives in row 4, youth in row 5, a hat in row 0."""
+    """Labels: a smile lives in row 4, youth in row 5, a hat in row 2."""
     return np.stack(
-        [whitened[:, 4, 1] > 0, whitened[:, 5, 2] > 0, whitened[:, 0, 3] > 0.5], 1
+        [whitened[:, 4, 1] > 0, whitened[:, 5, 2] > 0, whitened[:, 2, 3] > 0.5], 1
     ).astype(np.float32)
 
 
@@ -79,7 +86,7 @@ def test_a_map_flips_its_attribute_and_no_other(
     logits = torch.from_numpy(classifier.logits(codes))
     kept = torch.tensor([0.0, 1.0, 1.0])
     how = TransformerTraining(steps=150, batch=32, length=0.1)
-    found = train_transformer(classifier, space, coordinates, logits, kept, 0, how)
+    found = train_transformer(classifier, space, coordinates, logits, kept, 0, how).affine(space)
     editor = LatentTransformers(stats.mean.numpy(), {"Smiling": found})
     test, whitened = draw(stats, 300, 4)
     before = plant(whitened)
@@ -92,6 +99,34 @@ def test_a_map_flips_its_attribute_and_no_other(
     # What moved most is where the smile lives.
     lengths = np.square(moved - whitened).sum(2).mean(0)
     assert lengths.argmax() == 4
+
+
+def test_a_map_is_refined_by_what_a_witness_sees(
+    classifier: LatentClassifier, stats: WStatistics
+) -> None:
+    """The witness knows better than the classifier: what it calls a smile lives in row 7."""
+    codes, _ = draw(stats, 300, 8)
+    space = Space(stats)
+    coordinates = space.of(torch.from_numpy(codes))
+
+    def witness(seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = stats.whiten(seen)
+        logits = 3 * torch.stack((rows[:, 7, 1], rows[:, 5, 2], rows[:, 2, 3]), 1)
+        return logits, torch.nn.functional.normalize(rows[:, 9, :4], dim=1)
+
+    logits, descriptors = witness(torch.from_numpy(codes))
+    faces = Pictured(witness, coordinates, logits, descriptors)
+    kept = torch.tensor([0.0, 1.0, 1.0])
+    how = TransformerTraining(steps=10, refining_steps=150, refining_rate=5e-3, length=0.1)
+    found = train_transformer(classifier, space, coordinates, logits, kept, 0, how)
+    refine_transformer(found, classifier, space, faces, kept, 0, how)
+    editor = LatentTransformers(stats.mean.numpy(), {"Smiling": found.affine(space)})
+    signs = np.where(logits[:, 0] > 0, -1, 1).astype(np.float32)
+    edited = torch.from_numpy(editor.move(codes, "Smiling", signs * 1.5))
+    after, who = witness(edited)
+    assert ((after[:, 0] > 0) != (logits[:, 0] > 0)).float().mean() > 0.8
+    assert ((after[:, 1:] > 0) == (logits[:, 1:] > 0)).float().mean() > 0.95
+    assert (who * descriptors).sum(1).mean() > 0.97
 
 
 def test_alpha_one_is_where_most_faces_change() -> None:

@@ -17,6 +17,9 @@ from ..errors import UsageError
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes
 
+_CODES = 10_000
+"""Codes that the SVMs choose from."""
+
 _EXTREMES = 0.1
 """Share of the codes at either end of the scores that an SVM sees."""
 
@@ -46,6 +49,7 @@ def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None
         raise UsageError(f"{folder} holds no classifier", "Run `videdit train classifier` first.")
     classifier = load_classifier(path)
     codes, _ = labelled_codes(folder, "labelled")
+    codes = codes[np.random.default_rng(0).permutation(len(codes))[:_CODES]]
     logits = classifier.logits(codes)
     few = slice(None, None, max(1, len(codes) // 300))
     components = name_components(codes[few], logits[few], classifier, stats)

@@ -50,7 +50,7 @@ def push_faces(
         started = time.monotonic()
         if pool is None:
             pool = Pool.of(folder, classifier, data.of(EDIT), stats)
-        found = pool.train(index, replace(_ROUGH, seed=number))
+        found = pool.train(index, replace(_ROUGH, seed=number)).affine(pool.space)
         rng = np.random.default_rng((how.seed, number, index))
         chosen = rng.choice(len(pool.codes), how.pushed)
         codes = pool.codes[chosen]

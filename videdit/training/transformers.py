@@ -26,6 +26,7 @@ What differs, and why:
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -40,7 +41,8 @@ from torch import Tensor, nn
 
 from ..editing.attributes import unknown
 from ..editing.classifier import LatentClassifier, load_classifier
-from ..editing.picture_classifier import PictureClassifier, load_picture_classifier
+from ..editing.editor import STYLE_DIM
+from ..editing.picture_classifier import Looks, PictureClassifier, load_picture_classifier
 from ..editing.transformer import (
     EDITED_ROWS,
     RANK,
@@ -63,6 +65,8 @@ GOAL = 0.8
 
 _LENGTHS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 _TRIED = 50
+_PAYS = 30
+"""Compiling takes as long as some tens of steps."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,24 @@ class TransformerTraining:
         steps: optimisation steps.
         batch: codes a step.
         learning_rate: peak of the one-cycle schedule of Adam.
-        classification, attributes, length, pose: weights of the losses.
+        refining_faces, refining_steps, refining_batch, refining_rate: of the second part, through
+            pictures; it draws from fewer faces.
+        classification, attributes, length, pose, identity: weights of the losses.
         seed: decides everything random.
     """
 
-    steps: int = 1000
-    batch: int = 64
+    steps: int = 400
+    batch: int = 32
     learning_rate: float = 2e-3
+    refining_faces: int = 800
+    refining_steps: int = 150
+    refining_batch: int = 8
+    refining_rate: float = 2e-3
     classification: float = 1.0
-    attributes: float = 1.0
-    length: float = 10.0
+    attributes: float = 2.0
+    length: float = 3.0
     pose: float = 1.0
+    identity: float = 2.0
     seed: int = 0
 
 
@@ -103,6 +114,10 @@ class Space:
     def principal(self, coordinates: Tensor) -> Tensor:
         """The classifier's coordinates."""
         return coordinates * self.root
+
+    def codes(self, coordinates: Tensor) -> Tensor:
+        """Codes of coordinates, (..., 512)."""
+        return (coordinates * (self.unit * self.root)) @ self.axes.T + self.mean
 
     def affine(self, down: Tensor, up: Tensor, bias: Tensor) -> AffineMap:
         """A map of coordinates as one of codes."""
@@ -144,13 +159,80 @@ class Pool:
         table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
         return Pool(classifier, space, codes, rows, logits, table.astype(np.float32))
 
-    def train(self, index: int, how: TransformerTraining) -> AffineMap:
+    def kept(self, index: int) -> Tensor:
+        """(k,) how much an edit of the attribute in column ``index`` keeps the others."""
+        weights = torch.from_numpy(1 - np.abs(self.correlation[index]))
+        weights[index] = 0
+        return weights
+
+    def train(self, index: int, how: TransformerTraining) -> Map:
         """The map of the attribute in column ``index``, see `train_transformer`."""
-        kept = torch.from_numpy(1 - np.abs(self.correlation[index]))
-        kept[index] = 0
         return train_transformer(
-            self.classifier, self.space, self.coordinates, self.logits, kept, index, how
+            self.classifier,
+            self.space,
+            self.coordinates,
+            self.logits,
+            self.kept(index),
+            index,
+            how,
         )
+
+
+class Map(nn.Module):
+    """A map being learned, in a `Space`'s coordinates: (n, 16, 512) to what alpha 1 adds to the
+    first rows."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.down = nn.Parameter(torch.randn(EDITED_ROWS, STYLE_DIM, RANK) / STYLE_DIM**0.5)
+        self.up = nn.Parameter(torch.zeros(EDITED_ROWS, RANK, STYLE_DIM))
+        self.bias = nn.Parameter(torch.zeros(EDITED_ROWS, STYLE_DIM))
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        rows = coordinates[:, :EDITED_ROWS].transpose(0, 1)
+        return torch.bmm(torch.bmm(rows, self.down), self.up).transpose(0, 1) + self.bias
+
+    def affine(self, space: Space) -> AffineMap:
+        """The same map of codes."""
+        with torch.no_grad():
+            return space.affine(self.down, self.up, self.bias)
+
+
+class _Draw:
+    """Draws faces, half of them with the attribute, where there are any."""
+
+    def __init__(self, probability: Tensor, batch: int) -> None:
+        having = torch.nonzero(probability > 0.5)[:, 0]
+        lacking = torch.nonzero(probability <= 0.5)[:, 0]
+        if not len(lacking):
+            having, lacking = lacking, having
+        self.having, self.lacking = having, lacking
+        self.some = min(batch // 2, len(having))
+        self.rest = batch - self.some
+
+    def __call__(self) -> Tensor:
+        having = self.having[torch.randint(max(len(self.having), 1), (self.some,))]
+        lacking = self.lacking[torch.randint(len(self.lacking), (self.rest,))]
+        return torch.cat((having, lacking))
+
+
+def _losses(
+    seen: Tensor, before: Tensor, index: int, kept: Tensor, how: TransformerTraining
+) -> Tensor:
+    """Classification and attributes: logits (n, k) after and before the edit."""
+    target = (before[:, index] <= 0).float()
+    share = target.mean()
+    weight = 1 / torch.where(target > 0.5, share, 1 - share)
+    wrong = F.binary_cross_entropy_with_logits(seen[:, index], target, weight / weight.mean())
+    others = ((seen - before).square() * kept).mean()
+    return how.classification * wrong + how.attributes * others
+
+
+def _flip(logits: Tensor) -> Tensor:
+    """(n, 1, 1) the training alpha: towards the other label."""
+    p = logits.sigmoid()
+    return torch.where(p > 0.5, -p, 1 - p)[:, None, None]
 
 
 def train_transformer(
@@ -161,8 +243,8 @@ def train_transformer(
     kept: Tensor,
     index: int,
     how: TransformerTraining,
-) -> AffineMap:
-    """One attribute's map, before its calibration.
+) -> Map:
+    """One attribute's map through the classifier.
 
     Args:
         classifier: C, frozen.
@@ -173,48 +255,119 @@ def train_transformer(
         index: the attribute's column.
         how: settings.
     """
-    torch.manual_seed(how.seed)
-    down = nn.Parameter(torch.randn(EDITED_ROWS, 512, RANK) / 512**0.5)
-    up = nn.Parameter(torch.zeros(EDITED_ROWS, RANK, 512))
-    bias = nn.Parameter(torch.zeros(EDITED_ROWS, 512))
-    parameters = [down, up, bias]
-    optimiser = torch.optim.Adam(parameters, how.learning_rate)
+    found = Map(how.seed)
+    optimiser = torch.optim.Adam(found.parameters(), how.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, how.learning_rate, total_steps=how.steps + 1, pct_start=0.1
     )
-    probability = logits[:, index].sigmoid()
-    having = torch.nonzero(probability > 0.5)[:, 0]
-    lacking = torch.nonzero(probability <= 0.5)[:, 0]
-    if not len(lacking):
-        having, lacking = lacking, having
-    some = min(how.batch // 2, len(having))
+    draw = _Draw(logits[:, index].sigmoid(), how.batch)
     for _ in range(how.steps):
-        chosen = torch.cat(
-            (
-                having[torch.randint(max(len(having), 1), (some,))],
-                lacking[torch.randint(len(lacking), (how.batch - some,))],
-            )
-        )
-        before, p = coordinates[chosen], probability[chosen]
-        flip = torch.where(p > 0.5, -p, 1 - p)
-        target = (p <= 0.5).float()
-        rows = before[:, :EDITED_ROWS].transpose(0, 1)
-        moved = torch.bmm(torch.bmm(rows, down), up).transpose(0, 1) + bias
-        change = flip[:, None, None] * moved
+        chosen = draw()
+        before, was = coordinates[chosen], logits[chosen]
+        change = _flip(was[:, index]) * found(before)
         after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
         seen = classifier.of_coordinates(space.principal(after))
-        share = target.mean()
-        weight = 1 / torch.where(target > 0.5, share, 1 - share)
-        wrong = F.binary_cross_entropy_with_logits(seen[:, index], target, weight / weight.mean())
-        others = ((seen - logits[chosen]).square() * kept).mean()
         turned = classifier.turns(space.principal(change)).square().mean()
-        loss = how.classification * wrong + how.attributes * others
+        loss = _losses(seen, was, index, kept, how)
         loss = loss + how.length * change.square().mean() + how.pose * turned
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
-    return space.affine(down.detach(), up.detach(), bias.detach())
+    return found
+
+
+class Witness(nn.Module):
+    """What the teacher says of the pictures of codes, with a gradient.
+
+    Codes (n, 16, 512) to logits (n, k) and the face network's descriptors (n, 1024).
+    """
+
+    def __init__(self, viewer: Viewer, teacher: PictureClassifier) -> None:
+        super().__init__()
+        self.synthesis, self.readout = viewer.synthesis, viewer.readout
+        self.face, self.teacher = viewer.face, teacher
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        pictures = self.readout.show(self.synthesis, codes)
+        seen = self.face(pictures)
+        parts = (seen.whole, F.avg_pool2d(seen.regions, 2), F.avg_pool2d(seen.parts, 4))
+        looks = Looks(torch.cat(parts, 1), F.avg_pool2d(pictures, 4) * 255)
+        return self.teacher(looks), seen.descriptor
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """Faces on which maps are refined, as the witness sees them.
+
+    Attributes:
+        witness: sees.
+        coordinates: (n, 16, 512).
+        logits: (n, k) the witness's.
+        descriptors: (n, 1024).
+    """
+
+    witness: Callable[[Tensor], tuple[Tensor, Tensor]]
+    coordinates: Tensor
+    logits: Tensor
+    descriptors: Tensor
+
+    @staticmethod
+    def of(
+        pool: Pool, viewer: Viewer, teacher: PictureClassifier, how: TransformerTraining
+    ) -> Pictured:
+        """Some of the pool's faces."""
+        witness = Witness(viewer, teacher)
+        rng = np.random.default_rng(how.seed)
+        chosen = rng.choice(
+            len(pool.codes), min(how.refining_faces, len(pool.codes)), replace=False
+        )
+        logits, descriptors = [], []
+        with torch.no_grad():
+            for piece in np.array_split(chosen, max(1, len(chosen) // 10)):
+                seen, who = witness(torch.from_numpy(pool.codes[piece]))
+                logits.append(seen)
+                descriptors.append(who)
+        # Compiling for the CPU needs a C++ compiler; without one, it only takes three times longer.
+        pays = how.refining_steps > _PAYS and shutil.which("g++") is not None
+        fused = torch.compile(witness, dynamic=False) if pays else witness
+        return Pictured(fused, pool.coordinates[chosen], torch.cat(logits), torch.cat(descriptors))
+
+
+def refine_transformer(
+    found: Map,
+    classifier: LatentClassifier,
+    space: Space,
+    faces: Pictured,
+    kept: Tensor,
+    index: int,
+    how: TransformerTraining,
+) -> None:
+    """Train a map on through pictures: the same losses by the teacher's logits, and one more, that
+    the face network still sees the same person."""
+    if not how.refining_steps:
+        return
+    optimiser = torch.optim.Adam(found.parameters(), how.refining_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, how.refining_rate, total_steps=how.refining_steps + 1, pct_start=0.1
+    )
+    torch.manual_seed(how.seed)
+    draw = _Draw(faces.logits[:, index].sigmoid(), how.refining_batch)
+    for _ in range(how.refining_steps):
+        chosen = draw()
+        before, was = faces.coordinates[chosen], faces.logits[chosen]
+        change = _flip(was[:, index]) * found(before)
+        after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            seen, who = faces.witness(space.codes(after))
+        turned = classifier.turns(space.principal(change)).square().mean()
+        same = (1 - (who.float() * faces.descriptors[chosen]).sum(1)).mean()
+        loss = _losses(seen.float(), was, index, kept, how) + how.identity * same
+        loss = loss + how.length * change.square().mean() + how.pose * turned
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
 
 
 def train_transformers(
@@ -260,17 +413,19 @@ def train_transformers(
         viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
         trial = Trial.of(held.chosen(held.random).codes, viewer, teacher)
+        faces = Pictured.of(pool, viewer, teacher, how)
         for number, name in enumerate(missing, 1):
             started = time.monotonic()
             index = classifier.names.index(name)
-            found = pool.train(index, how)
-            learned = time.monotonic() - started
+            learned = pool.train(index, how)
+            refine_transformer(learned, classifier, pool.space, faces, pool.kept(index), index, how)
+            found = learned.affine(pool.space)
             length, share = trial.length(found, mean, index)
             found = AffineMap(found.down, found.up * length, found.bias * length)
             LatentTransformers(mean, {name: found}).save(_map_file(folder, name), {})
             report(
-                f"{number}/{len(missing)} {name}: {learned:.0f} s; alpha 1 is {length:.2f} of it"
-                f" and changes {share:.0%} ({time.monotonic() - started:.0f} s)"
+                f"{number}/{len(missing)} {name}: alpha 1 is {length:.2f} of what was learned and"
+                f" changes {share:.0%} ({time.monotonic() - started:.0f} s)"
             )
     maps: dict[str, AffineMap] = {}
     for name in classifier.names:

@@ -1,0 +1,46 @@
+"""`videdit evaluate attributes` in small, with the real networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from videdit.bundles import Bundle
+from videdit.editing.quality import load_quality
+from videdit.errors import UsageError
+from videdit.evaluation.attributes import Protocol
+from videdit.evaluation.protocol import evaluate_attributes
+
+DATA = Path(__file__).parents[2] / "training_data" / "faces"
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+def test_a_report_of_two_faces(bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("dlib")
+    pytest.importorskip("matplotlib")
+    folder, lines = tmp_path / "report", []
+    protocol = Protocol(("Smiling",), (1.0, 2.0), 2)
+    methods = ["transformer", "ganspace"]
+    report = evaluate_attributes(folder, methods, protocol, DATA, lines.append)
+    assert set(report["methods"]) == set(methods)
+    assert report["about"]["judge"]["mean_auc"] > 0.85
+    smile = report["methods"]["transformer"]["Smiling"]
+    assert smile["strengths"] == (1.0, 2.0)
+    assert 0.5 < smile["preservation"][0] <= 1
+    assert smile["identity"][0] > smile["identity"][1]
+    assert load_quality(folder / "quality.json")["Smiling"].change == smile["change"][0]
+    for name in ("curves.csv", "change-preservation.png", "change-identity.png", "sheet.jpg"):
+        assert (folder / name).stat().st_size > 0
+
+    # What is there is not measured again; what would be another measurement is refused.
+    made = {path.name: path.stat().st_mtime_ns for path in (folder / "parts").iterdir()}
+    again = evaluate_attributes(folder, methods, protocol, DATA, lines.append)
+    assert json.dumps(again) == json.dumps(report)
+    assert {p.name: p.stat().st_mtime_ns for p in (folder / "parts").iterdir()} == made
+    with pytest.raises(UsageError, match="other settings"):
+        evaluate_attributes(folder, methods, Protocol(("Young",), (1.0,), 2), DATA, lines.append)
+    with pytest.raises(UsageError, match="Charm"):
+        evaluate_attributes(tmp_path, methods, Protocol(("Charm",)), DATA, lines.append)
