@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import videdit.api
 from videdit.api import Result
+from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.cli.run import choice, collect_edits, frame_ranges, parse_time, summary
 from videdit.editing.schedule import Edit
@@ -63,7 +64,6 @@ def test_collect_edits() -> None:
         (["Smiling", "Young"], ["1"], [], "2 --attr but 1 --alpha"),
         ([], ["1"], [], "0 --attr but 1 --alpha"),
         ([], ["1"], ["Young=1"], "0 --attr but 1 --alpha"),
-        (["Smilin"], [], [], "Smiling"),
         (["Smiling"], ["strong"], [], "'strong' .*is not a number"),
         (["Smiling"], ["nan"], [], "is not a number"),
         (["Smiling"], ["1000"], [], "out of range"),
@@ -200,3 +200,15 @@ def test_refusals(
 def test_image_edits_each_picture(calls: list[SimpleNamespace], clip: str) -> None:
     assert main(["image", clip, clip, "-e", "Smiling"]) == 0
     assert [str(call.source) for call in calls] == [clip, clip]
+
+
+@pytest.mark.weights
+def test_an_unknown_attribute_is_refused_before_any_work(
+    bundle: Bundle, example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(example), "--attr", "Smilin", "--cache", str(tmp_path / "cache")]
+    assert main([*words, "-o", str(tmp_path / "out.mp4")]) == 2
+    assert "Smiling" in capsys.readouterr().err
+    assert main([*words, "--editor", "magic", "-o", str(tmp_path / "out.mp4")]) == 2
+    assert "no editor 'magic'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -63,7 +63,7 @@ Floats = npt.NDArray[np.float32]
 GOAL = 0.8
 """Share of the held-out faces without an attribute that have it at an alpha of 1."""
 
-_LENGTHS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+_LENGTHS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
 _TRIED = 50
 _PAYS = 30
 """Compiling takes as long as some tens of steps."""
