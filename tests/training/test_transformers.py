@@ -9,20 +9,15 @@ import pytest
 import torch
 
 from videdit.editing.classifier import LatentClassifier, load_classifier
-from videdit.editing.transformer import AffineMap, LatentTransformers
+from videdit.editing.transformer import AffineMap
 from videdit.errors import UsageError, WeightsError
 from videdit.evaluation.scores import auc
 from videdit.generators.wspace import WStatistics
-from videdit.training.baselines import fit_normals, name_components
 from videdit.training.classifier import ClassifierTraining, fit_classifier, fit_pose
 from videdit.training.faces import expand
 from videdit.training.transformers import (
-    Pictured,
-    Space,
     TransformerTraining,
     Trial,
-    refine_transformer,
-    train_transformer,
 )
 
 NAMES = ("Smiling", "Young", "Hat")
@@ -74,61 +69,6 @@ def test_the_classifier_learns_what_is_planted(
         load_classifier(tmp_path / "c.safetensors")
 
 
-def test_a_map_flips_its_attribute_and_no_other(
-    classifier: LatentClassifier, stats: WStatistics
-) -> None:
-    codes, _ = draw(stats, FACES, 3)
-    space = Space(stats)
-    coordinates = space.of(torch.from_numpy(codes))
-    torch.testing.assert_close(
-        space.principal(coordinates), classifier.coordinates(torch.from_numpy(codes))
-    )
-    logits = torch.from_numpy(classifier.logits(codes))
-    kept = torch.tensor([0.0, 1.0, 1.0])
-    how = TransformerTraining(steps=150, batch=32, length=0.1)
-    found = train_transformer(classifier, space, coordinates, logits, kept, 0, how).affine(space)
-    editor = LatentTransformers(stats.mean.numpy(), {"Smiling": found})
-    test, whitened = draw(stats, 300, 4)
-    before = plant(whitened)
-    signs = np.where(before[:, 0] > 0, -1, 1).astype(np.float32)
-    edited = editor.move(test, "Smiling", signs * 1.5)
-    moved = stats.whiten(torch.from_numpy(edited))[..., :DIMENSIONS].numpy()
-    after = plant(moved)
-    assert (after[:, 0] != before[:, 0]).mean() > 0.8
-    assert (after[:, 1:] == before[:, 1:]).mean() > 0.95
-    # What moved most is where the smile lives.
-    lengths = np.square(moved - whitened).sum(2).mean(0)
-    assert lengths.argmax() == 4
-
-
-def test_a_map_is_refined_by_what_a_witness_sees(
-    classifier: LatentClassifier, stats: WStatistics
-) -> None:
-    """The witness knows better than the classifier: what it calls a smile lives in row 7."""
-    codes, _ = draw(stats, 300, 8)
-    space = Space(stats)
-    coordinates = space.of(torch.from_numpy(codes))
-
-    def witness(seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = stats.whiten(seen)
-        logits = 3 * torch.stack((rows[:, 7, 1], rows[:, 5, 2], rows[:, 2, 3]), 1)
-        return logits, torch.nn.functional.normalize(rows[:, 9, :4], dim=1)
-
-    logits, descriptors = witness(torch.from_numpy(codes))
-    faces = Pictured(witness, coordinates, logits, descriptors)
-    kept = torch.tensor([0.0, 1.0, 1.0])
-    how = TransformerTraining(steps=10, refining_steps=150, refining_rate=5e-3, length=0.1)
-    found = train_transformer(classifier, space, coordinates, logits, kept, 0, how)
-    refine_transformer(found, classifier, space, faces, kept, 0, how)
-    editor = LatentTransformers(stats.mean.numpy(), {"Smiling": found.affine(space)})
-    signs = np.where(logits[:, 0] > 0, -1, 1).astype(np.float32)
-    edited = torch.from_numpy(editor.move(codes, "Smiling", signs * 1.5))
-    after, who = witness(edited)
-    assert ((after[:, 0] > 0) != (logits[:, 0] > 0)).float().mean() > 0.8
-    assert ((after[:, 1:] > 0) == (logits[:, 1:] > 0)).float().mean() > 0.95
-    assert (who * descriptors).sum(1).mean() > 0.97
-
-
 def test_alpha_one_is_where_most_faces_change() -> None:
     class Seer:
         """A teacher that reads a logit off the first number of a code."""
@@ -152,22 +92,6 @@ def test_alpha_one_is_where_most_faces_change() -> None:
     patched.undo()
     assert share == module.GOAL
     assert length == pytest.approx(1.61, abs=0.05)  # 80 % of -0.05..-2 lie above -1.61
-
-
-def test_baselines_find_the_planted_rows(classifier: LatentClassifier, stats: WStatistics) -> None:
-    pytest.importorskip("sklearn")
-    codes, _ = draw(stats, FACES, 5)
-    logits = classifier.logits(codes)
-    found = fit_normals(codes, logits, classifier, report=lambda line: None)
-    normal = found.normals["Smiling"]
-    assert np.linalg.norm(normal) == pytest.approx(1, rel=1e-4)
-    assert np.square(normal).sum(1).argmax() == 4
-    edited = codes[logits[:, 0] < 0][:200] + found.lengths["Smiling"] * normal
-    assert np.median(classifier.logits(edited)[:, 0]) == pytest.approx(1.75, abs=0.2)
-    components = name_components(codes[:200], logits[:200], classifier, stats)
-    assert components["Smiling"].number == 1
-    assert components["Smiling"].first <= 4 <= components["Smiling"].last
-    assert components["Smiling"].sigma > 0
 
 
 def test_pose_is_regressed_on_the_coarse_rows(
