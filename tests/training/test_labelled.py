@@ -30,7 +30,7 @@ def test_codes_and_freely_named_labels(tmp_path: Path) -> None:
     faces = LabelledFaces.load(tmp_path)
     np.testing.assert_array_equal(faces.codes, codes.astype(np.float32))
     assert faces.names == ("Smiling", "Wearing_Mask")
-    assert faces.column("Smiling").tolist() == [i % 2 for i in range(FACES)]
+    assert faces.labels[:, 0].tolist() == [i % 2 for i in range(FACES)]
     assert faces.random.sum() == 30
     assert set(faces.part) == set(PARTS)
     sizes = [int((faces.part == part).sum()) for part in PARTS]

@@ -12,7 +12,6 @@ no labelled picture, and whitening would blow it up (on faces left out, mean AUC
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from ..generators.wspace import WStatistics
 from .editor import STYLE_DIM
+from .files import described, read_described, readable
 
 GROUPS = ((0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 10), (10, 12), (12, 16))
 """First and last-plus-one row of each group."""
@@ -123,7 +121,7 @@ class LatentClassifier(nn.Module):
         """Write half precision; ``notes`` say how it was made and how well it does."""
         about = {"names": self.names, "members": len(self.members), "notes": notes}
         tensors = {k: v.half().contiguous() for k, v in self.state_dict().items()}
-        save_file(tensors, str(path), {"videdit": json.dumps(about, sort_keys=True)})
+        save_file(tensors, str(path), described(about))
 
 
 def load_classifier(path: Path) -> LatentClassifier:
@@ -132,15 +130,8 @@ def load_classifier(path: Path) -> LatentClassifier:
     Raises:
         WeightsError: missing, damaged, or not such a file.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})["videdit"])
-            network = LatentClassifier(about["names"], about["members"])
-            network.load_state_dict({k: file.get_tensor(k).float() for k in file.keys()})  # noqa: SIM118
-    # safetensors has an exception class of its own, derived from Exception alone.
-    except Exception as error:
-        raise WeightsError(
-            f"the latent classifier {path.name} cannot be read ({str(error).splitlines()[0]})",
-            "Run `videdit weights verify`.",
-        ) from error
+    with readable(path, "the latent classifier"):
+        about, tensors = read_described(path)
+        network = LatentClassifier(about["names"], about["members"])
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return network.eval().requires_grad_(False)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
 from safetensors.numpy import save
 
 from ..errors import UsageError, WeightsError
 from ..generators.wspace import WStatistics
 from .editor import ROWS, STYLE_DIM, Codes, Editor
+from .files import described, read_described, readable
 
 _FORMAT = "videdit.normals.1"
 
@@ -88,7 +88,7 @@ class Normals:
         # Times the dimension's root, or half precision would lose the small entries.
         table = np.stack([self.normals[n] for n in names]) * np.sqrt(ROWS * STYLE_DIM)
         tensors = {"normals": table.astype(np.float16)}
-        path.write_bytes(save(tensors, {"videdit": json.dumps(about, sort_keys=True)}))
+        path.write_bytes(save(tensors, described(about)))
 
 
 def load_normals(path: Path) -> Normals:
@@ -97,19 +97,13 @@ def load_normals(path: Path) -> Normals:
     Raises:
         WeightsError: missing, damaged, or not such a file.
     """
-    try:
-        with safe_open(str(path), framework="np") as file:
-            about = json.loads((file.metadata() or {}).get("videdit", "{}"))
-            if about.get("format") != _FORMAT:
-                raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-            table = np.asarray(file.get_tensor("normals"), np.float32)
+    with readable(path, "the normals"):
+        about, tensors = read_described(path)
+        if about.get("format") != _FORMAT:
+            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        table = tensors["normals"]
         if table.shape != (len(about["names"]), ROWS, STYLE_DIM) or not np.isfinite(table).all():
             raise ValueError("the normals have the wrong shape or are not finite")
-    # safetensors has an exception class of its own, derived from Exception alone.
-    except Exception as error:
-        raise WeightsError(
-            f"the normals {path.name} cannot be read ({error})", "Run `videdit weights verify`."
-        ) from error
     table /= np.linalg.norm(table.reshape(len(table), -1), axis=1)[:, None, None]
     return Normals(dict(zip(about["names"], table, strict=True)), about["lengths"])
 

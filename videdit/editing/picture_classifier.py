@@ -10,19 +10,17 @@ the picture at 64x64 (colours, hair, hats, which that network was taught to look
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from ..inversion.face_network import FaceNetwork
+from .files import described, read_described, readable
 
 CHANNELS = 1024 + 512 + 256
 _GRID = 7
@@ -40,6 +38,11 @@ class Looks(NamedTuple):
 
     features: Tensor
     picture: Tensor
+
+
+def join(looks: Sequence[Looks]) -> Looks:
+    """Several faces' looks as one."""
+    return Looks(*(torch.cat(parts) for parts in zip(*looks, strict=True)))
 
 
 @torch.no_grad()
@@ -114,7 +117,7 @@ class PictureClassifier(nn.Module):
         """Write half precision; ``notes`` say how it was made and how well it does."""
         about = {"names": self.names, "members": len(self.heads), "notes": notes}
         tensors = {k: v.half().contiguous() for k, v in self.state_dict().items()}
-        save_file(tensors, str(path), {"videdit": json.dumps(about, sort_keys=True)})
+        save_file(tensors, str(path), described(about))
 
 
 def load_picture_classifier(path: Path) -> tuple[PictureClassifier, dict[str, Any]]:
@@ -123,15 +126,8 @@ def load_picture_classifier(path: Path) -> tuple[PictureClassifier, dict[str, An
     Raises:
         WeightsError: missing, damaged, or not such a file.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})["videdit"])
-            network = PictureClassifier(about["names"], about["members"])
-            network.load_state_dict({k: file.get_tensor(k).float() for k in file.keys()})  # noqa: SIM118
-    # safetensors has an exception class of its own, derived from Exception alone.
-    except Exception as error:
-        raise WeightsError(
-            f"the picture classifier {path.name} cannot be read ({str(error).splitlines()[0]})",
-            "Run `videdit weights verify`.",
-        ) from error
+    with readable(path, "the picture classifier"):
+        about, tensors = read_described(path)
+        network = PictureClassifier(about["names"], about["members"])
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return network.eval().requires_grad_(False), about["notes"]

@@ -8,18 +8,16 @@ product of two thin matrices, not cut down afterwards, so nothing is lost by it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
 from safetensors.numpy import save
 
-from ..errors import WeightsError
 from .editor import STYLE_DIM, Codes, Editor
+from .files import described, read_described, readable
 
 EDITED_ROWS = 11
 RANK = 16
@@ -87,8 +85,7 @@ class LatentTransformers(Editor):
                 tensors[f"{name}.{part}"] = array.astype(np.float16)
         about = {"format": _FORMAT, "names": self.names, "notes": dict(notes)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One metadata entry: safetensors writes several in an order that changes from run to run.
-        path.write_bytes(save(tensors, {"videdit": json.dumps(about, sort_keys=True)}))
+        path.write_bytes(save(tensors, described(about)))
 
 
 def load_transformers(path: Path) -> LatentTransformers:
@@ -97,25 +94,13 @@ def load_transformers(path: Path) -> LatentTransformers:
     Raises:
         WeightsError: missing, damaged, or not such a file.
     """
-    try:
-        with safe_open(str(path), framework="np") as file:
-            about = json.loads((file.metadata() or {}).get("videdit", "{}"))
-            if about.get("format") != _FORMAT:
-                raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-            names: Sequence[str] = about["names"]
-
-            def tensor(name: str) -> Floats:
-                return np.asarray(file.get_tensor(name), np.float32)
-
-            maps = {
-                name: AffineMap(*(tensor(f"{name}.{part}") for part in ("down", "up", "bias")))
-                for name in names
-            }
-            mean = tensor("mean")
-    # safetensors has an exception class of its own, derived from Exception alone.
-    except Exception as error:
-        raise WeightsError(
-            f"the transformers {path.name} cannot be read ({error})",
-            "Run `videdit weights verify`, or train them anew.",
-        ) from error
+    with readable(path, "the transformers", "Run `videdit weights verify`, or train them anew."):
+        about, tensors = read_described(path)
+        if about.get("format") != _FORMAT:
+            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        maps = {
+            name: AffineMap(*(tensors[f"{name}.{part}"] for part in ("down", "up", "bias")))
+            for name in about["names"]
+        }
+        mean = tensors["mean"]
     return LatentTransformers(mean, maps)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +36,7 @@ from ..faces.backend import Backend, largest
 from ..generators.decoder import Decoder
 from ..inversion.encoder import INPUT_SIZE, CodePredictor
 from ..inversion.face_network import FaceNetwork
+from ..training.kept import keep_arrays
 from .identity import IdentityMeter, distance
 
 MAIN = (
@@ -115,36 +115,30 @@ class Curve:
     preservation: tuple[float, ...]
     identity: tuple[float, ...]
 
+    def _read(self, change: float, start: float, values: Sequence[float]) -> float:
+        """One of the figures where ``change`` is first reached; NaN where it never is."""
+        reached = np.maximum.accumulate((0.0, *self.change))
+        if change > reached[-1]:
+            return math.nan
+        after = int(np.searchsorted(reached, change))
+        if after == 0:
+            return start
+        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
+        all_ = (start, *values)
+        return float(all_[after - 1] + share * (all_[after] - all_[after - 1]))
+
     def at(self, change: float) -> tuple[float, float]:
         """Preservation and identity where ``change`` is first reached; NaN where it never is.
 
         Linear in between. Strength 0 changes nothing and preserves everything, so the curve starts
         at (0, 1, 1).
         """
-        reached = np.maximum.accumulate((0.0, *self.change))
-        if change > reached[-1]:
-            return math.nan, math.nan
-        after = int(np.searchsorted(reached, change))
-        if after == 0:
-            return 1.0, 1.0
-        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
-        kept, same = (1.0, *self.preservation), (1.0, *self.identity)
-        return (
-            float(kept[after - 1] + share * (kept[after] - kept[after - 1])),
-            float(same[after - 1] + share * (same[after] - same[after - 1])),
-        )
+        return self._read(change, 1.0, self.preservation), self._read(change, 1.0, self.identity)
 
     def strength_at(self, change: float) -> float:
         """|alpha| where ``change`` is first reached; the largest one where it never is."""
-        reached = np.maximum.accumulate((0.0, *self.change))
-        if change > reached[-1]:
-            return self.strengths[-1]
-        after = int(np.searchsorted(reached, change))
-        if after == 0:
-            return 0.0
-        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
-        alphas = (0.0, *self.strengths)
-        return float(alphas[after - 1] + share * (alphas[after] - alphas[after - 1]))
+        found = self._read(change, 0.0, self.strengths)
+        return self.strengths[-1] if math.isnan(found) else found
 
     def areas(self, change: float) -> tuple[float, float]:
         """Mean preservation and identity over changes from 0 to ``change``."""
@@ -248,10 +242,7 @@ class AttributeMeter:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Seen(arrays["logits"], arrays["descriptors"])
         seen = make()
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
-            np.savez(stream, logits=seen.logits, descriptors=seen.descriptors)
-        os.replace(temporary, path)
+        keep_arrays(path, logits=seen.logits, descriptors=seen.descriptors)
         return seen
 
     def signs(self, index: int) -> Floats:

@@ -20,6 +20,7 @@ from ..editing.quality import save_quality
 from ..errors import UsageError
 from ..media.writer import write_picture
 from ..stages.resources import Networks
+from ..training.kept import keep_arrays
 from ..training.labelled import TEST, LabelledFaces
 from .attributes import (
     AttributeMeter,
@@ -47,7 +48,7 @@ def evaluate_attributes(
     """Measure editors on the test faces of ``data`` and write the report into ``folder``.
 
     Leaves ``report.json``, ``curves.csv``, ``change-preservation.png``, ``change-identity.png``,
-    ``sheet.jpg``, ``sheet.csv`` and, if alpha 1 is among the strengths, ``quality.json`` of the
+    ``sheet.jpg`` and, if alpha 1 is among the strengths, ``quality.json`` of the
     first method.
 
     Args:
@@ -71,7 +72,7 @@ def evaluate_attributes(
         )
     editors = {method: networks.editor(method) for method in methods}
     settings = asdict(protocol) | {method: networks.editor_ids(method) for method in methods}
-    _same(folder, settings, methods)
+    _same(folder, settings)
     eye = Eye(networks.decoder, networks.face_network, judge, networks.backend)
     codes, points = _faces(folder, data, protocol.faces, eye, networks, report)
     meter = AttributeMeter(folder, eye, codes, points, protocol, report)
@@ -105,7 +106,7 @@ def evaluate_attributes(
     return result
 
 
-def _same(folder: Path, settings: dict[str, Any], methods: Sequence[str]) -> None:
+def _same(folder: Path, settings: dict[str, Any]) -> None:
     """Refuse to mix measurements; methods may be added."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _SETTINGS
@@ -139,8 +140,7 @@ def _faces(
         report(f"only {len(faces.codes)} faces are held out")
     codes, points = invert(faces.codes[:count], eye, networks.encoder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        np.savez(stream, codes=codes, points=np.stack(points))
+    keep_arrays(path, codes=codes, points=np.stack(points))
     return codes, points
 
 

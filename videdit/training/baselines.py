@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.classifier import LatentClassifier
 from ..editing.linear import Component, Normals
-from ..errors import UsageError
 from ..generators.wspace import WStatistics
-from .classifier import labelled_codes
+from .classifier import labelled_codes, trained_classifier
 
 _CODES = 10_000
 """Codes that the SVMs choose from."""
@@ -44,10 +43,7 @@ def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None
     Raises:
         UsageError: no classifier in ``folder``.
     """
-    path = folder / "classifier.safetensors"
-    if not path.exists():
-        raise UsageError(f"{folder} holds no classifier", "Run `videdit train classifier` first.")
-    classifier = load_classifier(path)
+    classifier = trained_classifier(folder)
     codes, _ = labelled_codes(folder, "labelled")
     codes = codes[np.random.default_rng(0).permutation(len(codes))[:_CODES]]
     logits = classifier.logits(codes)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,21 +29,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..editing.classifier import POSE_ROWS, LatentClassifier
+from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
 from ..editing.editor import ROWS
 from ..editing.picture_classifier import (
     Looks,
     PictureClassifier,
+    join,
     load_picture_classifier,
     look,
 )
+from ..errors import UsageError
 from ..evaluation.scores import mean_score, score
 from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import CodePredictor
 from ..inversion.face_network import FaceNetwork
 from ..inversion.readout import Readout
-from .faces import SHARD, expand, shard_codes
+from .faces import expand, shard_codes
+from .kept import keep_arrays
 from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
@@ -107,13 +110,14 @@ class Viewer:
             parts.append(self.readout.show(self.synthesis, piece).clamp(0, 1))
         return torch.cat(parts)
 
+    def look(self, pictures: Tensor) -> Looks:
+        """What pictures look like."""
+        return join([look(self.face, piece) for piece in torch.split(pictures, _BATCH)])
+
     def looks(self, codes: Floats) -> Looks:
         """What the codes' pictures look like."""
-        seen = [
-            look(self.face, self.pictures(codes[start : start + _BATCH]))
-            for start in range(0, len(codes), _BATCH)
-        ]
-        return Looks(torch.cat([s.features for s in seen]), torch.cat([s.picture for s in seen]))
+        starts = range(0, len(codes), _BATCH)
+        return join([self.look(self.pictures(codes[i : i + _BATCH])) for i in starts])
 
 
 @torch.no_grad()
@@ -139,7 +143,8 @@ def make_teacher(
         teacher = train_picture_classifier(looks, labels, part.names, how, report)
         test = data.of(TEST)
         scores = score(judged(teacher, viewer.looks(test.codes)).numpy(), test.labels, test.names)
-        report(f"teacher: AUC {mean_score(scores).auc:.3f} ({mean_score(scores).name})")
+        mean = mean_score(scores)
+        report(f"teacher: AUC {mean.auc:.3f} ({mean.name})")
         temporary = path.with_suffix(".tmp")
         teacher.save(temporary, {})
         os.replace(temporary, path)
@@ -164,30 +169,37 @@ def label_faces(
             continue
         started = time.monotonic()
         codes = expand(*shard_codes(number, mapping, stats))
-        arrays: dict[str, Any] = {"codes": codes.astype(np.float16)}
         pictures = viewer.pictures(codes)
-        looks = [look(viewer.face, pictures[i : i + _BATCH]) for i in range(0, SHARD, _BATCH)]
-        arrays["logits"] = judged(
-            teacher,
-            Looks(torch.cat([s.features for s in looks]), torch.cat([s.picture for s in looks])),
-        ).numpy()
+        arrays = {
+            "codes": codes.astype(np.float16),
+            "logits": judged(teacher, viewer.look(pictures)).numpy(),
+        }
         if number % how.inverted_every == 0:
             crops = pictures.permute(0, 2, 3, 1).numpy()
             arrays["inverted"] = encoder.encode(crops).astype(np.float16)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
-        os.replace(temporary, path)
+        keep_arrays(path, **arrays)
         report(f"faces {number + 1}/{how.shards} ({time.monotonic() - started:.0f} s)")
 
 
-def labelled_codes(folder: Path, kind: str = "*") -> tuple[Floats, Floats]:
+def trained_classifier(folder: Path) -> LatentClassifier:
+    """The finished classifier in ``folder``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = folder / "classifier.safetensors"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no classifier", "Run `videdit train classifier` first.")
+    return load_classifier(path)
+
+
+def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats]:
     """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, and its logits (n, k).
 
     Args:
         folder: of the training.
-        kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed`` for
-            edited ones; both by default.
+        kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed-R`` for
+            those that were edited in round R.
     """
     codes, logits = [], []
     for path in sorted(folder.glob(f"{kind}-*.npz")):

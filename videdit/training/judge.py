@@ -5,7 +5,6 @@ It sees the generator's own pictures, not cheap ones, as the evaluation of edits
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..editing.picture_classifier import Looks, look
+from ..editing.picture_classifier import Looks, join, look
 from ..evaluation.scores import LEAST_POSITIVES, mean_score, score
 from ..generators.decoder import Decoder
 from ..inversion.encoder import INPUT_SIZE
 from ..inversion.face_network import FaceNetwork
 from .classifier import judged
+from .kept import keep_arrays
 from .labelled import JUDGE, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
@@ -85,19 +85,14 @@ def _looks(
     for start in range(0, len(codes), _PIECE):
         path = folder / f"looks-{name}-{start:05d}.npz"
         if not path.exists():
-            seen = [_look(decoder, face, code) for code in codes[start : start + _PIECE]]
-            features = torch.cat([s.features for s in seen]).numpy()
-            picture = torch.cat([s.picture for s in seen]).numpy()
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as stream:
-                np.savez(stream, features=features, picture=picture)
-            os.replace(temporary, path)
+            looks = join([_look(decoder, face, code) for code in codes[start : start + _PIECE]])
+            keep_arrays(path, features=looks.features.numpy(), picture=looks.picture.numpy())
             report(f"{name}: {min(start + _PIECE, len(codes))}/{len(codes)} pictures")
         with np.load(path, allow_pickle=False) as arrays:
             parts.append(
                 Looks(torch.from_numpy(arrays["features"]), torch.from_numpy(arrays["picture"]))
             )
-    return Looks(torch.cat([p.features for p in parts]), torch.cat([p.picture for p in parts]))
+    return join(parts)
 
 
 def _look(decoder: Decoder, face: FaceNetwork, code: npt.NDArray[np.float32]) -> Looks:

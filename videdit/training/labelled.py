@@ -72,10 +72,6 @@ class LabelledFaces:
         which = self.part == part
         return self.chosen(which & self.random if part == TEST else which)
 
-    def column(self, name: str) -> npt.NDArray[np.float32]:
-        """(n,) the labels of one attribute."""
-        return self.labels[:, self.names.index(name)]
-
 
 def load_labelled(latents: Path, labels: Path, split: Path | None = None) -> LabelledFaces:
     """Labelled codes from their files; see the module's head.

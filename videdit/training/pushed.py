@@ -8,7 +8,6 @@ they then show, and the classifier learns that, too; twice.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from ..editing.picture_classifier import PictureClassifier
 from ..editing.transformer import LatentTransformers
 from ..generators.wspace import WStatistics
 from .classifier import ClassifierTraining, Viewer, judged
+from .kept import keep_arrays
 from .labelled import EDIT, LabelledFaces
 from .transformers import Pool, TransformerTraining
 
@@ -53,19 +53,16 @@ def push_faces(
         found = pool.train(index, replace(_ROUGH, seed=number)).affine(pool.space)
         rng = np.random.default_rng((how.seed, number, index))
         chosen = rng.choice(len(pool.codes), how.pushed)
-        codes = pool.codes[chosen]
+        before = pool.logits[torch.from_numpy(chosen), index].numpy() > 0
         alphas = rng.uniform(*_ALPHAS, how.pushed).astype(np.float32)
-        alphas *= np.where(pool.logits[torch.from_numpy(chosen), index].numpy() > 0, -1, 1)
-        mean = stats.mean.numpy()
-        moved = LatentTransformers(mean, {name: found}).move(codes, name, alphas)
+        alphas *= np.where(before, -1, 1)
+        editor = LatentTransformers(stats.mean.numpy(), {name: found})
+        moved = editor.move(pool.codes[chosen], name, alphas)
         logits = judged(teacher, viewer.looks(moved)).numpy()
-        was, thought = pool.logits[chosen, index].numpy() > 0, classifier.logits(moved)[:, index]
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
-            np.savez(stream, codes=moved.astype(np.float16), logits=logits)
-        os.replace(temporary, path)
+        thought = classifier.logits(moved)[:, index]
+        keep_arrays(path, codes=moved.astype(np.float16), logits=logits)
         report(
-            f"round {number} {name}: the classifier sees {((thought > 0) != was).mean():.0%}"
-            f" changed, the teacher {((logits[:, index] > 0) != was).mean():.0%}"
+            f"round {number} {name}: the classifier sees {((thought > 0) != before).mean():.0%}"
+            f" changed, the teacher {((logits[:, index] > 0) != before).mean():.0%}"
             f" ({time.monotonic() - started:.0f} s)"
         )

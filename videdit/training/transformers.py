@@ -20,7 +20,7 @@ What differs, and why:
 - Half of a batch are faces that have the attribute, where there are any, or rare ones would never
   learn to be removed.
 - Afterwards the map is multiplied by one number: alpha 1 is where the teacher, looking at
-  pictures of held-out codes, calls most faces otherwise (`calibrate`).
+  pictures of held-out codes, calls most faces otherwise (`Trial.length`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..editing.attributes import unknown
-from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.classifier import LatentClassifier
 from ..editing.editor import STYLE_DIM
 from ..editing.picture_classifier import Looks, PictureClassifier, load_picture_classifier
 from ..editing.transformer import (
@@ -52,7 +52,7 @@ from ..editing.transformer import (
 )
 from ..errors import UsageError
 from ..generators.wspace import WStatistics
-from .classifier import Viewer, judged, labelled_codes
+from .classifier import Viewer, judged, labelled_codes, trained_classifier
 from .labelled import EDIT, JUDGE, LabelledFaces
 
 if TYPE_CHECKING:
@@ -256,25 +256,65 @@ def train_transformer(
         how: settings.
     """
     found = Map(how.seed)
-    optimiser = torch.optim.Adam(found.parameters(), how.learning_rate)
+
+    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        return classifier.of_coordinates(space.principal(after)), torch.zeros(())
+
+    part = _Part(how.steps, how.batch, how.learning_rate, coordinates, logits, see)
+    _descend(found, part, classifier, space, kept, index, how)
+    return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the two parts of a map's training.
+
+    Attributes:
+        steps: optimisation steps.
+        batch: faces a step.
+        rate: peak of the one-cycle schedule of Adam.
+        coordinates: (n, 16, 512) of the faces to draw from.
+        logits: (n, k) of these faces, unedited.
+        see: coordinates of the edited faces, and which of the n they are, to logits and a loss of
+            this part's own.
+    """
+
+    steps: int
+    batch: int
+    rate: float
+    coordinates: Tensor
+    logits: Tensor
+    see: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _descend(
+    found: Map,
+    part: _Part,
+    classifier: LatentClassifier,
+    space: Space,
+    kept: Tensor,
+    index: int,
+    how: TransformerTraining,
+) -> None:
+    """Train a map; see `train_transformer` for the arguments."""
+    optimiser = torch.optim.Adam(found.parameters(), part.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, how.learning_rate, total_steps=how.steps + 1, pct_start=0.1
+        optimiser, part.rate, total_steps=part.steps + 1, pct_start=0.1
     )
-    draw = _Draw(logits[:, index].sigmoid(), how.batch)
-    for _ in range(how.steps):
+    draw = _Draw(part.logits[:, index].sigmoid(), part.batch)
+    for _ in range(part.steps):
         chosen = draw()
-        before, was = coordinates[chosen], logits[chosen]
+        before, was = part.coordinates[chosen], part.logits[chosen]
         change = _flip(was[:, index]) * found(before)
         after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
-        seen = classifier.of_coordinates(space.principal(after))
+        seen, own = part.see(after, chosen)
         turned = classifier.turns(space.principal(change)).square().mean()
-        loss = _losses(seen, was, index, kept, how)
+        loss = _losses(seen, was, index, kept, how) + own
         loss = loss + how.length * change.square().mean() + how.pose * turned
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-    return found
 
 
 class Witness(nn.Module):
@@ -347,27 +387,23 @@ def refine_transformer(
     the face network still sees the same person."""
     if not how.refining_steps:
         return
-    optimiser = torch.optim.Adam(found.parameters(), how.refining_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, how.refining_rate, total_steps=how.refining_steps + 1, pct_start=0.1
-    )
-    torch.manual_seed(how.seed)
-    draw = _Draw(faces.logits[:, index].sigmoid(), how.refining_batch)
-    for _ in range(how.refining_steps):
-        chosen = draw()
-        before, was = faces.coordinates[chosen], faces.logits[chosen]
-        change = _flip(was[:, index]) * found(before)
-        after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
+
+    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             seen, who = faces.witness(space.codes(after))
-        turned = classifier.turns(space.principal(change)).square().mean()
         same = (1 - (who.float() * faces.descriptors[chosen]).sum(1)).mean()
-        loss = _losses(seen.float(), was, index, kept, how) + how.identity * same
-        loss = loss + how.length * change.square().mean() + how.pose * turned
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        return seen.float(), how.identity * same
+
+    torch.manual_seed(how.seed)
+    part = _Part(
+        how.refining_steps,
+        how.refining_batch,
+        how.refining_rate,
+        faces.coordinates,
+        faces.logits,
+        see,
+    )
+    _descend(found, part, classifier, space, kept, index, how)
 
 
 def train_transformers(
@@ -392,10 +428,7 @@ def train_transformers(
     Raises:
         UsageError: no classifier in ``folder``, or it knows no such attribute.
     """
-    path = folder / "classifier.safetensors"
-    if not path.exists():
-        raise UsageError(f"{folder} holds no classifier", "Run `videdit train classifier` first.")
-    classifier = load_classifier(path)
+    classifier = trained_classifier(folder)
     wanted = classifier.names if list(names) == ["all"] else tuple(names)
     for name in wanted:
         if name not in classifier.names:
