@@ -24,9 +24,9 @@ from .media.timeline import Timeline, probe
 from .media.writer import PICTURE_SUFFIXES
 from .pipeline.progress import Progress
 from .pipeline.runner import RunReport, run
-from .pipeline.settings import RunSettings, save_last_run
 from .pipeline.stage import Stage
 from .pipeline.store import Store
+from .settings import RunSettings, save_last_run
 from .stages.assemble import assemble_output
 from .stages.blend import BlendStage
 from .stages.chain import make_chain
@@ -145,7 +145,7 @@ def edit_video(
         check_output(target, timeline, blend.spec(run_settings))
     with Store(run_settings.cache_dir) as store, progress:
         save_last_run(store, timeline.content_id, run_settings)
-        report = run(stages, run_settings, store, timeline.content_id, progress=progress)
+        report = run(stages, store, timeline.content_id, source, progress=progress)
         done = assemble_output(blend, resources, run_settings, report.artifacts["blend"])
     return Result(
         target, len(timeline), done.edited, done.notes, time.monotonic() - started, report

@@ -162,7 +162,7 @@ def test_run_passes_the_command_line_on(
 def test_settings_of_the_command_line_are_those_of_a_run(
     calls: list[SimpleNamespace], clip: str
 ) -> None:
-    from videdit.pipeline.settings import RunSettings
+    from videdit.settings import RunSettings
 
     for verb in ("run", "image"):
         assert main([verb, clip, "-e", "Smiling"]) == 0

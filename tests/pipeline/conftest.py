@@ -15,7 +15,6 @@ import pytest
 
 from videdit.media.timeline import content_id
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.settings import RunSettings
 from videdit.pipeline.store import Store
 
 SCRIPT = Path(__file__).with_name("toy_chain.py")
@@ -62,19 +61,15 @@ class Runs:
 
     def __call__(
         self,
-        frames: int = 10,
         change: Callable[[list[Any]], None] | None = None,
-        **settings: Any,
+        **asked: Any,
     ) -> bytes:
-        stages = self.toy.chain(frames)
+        stages = self.toy.chain(self.toy.Asked(**asked))
         if change is not None:
             change(stages)
-        asked = RunSettings(
-            self.source, self.source.with_name("out.mp4"), **{"chunk_frames": 4, **settings}
-        )
         self.made = {stage.name: stage.made for stage in stages}
         with Store(self.cache) as store:
-            self.report = run(stages, asked, store, content_id(self.source))
+            self.report = run(stages, store, content_id(self.source), self.source)
             return bytes(self.toy.result(self.report))
 
     def folder(self, stage: str) -> Path:

@@ -17,9 +17,9 @@ from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
 from videdit.media.timeline import content_id
 from videdit.pipeline import store as store_module
 from videdit.pipeline.runner import REMAKES, open_contexts, run
-from videdit.pipeline.settings import RunSettings, load_last_run, save_last_run
 from videdit.pipeline.stage import Stage, frame_chunks, stage_key
 from videdit.pipeline.store import Chunk, Store
+from videdit.settings import RunSettings, load_last_run, save_last_run
 
 NAMES = ["0000000", "0000004", "0000008"]
 
@@ -272,14 +272,14 @@ def test_a_run_in_another_thread_is_stopped_by_its_event(
     toy: Any, source: Path, cache: Path
 ) -> None:
     stop = threading.Event()
-    stages = toy.chain(10)
+    stages = toy.chain(toy.Asked())
     _at_chunk(stages, 4, stop.set)
     caught: list[BaseException] = []
 
     def work() -> None:
         try:
             with Store(cache) as store:
-                run(stages, RunSettings(source, source, chunk_frames=4), store, "s1", stop=stop)
+                run(stages, store, "s1", source, stop=stop)
         except Interrupted as error:
             caught.append(error)
 
@@ -299,10 +299,10 @@ class _Plain(Stage):
     def __init__(self, settings: Any = None, models: Any = None) -> None:
         self._settings, self._models = settings or {}, models or {}
 
-    def settings(self, run: RunSettings) -> Any:
+    def settings(self) -> Any:
         return self._settings
 
-    def models(self, run: RunSettings) -> Any:
+    def models(self) -> Any:
         return self._models
 
     def chunks(self, ctx: Any) -> list[Chunk]:
@@ -312,9 +312,7 @@ class _Plain(Stage):
         pass
 
 
-def test_a_key_depends_on_everything_that_counts(source: Path) -> None:
-    asked = RunSettings(source, source)
-
+def test_a_key_depends_on_everything_that_counts() -> None:
     class Newer(_Plain):
         version: ClassVar[int] = 2
 
@@ -322,42 +320,41 @@ def test_a_key_depends_on_everything_that_counts(source: Path) -> None:
         takes: ClassVar[tuple[str, ...]] = ("before",)
 
     keys = [
-        stage_key(_Plain(), asked, {})[0],
-        stage_key(_Plain({"a": 1}), asked, {})[0],
-        stage_key(_Plain({"a": 2}), asked, {})[0],
-        stage_key(_Plain(None, {"net": "1"}), asked, {})[0],
-        stage_key(Newer(), asked, {})[0],
-        stage_key(Taking(), asked, {"before": "1"})[0],
-        stage_key(Taking(), asked, {"before": "2"})[0],
+        stage_key(_Plain(), {})[0],
+        stage_key(_Plain({"a": 1}), {})[0],
+        stage_key(_Plain({"a": 2}), {})[0],
+        stage_key(_Plain(None, {"net": "1"}), {})[0],
+        stage_key(Newer(), {})[0],
+        stage_key(Taking(), {"before": "1"})[0],
+        stage_key(Taking(), {"before": "2"})[0],
     ]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 16 for key in keys)
-    assert stage_key(_Plain({"b": 1, "a": 2}), asked, {}) == (
-        stage_key(_Plain({"a": 2, "b": 1}), asked, {"other": "x"})
+    assert stage_key(_Plain({"b": 1, "a": 2}), {}) == (
+        stage_key(_Plain({"a": 2, "b": 1}), {"other": "x"})
     )
     with pytest.raises(TypeError):
-        stage_key(_Plain({"a": np.zeros(2)}), asked, {})
+        stage_key(_Plain({"a": np.zeros(2)}), {})
 
 
 def test_contexts_give_inputs_and_keep_things(runs: Any, toy: Any) -> None:
     runs()
     with Store(runs.cache) as store:
-        asked = RunSettings(runs.source, runs.source, chunk_frames=4)
-        contexts = open_contexts(toy.chain(10), asked, store, content_id(runs.source))
+        contexts = open_contexts(toy.chain(toy.Asked()), store, content_id(runs.source))
         context = contexts["doubled"]
         assert context.own.complete
         assert context.input("walk") is contexts["walk"].own
         with pytest.raises(KeyError):
             context.input("joined")
         assert context.once("net", lambda: [1]) is context.once("net", lambda: [2])
-        assert not context.stopping
+        context.check_stop()
         with pytest.raises(ValueError, match="comes before"):
-            open_contexts(toy.chain(10)[::-1], asked, store, "s1")
+            open_contexts(toy.chain(toy.Asked())[::-1], store, "s1")
 
 
 def test_what_once_kept_is_let_go_after_the_stage(toy: Any, source: Path, cache: Path) -> None:
     made: list[str] = []
-    stages = toy.chain(10)
+    stages = toy.chain(toy.Asked())
     make = stages[1].make
 
     def dear(ctx: Any, chunk: Chunk) -> Any:
@@ -368,7 +365,7 @@ def test_what_once_kept_is_let_go_after_the_stage(toy: Any, source: Path, cache:
     contexts: list[Any] = []
     stages[1].make = dear
     with Store(cache) as store:
-        run(stages, RunSettings(source, source, chunk_frames=4), store, "s1")
+        run(stages, store, "s1", source)
     assert made == [NAMES[0]]
     contexts[0].once("net", lambda: made.append("again"))
     assert made == [NAMES[0], "again"]
@@ -380,7 +377,7 @@ def test_chunks_of_one_name_are_a_mistake(source: Path, cache: Path) -> None:
             return [Chunk("a", 0, 1), Chunk("a", 1, 2)]
 
     with Store(cache) as store, pytest.raises(ValueError, match="same name"):
-        run([Twice()], RunSettings(source, source), store, "s1")
+        run([Twice()], store, "s1", source)
 
 
 def test_a_stage_without_chunks_is_complete(source: Path, cache: Path) -> None:
@@ -389,7 +386,7 @@ def test_a_stage_without_chunks_is_complete(source: Path, cache: Path) -> None:
             return []
 
     with Store(cache) as store:
-        report = run([Nothing()], RunSettings(source, source), store, "s1")
+        report = run([Nothing()], store, "s1", source)
         assert report.artifacts["plain"].complete
         assert report.artifacts["plain"].chunks == ()
 

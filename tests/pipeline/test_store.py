@@ -66,7 +66,7 @@ def test_what_is_committed_is_there_for_others(store: Store) -> None:
     assert manifest["stage"] == "codes"
     assert manifest["version"] == 2
     assert manifest["settings"] == {"x": 1}
-    assert list(manifest["chunks"]) == ["a", "b"]
+    assert list(manifest["plans"][""]["chunks"]) == ["a", "b"]
 
 
 def test_looking_writes_nothing(store: Store, cache: Path) -> None:

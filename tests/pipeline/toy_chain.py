@@ -12,6 +12,7 @@ import hashlib
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,25 +22,34 @@ from videdit.errors import VideditError
 from videdit.media.timeline import content_id
 from videdit.pipeline.progress import make_progress
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
+from videdit.pipeline.stage import Chunk, Context, Stage, frame_chunks
 from videdit.pipeline.store import Json, Store
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run of the toy chain is asked to do."""
+
+    frames: int = 10
+    chunk_frames: int = 4
+    face: str = "largest"
+    crf: int | None = None
 
 
 class Toy(Stage):
     """Logs what it makes, takes its time, and keeps to the frames of the source."""
 
-    def __init__(self, frames: int, log: Path | None = None, delay: float = 0.0) -> None:
-        self.frames = frames
+    def __init__(self, asked: Asked, log: Path | None = None, delay: float = 0.0) -> None:
+        self.asked = asked
         self.log = log
         self.delay = delay
         self.made: list[str] = []
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"frames": self.frames}
+    def settings(self) -> dict[str, Json]:
+        return {"frames": self.asked.frames}
 
     def chunks(self, ctx: Context) -> list[Chunk]:
-        return frame_chunks(0, self.frames, ctx.run.chunk_frames)
+        return frame_chunks(0, self.asked.frames, self.asked.chunk_frames)
 
     def say(self, what: str, chunk: str) -> None:
         if what == "begin":
@@ -91,23 +101,23 @@ class Doubled(Toy):
     name: ClassVar[str] = "doubled"
     takes: ClassVar[tuple[str, ...]] = ("walk", "numbers")
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"face": run.face}
+    def settings(self) -> dict[str, Json]:
+        return {"face": self.asked.face}
 
     def chunks(self, ctx: Context) -> list[Chunk]:
         return list(ctx.input("walk").chunks)
 
     def make(self, ctx: Context, chunk: Chunk) -> np.ndarray:
         numbers = self.read(ctx, "numbers", chunk.name)
-        return 2 * self.read(ctx, "walk", chunk.name) + numbers + len(ctx.run.face)
+        return 2 * self.read(ctx, "walk", chunk.name) + numbers + len(self.asked.face)
 
 
 class Joined(Toy):
     name: ClassVar[str] = "joined"
     takes: ClassVar[tuple[str, ...]] = ("doubled",)
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"crf": run.crf}
+    def settings(self) -> dict[str, Json]:
+        return {"crf": self.asked.crf}
 
     def chunks(self, ctx: Context) -> list[Chunk]:
         return list(ctx.input("doubled").chunks)
@@ -116,20 +126,21 @@ class Joined(Toy):
         return self.read(ctx, "doubled", chunk.name) % 251
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        self.say("begin", WHOLE)
+        self.say("begin", ctx.own.whole)
         with open(folder / "joined.bin", "wb") as stream:
             for chunk in self.chunks(ctx):
                 stream.write(self.read(ctx, "joined", chunk.name).tobytes())
-        self.say("end", WHOLE)
+        self.say("end", ctx.own.whole)
 
 
-def chain(frames: int, log: Path | None = None, delay: float = 0.0) -> list[Toy]:
-    return [kind(frames, log, delay) for kind in (Numbers, Walk, Doubled, Joined)]
+def chain(asked: Asked, log: Path | None = None, delay: float = 0.0) -> list[Toy]:
+    return [kind(asked, log, delay) for kind in (Numbers, Walk, Doubled, Joined)]
 
 
 def result(report: RunReport) -> bytes:
     """The bytes that the last stage left."""
-    return report.artifacts["joined"].path(WHOLE, "joined.bin").read_bytes()
+    joined = report.artifacts["joined"]
+    return joined.path(joined.whole, "joined.bin").read_bytes()
 
 
 def main() -> int:
@@ -139,13 +150,13 @@ def main() -> int:
     parser.add_argument("--delay", type=float, default=0.002)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--chunk", type=int, default=4)
-    asked = parser.parse_args()
-    settings = RunSettings(asked.source, asked.output, chunk_frames=asked.chunk)
-    stages = chain(asked.frames, asked.log, asked.delay)
+    given = parser.parse_args()
+    stages = chain(Asked(given.frames, given.chunk), given.log, given.delay)
     try:
-        with Store(asked.cache) as store, make_progress() as progress:
-            report = run(stages, settings, store, content_id(asked.source), progress=progress)
-            asked.output.write_bytes(result(report))
+        with Store(given.cache) as store, make_progress() as progress:
+            source_id = content_id(given.source)
+            report = run(stages, store, source_id, given.source, progress=progress)
+            given.output.write_bytes(result(report))
     except VideditError as error:
         print(f"videdit: {error}", file=sys.stderr)
         return error.exit_code

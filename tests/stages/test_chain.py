@@ -21,8 +21,8 @@ from videdit.faces.backend import Detection
 from videdit.media.compose import Patch
 from videdit.media.timeline import probe
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.store import WHOLE, Store
+from videdit.pipeline.store import Store
+from videdit.settings import RunSettings
 from videdit.stages.assemble import Assembled, assemble_output
 from videdit.stages.blend import BlendStage, pasted
 from videdit.stages.chain import make_chain
@@ -120,7 +120,7 @@ class Chain:
         blend = self.stages[-1]
         assert isinstance(blend, BlendStage)
         with Store(self.folder / "cache") as store:
-            self.report = run(self.stages, asked, store, timeline.content_id)
+            self.report = run(self.stages, store, timeline.content_id, self.source)
             return assemble_output(blend, resources, asked, self.report.artifacts["blend"])
 
     def reused(self) -> set[str]:
@@ -198,7 +198,8 @@ def test_codes_follow_the_face_table(chain: Chain) -> None:
         count += len(codes)
     assert count == FACE_TO - FACE_FROM
     assert [chunk.start for chunk in invert.chunks] == [2, 5, 10]
-    shots = chain.report.artifacts["frames"].path(WHOLE, "shots.json")
+    frames = chain.report.artifacts["frames"]
+    shots = frames.path(frames.whole, "shots.json")
     assert json.loads(shots.read_text()) == [0]
 
 

@@ -14,7 +14,7 @@ from tests.faces.helpers import face68
 from videdit.faces.align import ffhq_quad
 from videdit.faces.smoothing import smooth
 from videdit.pipeline.stage import frame_chunks
-from videdit.pipeline.store import WHOLE, Artifact, Chunk, Store
+from videdit.pipeline.store import Artifact, Chunk, Store
 from videdit.stages.faces import FaceTable, resolution_for
 from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows, window
 from videdit.stages.pictures import read_picture, write_picture
@@ -58,7 +58,7 @@ def stored(store: Store, size: int, **arrays: np.ndarray) -> Artifact:
         with artifact.commit(chunk) as folder:
             for name, values in arrays.items():
                 np.save(folder / f"{name}.npy", values[rows.start : rows.stop])
-    whole = Chunk(WHOLE, chunks[0].start, chunks[-1].stop)
+    whole = Chunk(artifact.whole, chunks[0].start, chunks[-1].stop)
     with artifact.commit(whole) as folder:
         np.savez(folder / "offsets.npz", track=np.arange(3), offset=OFFSETS)
     artifact.finish([*chunks, whole])

@@ -72,12 +72,12 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     from videdit.media.timeline import content_id
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
-    from videdit.pipeline.settings import load_last_run
+    from videdit.settings import load_last_run
     from videdit.stages.sheet import contact_sheet
 
     settings = replace(load_last_run(store, content_id(source)), source=source)
     timeline, resources, stages = prepare(settings, Progress())
-    contexts = open_contexts(stages, settings, store, timeline.content_id)
+    contexts = open_contexts(stages, store, timeline.content_id)
     chosen = {s.name: s for s in stages}
     if stage not in chosen:
         raise UsageError(f"there is no stage {stage!r}", f"Choose one of {', '.join(chosen)}.")

@@ -24,9 +24,8 @@ from ..generators.mobile import STYLE_DIM, load_mapping
 from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import WHOLE
 from ..pipeline.store import Store
+from ..settings import RunSettings
 from ..stages.faces import FaceTable, frames_with_faces
 from ..stages.invert import read_codes, read_rows
 from ..stages.pictures import read_picture
@@ -179,12 +178,13 @@ class InversionMeter:
         networks = self.networks = resources.networks
         names = [stage.name for stage in chain]
         chain = chain[: names.index("reconstruct") + 1]
-        artifacts = run(chain, settings, self.store, timeline.content_id).artifacts
+        artifacts = run(chain, self.store, timeline.content_id, source).artifacts
         shown = artifacts["reconstruct"]
         # The run returns the last stage's artifact; those before it are found by their place.
-        contexts = open_contexts(chain, settings, self.store, timeline.content_id)
+        contexts = open_contexts(chain, self.store, timeline.content_id)
         inverted = contexts["invert"].own
-        table = FaceTable.load(contexts["align"].own.path(WHOLE, "faces.npz"))
+        aligned = contexts["align"].own
+        table = FaceTable.load(aligned.path(aligned.whole, "faces.npz"))
         score = InputScore(source.name)
         took = {info.key: info.seconds for info in self.store.show(timeline.content_id)}
         score.seconds_per_crop = took[inverted.key] / len(table)

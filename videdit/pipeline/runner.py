@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from videdit.errors import Interrupted, StorageError
 from videdit.pipeline.progress import Progress
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.stage import Context, Stage, stage_key
-from videdit.pipeline.store import WHOLE, Artifact, Chunk, ChunkDamaged, Store
+from videdit.pipeline.stage import Context, Stage, interrupted, stage_key
+from videdit.pipeline.store import Artifact, Chunk, ChunkDamaged, Store
 
 REMAKES = 3
 """How often one chunk is made anew in one run before the disk is given up."""
@@ -57,7 +57,6 @@ class RunReport:
 
 def open_contexts(
     stages: Sequence[Stage],
-    settings: RunSettings,
     store: Store,
     source_id: str,
     *,
@@ -78,18 +77,18 @@ def open_contexts(
         missing = [name for name in stage.takes if name not in contexts]
         if missing or stage.name in contexts:
             raise ValueError(f"stage {stage.name} is there twice or comes before {missing}")
-        keys[stage.name], meta = stage_key(stage, settings, keys)
-        own = store.open(source_id, stage.name, keys[stage.name], meta)
+        keys[stage.name], meta = stage_key(stage, keys)
+        own = store.open(source_id, stage.name, keys[stage.name], meta, stage.plan())
         inputs = {name: contexts[name].own for name in stage.takes}
-        contexts[stage.name] = Context(settings, own, inputs, progress, stop)
+        contexts[stage.name] = Context(own, inputs, progress, stop)
     return contexts
 
 
 def run(
     stages: Sequence[Stage],
-    settings: RunSettings,
     store: Store,
     source_id: str,
+    source: Path,
     *,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -104,6 +103,7 @@ def run(
     Args:
         stages: in an order in which each stage comes after those it takes.
         source_id: the source's content id.
+        source: where the source is, for `videdit cache ls`.
         progress: told how it goes; entered and left by the caller.
         stop: set it to stop the run from another thread.
 
@@ -112,7 +112,7 @@ def run(
         StorageError: the cache cannot be written, or damages what is written.
         VideditError: whatever a stage raises.
     """
-    runner = _Runner(stages, settings, store, source_id, progress or Progress(), stop)
+    runner = _Runner(stages, store, source_id, source, progress or Progress(), stop)
     return runner.run()
 
 
@@ -124,34 +124,32 @@ class _Runner:
     def __init__(
         self,
         stages: Sequence[Stage],
-        settings: RunSettings,
         store: Store,
         source_id: str,
+        source: Path,
         progress: Progress,
         stop: threading.Event | None,
     ) -> None:
-        self.settings = settings
         self.store = store
         self.source_id = source_id
+        self.source = source
         self.progress = progress
         self.stop = stop or threading.Event()
         self.stages = {stage.name: stage for stage in stages}
-        self.contexts = open_contexts(
-            stages, settings, store, source_id, progress=progress, stop=self.stop
-        )
+        self.contexts = open_contexts(stages, store, source_id, progress=progress, stop=self.stop)
         self.report = RunReport(
             {name: StageReport() for name in self.stages},
             {name: context.own for name, context in self.contexts.items()},
         )
         self.remakes: Counter[tuple[str, str]] = Counter()
-        self.plans: dict[str, list[Chunk]] = {}  # of the stages in hand, innermost last
+        self.in_hand: dict[str, list[Chunk]] = {}  # chunks of the stages being made, innermost last
         self.where = ""
 
     def run(self) -> RunReport:
         began = time.monotonic()
         try:
             with self._signals():
-                self.store.note_source(self.source_id, self.settings.source)
+                self.store.note_source(self.source_id, self.source)
                 needed = self._needed()
                 self.progress.plan(list(self.stages))
                 for name in self.stages:
@@ -167,7 +165,7 @@ class _Runner:
                     if name not in taken:
                         self._retrying(self.contexts[name].own.check)
         except _StopNow:
-            raise self._interrupted() from None
+            raise interrupted(self.where) from None
         self.report.seconds = time.monotonic() - began
         return self.report
 
@@ -218,15 +216,18 @@ class _Runner:
         began = time.monotonic()
         chunks = list(self._retrying(lambda: stage.chunks(context)))
         names = [chunk.name for chunk in chunks]
-        if len(set(names)) != len(names) or WHOLE in names:
-            raise ValueError(f"stage {name} has chunks of the same name, or one called {WHOLE}")
-        plan = [*chunks, _whole(chunks)] if stage.has_whole else chunks
-        missing = [chunk for chunk in plan if not artifact.done(chunk.name)]
-        total = sum(chunk.frames for chunk in chunks)
-        to_make = sum(chunk.frames for chunk in missing if chunk.name != WHOLE)
+        if len(set(names)) != len(names) or artifact.whole in names:
+            raise ValueError(
+                f"stage {name} has chunks of the same name, or one called {artifact.whole}"
+            )
+        plan = [*chunks, _whole(artifact.whole, chunks)] if stage.has_whole else chunks
+        missing = [chunk for chunk in plan if not artifact.holds(chunk)]
+        work = self._retrying(lambda: {chunk.name: stage.work(context, chunk) for chunk in chunks})
+        total = sum(work.values())
+        to_make = sum(work.get(chunk.name, 0) for chunk in missing)
         report.chunks_reused = len(plan) - len(missing)
         self.progress.begin(name, total, total - to_make)
-        self.plans[name] = chunks
+        self.in_hand[name] = chunks
         try:
             for chunk in missing:
                 self._check_stop()
@@ -234,26 +235,28 @@ class _Runner:
                 self._make_chunk(stage, context, chunk)
             artifact.finish(plan)
         finally:
-            del self.plans[name]
+            del self.in_hand[name]
             context.forget()
             report.seconds += time.monotonic() - began
         self.progress.end(name)
 
     def _make_chunk(self, stage: Stage, context: Context, chunk: Chunk) -> None:
+        last = chunk.name == context.own.whole
+
         def attempt() -> None:
-            if chunk.name == WHOLE:
+            if last:
                 self.progress.finishing(stage.name)
             else:
-                self.progress.chunk(stage.name, chunk.frames)
+                self.progress.chunk(stage.name, stage.work(context, chunk))
             with context.own.commit(chunk) as folder:
-                if chunk.name == WHOLE:
+                if last:
                     stage.finish(context, folder)
                 else:
                     stage.run_chunk(context, chunk, folder)
 
         self._retrying(attempt)
         self.report.stages[stage.name].chunks_done += 1
-        if chunk.name != WHOLE:
+        if not last:
             self.progress.chunk_end(stage.name)
 
     # --- damage ----------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ class _Runner:
                 # Ctrl-C reaches child processes (ffmpeg) as well: what failed after it most likely
                 # failed because of it.
                 if self.stop.is_set() and not isinstance(error, Interrupted):
-                    raise self._interrupted() from error
+                    raise interrupted(self.where) from error
                 raise
 
     def _remake(self, damage: ChunkDamaged) -> None:
@@ -277,8 +280,8 @@ class _Runner:
         artifact, name = damage.artifact, damage.artifact.stage
         if self.report.artifacts.get(name) is not artifact:
             raise damage
-        in_hand = {chunk.name: chunk for chunk in self.plans.get(name, ())}
-        if name in self.plans and damage.chunk not in in_hand:
+        own = {chunk.name: chunk for chunk in self.in_hand.get(name, ())}
+        if name in self.in_hand and damage.chunk not in own:
             raise damage  # a stage asks itself for what it does not make
         self.remakes[name, damage.chunk] += 1
         if self.remakes[name, damage.chunk] > REMAKES:
@@ -296,8 +299,8 @@ class _Runner:
             )
             artifact.drop(damage.chunk)
             self.report.stages[name].chunks_remade += 1
-            if name in self.plans:
-                self._make_chunk(self.stages[name], self.contexts[name], in_hand[damage.chunk])
+            if name in self.in_hand:
+                self._make_chunk(self.stages[name], self.contexts[name], own[damage.chunk])
             else:
                 self._ensure(name)
 
@@ -305,11 +308,7 @@ class _Runner:
 
     def _check_stop(self) -> None:
         if self.stop.is_set():
-            raise self._interrupted()
-
-    def _interrupted(self) -> Interrupted:
-        at = f" at stage {self.where}" if self.where else ""
-        return Interrupted(f"stopped{at}", "Run the same command again to go on from there.")
+            raise interrupted(self.where)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -343,6 +342,6 @@ class _Runner:
                 signal.signal(number, found)
 
 
-def _whole(chunks: Sequence[Chunk]) -> Chunk:
+def _whole(name: str, chunks: Sequence[Chunk]) -> Chunk:
     start = min((chunk.start for chunk in chunks), default=0)
-    return Chunk(WHOLE, start, max((chunk.stop for chunk in chunks), default=start))
+    return Chunk(name, start, max((chunk.stop for chunk in chunks), default=start))

@@ -12,20 +12,21 @@ from __future__ import annotations
 import hashlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from videdit.errors import Interrupted
 from videdit.pipeline.progress import Progress
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.store import WHOLE, Artifact, Chunk, Json, Store, canonical_json
+from videdit.pipeline.store import FORMAT, Artifact, Chunk, Json, Store, canonical_json
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["WHOLE", "Chunk", "Context", "Stage", "frame_chunks", "stage_key"]
+__all__ = ["Chunk", "Context", "Stage", "frame_chunks", "stage_key"]
 
 T = TypeVar("T")
 
@@ -34,7 +35,6 @@ class Context:
     """What a stage works with while it makes its chunks. One per stage and run.
 
     Attributes:
-        run: the settings of the run.
         store: the artifact store.
         source_id: the source's content id.
         own: the stage's own artifact, for reading chunks it committed before.
@@ -42,13 +42,11 @@ class Context:
 
     def __init__(
         self,
-        run: RunSettings,
         own: Artifact,
         inputs: Mapping[str, Artifact],
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        self.run = run
         self.store: Store = own.store
         self.source_id = own.source_id
         self.own = own
@@ -78,18 +76,32 @@ class Context:
         """Lets go of what :meth:`once` kept; the runner does so when the stage is through."""
         self._made.clear()
 
-    def tick(self, frames: int = 1) -> None:
-        """Tells the progress table that ``frames`` more frames of the chunk are done."""
-        self._progress.tick(self.own.stage, frames)
+    def tick(self, units: int = 1) -> None:
+        """Tells the progress that so many more frames (or other :attr:`Stage.unit`) of the chunk
+        are done."""
+        self._progress.tick(self.own.stage, units)
+
+    @contextmanager
+    def loading(self, what: str) -> Iterator[None]:
+        """Tells the progress that ``what`` ("the encoder") is being loaded while the block runs:
+        the user sees it, and the time is not counted in the stage's rate."""
+        yield
 
     def note(self, text: str) -> None:
         """Says something to the user, a line."""
         self._progress.note(text)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the user asked to stop; the chunk in flight is still awaited."""
-        return self._stop.is_set()
+    def check_stop(self) -> None:
+        """Ends the chunk in flight, uncommitted, when the user asked to stop.
+
+        For work within a chunk that takes long: called between its steps. Without it the chunk in
+        flight is awaited.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
+        if self._stop.is_set():
+            raise interrupted(self.own.stage)
 
 
 class Stage(ABC):
@@ -99,19 +111,41 @@ class Stage(ABC):
         name: a short name, also its folder's (letters, digits, ``-``).
         version: raised whenever the result changes for the same settings.
         takes: names of the stages whose artifacts it reads.
+        unit: what its work is counted in, for the progress ("frames", "steps").
+        cost: seconds that a unit of its work takes on a laptop of two cores, for the time left
+            before it has begun.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     takes: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[str] = "frames"
+    cost: ClassVar[float] = 0.01
 
     @abstractmethod
-    def settings(self, run: RunSettings) -> dict[str, Json]:
+    def settings(self) -> dict[str, Json]:
         """The settings that its result depends on, as plain JSON, and no others."""
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         """The models that its result depends on: name and content id."""
         return {}
+
+    def plan(self) -> str:
+        """Which part of its artifact is asked for: letters, digits and ``-``, such as "75-100".
+
+        What is made frame by frame does not depend on which stretch of the source was asked for:
+        the stretch is no part of the settings and the key, only of what is demanded. Two plans of
+        one artifact share the chunks of equal name and frames. Empty for everything.
+        """
+        return ""
+
+    def expected(self) -> int:
+        """Units of work that it will have as far as can be known before it begins; 0: unknown."""
+        return 0
+
+    def work(self, ctx: Context, chunk: Chunk) -> int:
+        """Units of work in a chunk: what its :meth:`Context.tick` add up to."""
+        return chunk.frames
 
     @abstractmethod
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
@@ -127,7 +161,7 @@ class Stage(ABC):
         """
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        """Makes a last chunk called ``whole`` from all of its chunks (read through ``ctx.own``).
+        """Makes a last chunk called ``ctx.own.whole`` from all others (read through ``ctx.own``).
 
         A stage that does not define it has no such chunk.
         """
@@ -139,13 +173,17 @@ class Stage(ABC):
 
     @property
     def has_whole(self) -> bool:
-        """Whether it makes a chunk ``whole``, that is, defines :meth:`finish`."""
+        """Whether it makes a last chunk of all others, that is, defines :meth:`finish`."""
         return type(self).finish is not Stage.finish
 
 
-def stage_key(
-    stage: Stage, run: RunSettings, inputs: Mapping[str, str]
-) -> tuple[str, dict[str, Any]]:
+def interrupted(stage: str) -> Interrupted:
+    """The error that says that the run was stopped at ``stage`` ("" before the first)."""
+    at = f" at stage {stage}" if stage else ""
+    return Interrupted(f"stopped{at}", "Run the same command again to go on from there.")
+
+
+def stage_key(stage: Stage, inputs: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """The key of a stage's artifact, and what went into it (for the manifest).
 
     Args:
@@ -157,11 +195,13 @@ def stage_key(
     meta: dict[str, Any] = {
         "stage": stage.name,
         "version": stage.version,
-        "settings": stage.settings(run),
+        "settings": stage.settings(),
         "inputs": {name: inputs[name] for name in stage.takes},
-        "models": stage.models(run),
+        "models": stage.models(),
     }
-    return hashlib.sha256(canonical_json(meta).encode()).hexdigest()[:16], meta
+    # The format as well: what another version of the store left is another artifact.
+    text = canonical_json({"format": FORMAT, **meta})
+    return hashlib.sha256(text.encode()).hexdigest()[:16], meta
 
 
 def frame_chunks(start: int, stop: int, size: int, prefix: str = "") -> list[Chunk]:

@@ -5,7 +5,8 @@ Layout, all of it plain files that people can open::
     ROOT/<source id>/source.json                      name and path the source was last seen under
     ROOT/<source id>/last-run.json                    the settings of its last run
     ROOT/<source id>/<stage>/<key>/manifest.json      stage, version, settings, inputs, models, and,
-                                                      once complete, the chunks and their checksums
+                                                      for each plan that is complete, its chunks and
+                                                      their checksums
     ROOT/<source id>/<stage>/<key>/<chunk>/chunk.json frames, files with sizes and sha256, seconds
     ROOT/<source id>/<stage>/<key>/<chunk>/<files>
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -28,7 +30,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,10 +41,7 @@ from videdit.pipeline import locks
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """What settings and manifests are made of."""
 
-WHOLE = "whole"
-"""Name of the chunk that a stage makes last, from all of its others."""
-
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; an artifact of another one is not looked at."""
 
 _META = ("stage", "version", "settings", "inputs", "models")
@@ -52,8 +51,11 @@ _TEMPORARY = ".tmp"
 _LOCK = ".lock"
 _USED = ".used"
 _SOURCE = "source.json"
+_LAST_RUN = "last-run.json"
 _TRASH = ".trash-"
+_WHOLE = "whole"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAN = re.compile(r"[A-Za-z0-9-]*")
 _BLOCK = 1 << 20
 _FULL_BYTES = 256 << 10  # a disk with less free than this counts as full
 
@@ -224,18 +226,32 @@ class Artifact:
 
     Looking is free of side effects; the folder is made by the first :meth:`lock`.
 
+    An artifact may be asked for in parts, called plans: of a film's frames a run may want only a
+    stretch. :attr:`complete`, :attr:`chunks`, :attr:`count`, :meth:`overlapping`, :meth:`check` and
+    :meth:`finish` speak of the chunks of :attr:`plan`; plans share the chunks of equal name.
+
     Attributes:
         folder: where it is.
+        plan: the part asked for; empty for everything.
+        whole: name of the chunk that the stage makes last, from all others of the plan.
         meta: what its manifest says of its making (stage, version, settings, inputs, models).
     """
 
     def __init__(
-        self, store: Store, source_id: str, stage: str, key: str, meta: Mapping[str, Json]
+        self,
+        store: Store,
+        source_id: str,
+        stage: str,
+        key: str,
+        meta: Mapping[str, Json],
+        plan: str = "",
     ) -> None:
         self.store = store
         self.source_id = source_id
         self.stage = stage
         self.key = key
+        self.plan = plan
+        self.whole = f"{_WHOLE}-{plan}" if plan else _WHOLE
         self.meta = dict(meta)
         self.folder = store.root / source_id / stage / key
         self._thread_lock = threading.RLock()
@@ -255,36 +271,27 @@ class Artifact:
     def complete(self) -> bool:
         """Whether it was finished and every chunk is still the one that was finished: its record
         the same, its files there and of the right size (their content is read by :meth:`path`)."""
-        manifest = self._load_manifest()
-        if manifest is None or not manifest["complete"]:
-            return False
-        for name, entry in manifest["chunks"].items():
-            record = self._load_record(name)
-            if record is None or record.sum != entry["sum"] or not self.done(name):
-                return False
-        return True
+        return self._finished and self._intact(self._planned())
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
-        """The chunks of a finished artifact in the stage's order, without the last one, ``whole``.
+        """The chunks of a finished plan in the stage's order, without the last one, :attr:`whole`.
 
         Raises:
             StorageError: it is not finished.
         """
-        manifest = self._load_manifest()
-        if manifest is None or not manifest["complete"]:
+        if not self._finished:
             raise StorageError(f"{self.folder} is not complete", "Run the same command again.")
         return tuple(
             Chunk(name, entry["start"], entry["stop"])
-            for name, entry in manifest["chunks"].items()
-            if name != WHOLE
+            for name, entry in self._planned().items()
+            if name != self.whole
         )
 
     @property
     def count(self) -> int:
-        """How many chunks it was finished with, ``whole`` included; 0 while it is not finished."""
-        manifest = self._load_manifest()
-        return len(manifest["chunks"]) if manifest else 0
+        """How many chunks it was finished with, the last one included; 0 if it is not finished."""
+        return len(self._planned())
 
     def overlapping(self, start: int, stop: int) -> tuple[Chunk, ...]:
         """The chunks of :attr:`chunks` that hold at least one frame of ``start <= i < stop``."""
@@ -302,6 +309,11 @@ class Artifact:
             except OSError:
                 return False
         return True
+
+    def holds(self, chunk: Chunk) -> bool:
+        """Whether this very chunk is :meth:`done`: of this name, and with these frames."""
+        record = self._load_record(chunk.name)
+        return record is not None and record.chunk == chunk and self.done(chunk.name)
 
     def files(self, chunk: str) -> tuple[str, ...]:
         """The names of the chunk's files, sorted, with ``/`` for files in subfolders.
@@ -330,13 +342,13 @@ class Artifact:
         return path
 
     def check(self) -> None:
-        """Verifies every file of a finished artifact that was not yet read in this process.
+        """Verifies every file of a finished plan that was not yet read in this process.
 
         Raises:
             ChunkDamaged: one is missing or not what was written.
             StorageError: it is not finished.
         """
-        whole = (WHOLE,) if self.count > len(self.chunks) else ()
+        whole = (self.whole,) if self.count > len(self.chunks) else ()
         for chunk in (*(c.name for c in self.chunks), *whole):
             for name in self.files(chunk):
                 self.path(chunk, name)
@@ -439,9 +451,10 @@ class Artifact:
             self._put_aside(chunk)
 
     def finish(self, chunks: Sequence[Chunk]) -> None:
-        """Marks it complete: it consists of ``chunks``, in this order, each committed before.
+        """Marks the plan complete: it consists of ``chunks``, in this order, each committed before.
 
-        Folders of other chunks (left by a run with another chunk size) are removed.
+        Where no part but everything was ever asked for, folders of other chunks (left by a run with
+        another chunk size) are removed. Else they may be another part's, and stay.
 
         Raises:
             StorageError: the manifest cannot be written.
@@ -449,21 +462,23 @@ class Artifact:
         """
         with self.lock(), _storage_errors(self.folder):
             records = [self._need_record(chunk.name) for chunk in chunks]
-            names = {chunk.name for chunk in chunks}
-            for entry in list(os.scandir(self.folder)):
-                stray = entry.is_dir(follow_symlinks=False) and entry.name not in names
-                if stray and not entry.name.startswith("."):
-                    self._put_aside(entry.name)
-            manifest = {
-                **self._head(),
-                "complete": True,
-                "seconds": round(sum(r.seconds for r in records), 3),
-                "chunks": {
-                    r.chunk.name: {"start": r.chunk.start, "stop": r.chunk.stop, "sum": r.sum}
-                    for r in records
-                },
+            chunks_now = {
+                r.chunk.name: {"start": r.chunk.start, "stop": r.chunk.stop, "sum": r.sum}
+                for r in records
             }
-            self._write_manifest(manifest)
+            seconds = round(sum(r.seconds for r in records), 3)
+            plans = {self.plan: {"chunks": chunks_now, "seconds": seconds}}
+            for name, other in (self._load_manifest() or {"plans": {}})["plans"].items():
+                kept = _with_chunks_of(other, chunks_now) if name != self.plan else None
+                if kept is not None:
+                    plans[name] = kept
+            if plans.keys() == {""}:
+                names = {chunk.name for chunk in chunks}
+                for entry in list(os.scandir(self.folder)):
+                    stray = entry.is_dir(follow_symlinks=False) and entry.name not in names
+                    if stray and not entry.name.startswith("."):
+                        self._put_aside(entry.name)
+            self._write_manifest({**self._head(), "plans": plans})
             self.touch()
 
     def _take_lock(
@@ -482,8 +497,8 @@ class Artifact:
             shutil.rmtree(self.folder / _TEMPORARY, ignore_errors=True)
             self.touch()
             manifest = self._load_manifest()
-            fresh = {**self._head(), "complete": False, "seconds": 0.0, "chunks": {}}
-            if manifest is None or not (manifest["complete"] or manifest == fresh):
+            fresh = {**self._head(), "plans": {}}
+            if manifest is None or not (manifest["plans"] or manifest == fresh):
                 self._write_manifest(fresh)
                 for parent in (self.folder.parent, self.folder.parent.parent, self.store.root):
                     _sync_folder(parent)
@@ -516,6 +531,24 @@ class Artifact:
                 shutil.rmtree(aside, ignore_errors=True)
             else:
                 aside.unlink()
+
+    @property
+    def _finished(self) -> bool:
+        return self.plan in (self._load_manifest() or {"plans": ()})["plans"]
+
+    def _intact(self, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the chunks of these entries of the manifest are there as it says."""
+        for name, entry in entries.items():
+            record = self._load_record(name)
+            if record is None or record.sum != entry["sum"] or not self.done(name):
+                return False
+        return True
+
+    def _planned(self) -> dict[str, dict[str, Any]]:
+        """The manifest's entries of the plan's chunks; none while it is not finished."""
+        plans: dict[str, Any] = (self._load_manifest() or {"plans": {}})["plans"]
+        chunks: dict[str, dict[str, Any]] = plans.get(self.plan, {"chunks": {}})["chunks"]
+        return chunks
 
     def _load_manifest(self) -> dict[str, Any] | None:
         if not self._manifest_read:
@@ -557,7 +590,7 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = Path(root).expanduser().absolute() if root else default_cache_dir().absolute()
-        self._artifacts: dict[tuple[str, str, str], Artifact] = {}
+        self._artifacts: dict[tuple[str, str, str, str], Artifact] = {}
         self._held: dict[str, locks.FileLock] = {}
 
     def __enter__(self) -> Store:
@@ -573,20 +606,28 @@ class Store:
         self._held.clear()
 
     def open(
-        self, source_id: str, stage: str, key: str, meta: Mapping[str, Json] | None = None
+        self,
+        source_id: str,
+        stage: str,
+        key: str,
+        meta: Mapping[str, Json] | None = None,
+        plan: str = "",
     ) -> Artifact:
         """The artifact of ``stage`` with ``key`` for a source; the same object each time.
 
         Args:
             meta: version, settings, inputs and models, for the manifest.
+            plan: which part of it (letters, digits, ``-``); empty for everything.
         """
         for name in (source_id, stage, key):
             if not _SAFE_NAME.fullmatch(name):
                 raise ValueError(f"not a name for a folder of the store: {name!r}")
-        place = (source_id, stage, key)
+        if not _PLAN.fullmatch(plan):
+            raise ValueError(f"not a name for a part of an artifact: {plan!r}")
+        place = (source_id, stage, key, plan)
         artifact = self._artifacts.get(place)
         if artifact is None:
-            artifact = Artifact(self, source_id, stage, key, {"stage": stage, **(meta or {})})
+            artifact = Artifact(self, source_id, stage, key, {"stage": stage, **(meta or {})}, plan)
             self._artifacts[place] = artifact
         return artifact
 
@@ -620,6 +661,21 @@ class Store:
         with _storage_errors(self.root):
             if self._source_note(source_id) != (note["name"], note["path"]):
                 write_sealed(target, note, target.parent)
+
+    def note_run(self, source_id: str, settings: Mapping[str, Json]) -> None:
+        """Writes down what a source's last run was asked to do.
+
+        Raises:
+            StorageError: the folder cannot be made or written.
+        """
+        self.hold(source_id)
+        target = self.root / source_id / _LAST_RUN
+        with _storage_errors(self.root):
+            write_sealed(target, settings, target.parent)
+
+    def last_run(self, source_id: str) -> dict[str, Any] | None:
+        """What :meth:`note_run` wrote down; None where nothing is, or it is damaged."""
+        return read_sealed(self.root / source_id / _LAST_RUN)
 
     # --- looking and cleaning --------------------------------------------------------------------
 
@@ -724,7 +780,9 @@ class Store:
         trash = self.root / f"{_TRASH}{uuid.uuid4().hex[:8]}"
         os.rename(info.folder, trash)
         shutil.rmtree(trash)
-        self._artifacts.pop((info.source_id, info.stage, info.key), None)
+        for place in list(self._artifacts):
+            if place[:3] == (info.source_id, info.stage, info.key):
+                del self._artifacts[place]
         with contextlib.suppress(OSError):  # not empty: other artifacts are left
             os.rmdir(info.folder.parent)
         source = self.root / info.source_id
@@ -763,10 +821,17 @@ class Store:
         return str(note.get("name", "")), str(note.get("path", ""))
 
     def _info(self, artifact: Artifact) -> ArtifactInfo:
-        manifest = artifact._load_manifest() or {}
+        manifest = artifact._load_manifest() or {"plans": {}}
+        planned: dict[str, Any] = {}
+        for plan in manifest["plans"].values():
+            planned |= plan["chunks"]
         size = chunks = 0
+        seconds = 0.0
         for folder, _, names in os.walk(artifact.folder):
-            chunks += _RECORD in names and Path(folder).parent == artifact.folder
+            if _RECORD in names and Path(folder).parent == artifact.folder:
+                chunks += 1
+                record = artifact._load_record(Path(folder).name)
+                seconds += record.seconds if record else 0.0
             for name in names:
                 with contextlib.suppress(OSError):
                     size += os.lstat(os.path.join(folder, name)).st_size
@@ -779,10 +844,10 @@ class Store:
             artifact.stage,
             artifact.key,
             int(manifest.get("version", 0)),
-            artifact.complete,
+            bool(manifest["plans"]) and artifact._intact(planned),
             chunks,
             size,
-            float(manifest.get("seconds", 0.0)),
+            round(seconds, 3),
             last_used,
             manifest.get("settings", {}),
             manifest.get("models", {}),
@@ -890,15 +955,31 @@ def _read_record(folder: Path, name: str) -> _Record | None:
 
 
 def _is_manifest(content: Mapping[str, Any]) -> bool:
-    chunks = content.get("chunks")
+    plans = content.get("plans")
     return (
         content.get("format") == FORMAT
-        and isinstance(content.get("complete"), bool)
-        and isinstance(chunks, dict)
+        and isinstance(plans, dict)
         and all(
-            isinstance(e, dict) and {"start", "stop", "sum"} <= e.keys() for e in chunks.values()
+            isinstance(plan, dict)
+            and isinstance(plan.get("chunks"), dict)
+            and all(
+                isinstance(entry, dict) and {"start", "stop", "sum"} <= entry.keys()
+                for entry in plan["chunks"].values()
+            )
+            for plan in plans.values()
         )
     )
+
+
+def _with_chunks_of(plan: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A plan of a manifest after some of its chunks were made anew; None where they now hold other
+    frames, so that it is not complete any more."""
+    chunks = dict(plan["chunks"])
+    for name in chunks.keys() & now.keys():
+        if (chunks[name]["start"], chunks[name]["stop"]) != (now[name]["start"], now[name]["stop"]):
+            return None
+        chunks[name] = now[name]
+    return {**plan, "chunks": chunks}
 
 
 def _measure(path: Path, *, sync: bool = False) -> _File:
@@ -933,9 +1014,9 @@ def _artifact_damage(artifact: Artifact) -> list[Damage]:
     manifest = artifact._load_manifest()
     if manifest is None and (artifact.folder / _MANIFEST).exists():
         found.append(Damage(*place, "", "the manifest is damaged"))
-    listed: Iterable[str] = manifest["chunks"] if manifest and manifest["complete"] else ()
+    plans = manifest["plans"].values() if manifest else ()
     present = artifact.store._names(artifact.folder)
-    for name in dict.fromkeys([*listed, *present]):
+    for name in dict.fromkeys([*itertools.chain(*(plan["chunks"] for plan in plans)), *present]):
         problem = artifact.problem(name)
         if problem:
             found.append(Damage(*place, name, problem))

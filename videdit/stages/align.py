@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..errors import NoFaceError
 from ..faces.align import cut_crop, ffhq_quad, smooth_quads
 from ..faces.tracking import choose, load_tracks
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import WHOLE, Chunk, Context, Stage
+from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
 from .faces import FaceTable, frames_with_faces, resolution_for
 from .resources import Resources
@@ -29,8 +28,8 @@ class AlignStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"face": run.face}
+    def settings(self) -> dict[str, Json]:
+        return {"face": self.resources.run.face}
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return []
@@ -39,15 +38,16 @@ class AlignStage(Stage):
         raise AssertionError("align has no chunks")
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        tracks = load_tracks(ctx.input("landmarks").path(WHOLE, "tracks.npz"))
+        found = ctx.input("landmarks")
+        tracks = load_tracks(found.path(found.whole, "tracks.npz"))
         if not tracks:
             raise NoFaceError(
-                f"no face was found in {ctx.run.source.name}",
+                f"no face was found in {self.resources.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
         times = self.resources.times
         parts = []
-        for track in choose(tracks, ctx.run.face):
+        for track in choose(tracks, self.resources.run.face):
             quads = smooth_quads(ffhq_quad(track.points68), times[track.frames])
             count = len(track.frames)
             parts.append(
@@ -64,7 +64,7 @@ class AlignStage(Stage):
         FaceTable(*(column[order] for column in columns)).save(folder / "faces.npz")
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = FaceTable.load(ctx.own.path(WHOLE, "faces.npz"))
+        table = FaceTable.load(ctx.own.path(ctx.own.whole, "faces.npz"))
         pictures = []
         for index in frames:
             for _, faces in frames_with_faces(self.resources.timeline, table, index, index + 1):

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..media.mux import assemble
 from ..media.writer import write_picture
-from ..pipeline.settings import RunSettings
 from ..pipeline.store import Artifact
+from ..settings import RunSettings
 from .blend import PICTURE, SEGMENT, BlendStage
 from .resources import Resources
 

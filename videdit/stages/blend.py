@@ -20,9 +20,9 @@ from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
-from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
+from ..settings import RunSettings
 from .faces import FaceTable, frames_with_faces
 from .invert import read_rows, read_table, smooth_rows, window
 from .pictures import read_picture
@@ -50,12 +50,12 @@ class BlendStage(Stage):
         suffix = run.output.suffix
         return EncodeSpec.for_source(self.resources.timeline, run.codec, run.crf, suffix)
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        encode = None if self.resources.timeline.is_image else asdict(self.spec(run))
-        return {"encode": json.loads(json.dumps(encode)), "chunk": run.chunk_frames}
+    def settings(self) -> dict[str, Json]:
+        encode = None if self.resources.timeline.is_image else asdict(self.spec(self.resources.run))
+        return {"encode": json.loads(json.dumps(encode)), "chunk": self.resources.run.chunk_frames}
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return frame_chunks(0, len(self.resources.timeline), ctx.run.chunk_frames)
+        return frame_chunks(0, len(self.resources.timeline), self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         if self.resources.timeline.is_image:
@@ -70,7 +70,9 @@ class BlendStage(Stage):
                 yield compose(frame, patches)
                 ctx.tick()
 
-        write_segment(folder / SEGMENT, self.resources.timeline, self.spec(ctx.run), frames())
+        write_segment(
+            folder / SEGMENT, self.resources.timeline, self.spec(self.resources.run), frames()
+        )
         (folder / "edited.json").write_text(json.dumps(edited))
 
     def _picture(self, ctx: Context, chunk: Chunk, folder: Path) -> None:

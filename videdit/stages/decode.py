@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blending.masks import MAP_SIZE, difference_map
-from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
 from .invert import face_chunks, read_rows, read_table
@@ -28,14 +27,14 @@ class DecodeStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
+    def settings(self) -> dict[str, Json]:
         return {"precision": self.resources.networks.device.precision}
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         return self.resources.networks.ids(*GENERATOR_PARTS)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx)
+        return face_chunks(ctx, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)

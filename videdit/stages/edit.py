@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
 from .invert import code_pictures, face_chunks, read_codes, read_rows, read_table
@@ -26,14 +25,17 @@ class EditStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"edits": [str(edit) for edit in run.edits], "keep": list(run.keep)}
+    def settings(self) -> dict[str, Json]:
+        return {
+            "edits": [str(edit) for edit in self.resources.run.edits],
+            "keep": list(self.resources.run.keep),
+        }
 
-    def models(self, run: RunSettings) -> dict[str, str]:
-        return self.resources.networks.editor_ids(run.editor)
+    def models(self) -> dict[str, str]:
+        return self.resources.networks.editor_ids(self.resources.run.editor)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx)
+        return face_chunks(ctx, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
@@ -41,8 +43,8 @@ class EditStage(Stage):
         codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
         rows = table.rows(chunk.start, chunk.stop)
         at = times[table.frame[rows.start : rows.stop]]
-        edited = self.resources.editor.apply(codes, ctx.run.edits, at)
-        strengths = [edit.schedule.at(at) for edit in ctx.run.edits]
+        edited = self.resources.editor.apply(codes, self.resources.run.edits, at)
+        strengths = [edit.schedule.at(at) for edit in self.resources.run.edits]
         active = np.any(strengths, axis=0) if strengths else np.zeros(len(rows), bool)
         np.save(folder / "codes.npy", edited.astype(np.float16))
         np.save(folder / "active.npy", active.astype(bool))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..media.reader import read_frames
 from ..media.shots import find_cuts, thumbnail
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Json
 from .resources import Resources
 
@@ -26,13 +25,13 @@ class FramesStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
+    def settings(self) -> dict[str, Json]:
         frames = self.resources.frames
-        return {"frames": [frames.start, frames.stop], "chunk": run.chunk_frames}
+        return {"frames": [frames.start, frames.stop], "chunk": self.resources.run.chunk_frames}
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         frames = self.resources.frames
-        return frame_chunks(frames.start, frames.stop, ctx.run.chunk_frames)
+        return frame_chunks(frames.start, frames.stop, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         thumbnails = []
@@ -59,5 +58,6 @@ class FramesStage(Stage):
 
 def read_shots(ctx: Context) -> list[int]:
     """The first frame of each shot."""
-    shots = json.loads(ctx.input("frames").path(WHOLE, "shots.json").read_text())
+    frames = ctx.input("frames")
+    shots = json.loads(frames.path(frames.whole, "shots.json").read_text())
     return [int(shot) for shot in shots]

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..faces.align import cut_crop
 from ..faces.smoothing import smooth
 from ..inversion.encoder import INPUT_SIZE
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
 from .faces import FaceTable, frames_with_faces
 from .resources import ENCODER_PARTS, Resources
@@ -43,14 +42,14 @@ class InvertStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"method": run.method, "chunk": run.chunk_frames}
+    def settings(self) -> dict[str, Json]:
+        return {"method": self.resources.run.method, "chunk": self.resources.run.chunk_frames}
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         return self.resources.networks.ids(*ENCODER_PARTS)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx)
+        return face_chunks(ctx, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
@@ -61,7 +60,7 @@ class InvertStage(Stage):
             for row, rgb in faces:
                 crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
                 code = self.resources.networks.encoder.encode(crop[None])[0]
-                if ctx.run.method == "projector":
+                if self.resources.run.method == "projector":
                     code = self._project(ctx, chunk, table, row, crop, code, previous)
                 codes.append(code.astype(np.float16))
             ctx.tick()
@@ -72,7 +71,7 @@ class InvertStage(Stage):
         table = read_table(ctx)
         tracks = np.unique(table.track)
         offsets = np.zeros((len(tracks), 16, 512), np.float32)
-        if ctx.run.method == "refined":
+        if self.resources.run.method == "refined":
             for k, track in enumerate(tracks):
                 offsets[k] = self._refine(ctx, table, np.flatnonzero(table.track == track))
         np.savez(folder / "offsets.npz", track=tracks, offset=offsets)
@@ -154,7 +153,8 @@ class InvertStage(Stage):
 
 def read_table(ctx: Context) -> FaceTable:
     """The face table of the run."""
-    return ctx.once("table", lambda: FaceTable.load(ctx.input("align").path(WHOLE, "faces.npz")))
+    faces = ctx.input("align")
+    return ctx.once("table", lambda: FaceTable.load(faces.path(faces.whole, "faces.npz")))
 
 
 def code_pictures(
@@ -168,10 +168,10 @@ def code_pictures(
     return [code_picture(statistics.whiten(tensor).numpy()) for tensor in tensors]
 
 
-def face_chunks(ctx: Context) -> list[Chunk]:
-    """Chunks over the frames from the first to the last face."""
+def face_chunks(ctx: Context, size: int) -> list[Chunk]:
+    """Chunks of ``size`` frames over those from the first to the last face."""
     table = read_table(ctx)
-    return frame_chunks(int(table.frame[0]), int(table.frame[-1]) + 1, ctx.run.chunk_frames)
+    return frame_chunks(int(table.frame[0]), int(table.frame[-1]) + 1, size)
 
 
 def read_rows(
@@ -216,7 +216,7 @@ def read_codes(
     first, last = window(times, start, stop, _PAD_S)
     rows, wanted = table.rows(first, last), table.rows(start, stop)
     raw = read_rows(artifact, "codes.npy", table, first, last).astype(np.float32)
-    with np.load(artifact.path(WHOLE, "offsets.npz")) as found:
+    with np.load(artifact.path(artifact.whole, "offsets.npz")) as found:
         at = np.searchsorted(found["track"], table.track[rows.start : rows.stop])
         raw += found["offset"][at]
     out = np.empty((len(wanted), *raw.shape[1:]), np.float32)

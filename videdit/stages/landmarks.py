@@ -22,8 +22,7 @@ from ..faces.tracking import (
     save_tracks,
 )
 from ..media.reader import read_frames
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Json
 from .frames import read_shots
 from .resources import Resources
@@ -40,15 +39,15 @@ class LandmarksStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"backend": run.backend, "chunk": run.chunk_frames}
+    def settings(self) -> dict[str, Json]:
+        return {"backend": self.resources.run.backend, "chunk": self.resources.run.chunk_frames}
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         return self.resources.networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         frames = self.resources.frames
-        return frame_chunks(frames.start, frames.stop, ctx.run.chunk_frames)
+        return frame_chunks(frames.start, frames.stop, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         found: list[list[Detection]] = []
@@ -101,7 +100,7 @@ class LandmarksStage(Stage):
         save_tracks(folder / "tracks.npz", tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        tracks = load_tracks(ctx.own.path(WHOLE, "tracks.npz"))
+        tracks = load_tracks(ctx.own.path(ctx.own.whole, "tracks.npz"))
         pictures = []
         for index in frames:
             for frame in read_frames(self.resources.timeline, index, index + 1):

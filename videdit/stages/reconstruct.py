@@ -17,7 +17,6 @@ from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
 from ..faces.backend import largest
-from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
 from .faces import FaceTable, frames_with_faces
@@ -37,15 +36,18 @@ class ReconstructStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"precision": self.resources.networks.device.precision, "backend": run.backend}
+    def settings(self) -> dict[str, Json]:
+        return {
+            "precision": self.resources.networks.device.precision,
+            "backend": self.resources.run.backend,
+        }
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         networks = self.resources.networks
         return networks.ids(*GENERATOR_PARTS) | networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx)
+        return face_chunks(ctx, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)

@@ -17,7 +17,7 @@ from ..device import Device
 from ..errors import UsageError
 from ..media.timeline import Timeline
 from ..media.writer import output_ticks
-from ..pipeline.settings import RunSettings
+from ..settings import RunSettings
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
@@ -200,6 +200,7 @@ class Resources:
     """What the stages of one run work with.
 
     Attributes:
+        run: the settings of the run.
         timeline: the source's frames and their times.
         networks: everything with weights.
         frames: the indices of the frames to edit.
@@ -209,12 +210,12 @@ class Resources:
         self.timeline = timeline
         self.networks = networks
         self.frames = timeline.select(run.start_s, run.stop_s)
-        self._run = run
+        self.run = run
 
     @cached_property
     def editor(self) -> Editor:
         """What the run edits with."""
-        return self.networks.editor(self._run.editor, self._run.keep)
+        return self.networks.editor(self.run.editor, self.run.keep)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videdit.errors import UsageError
-from videdit.pipeline.store import Store, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from videdit.editing.schedule import Edit
-    from videdit.pipeline.store import Json
+    from videdit.pipeline.store import Json, Store
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,8 @@ def save_last_run(store: Store, source_id: str, settings: RunSettings) -> None:
     Raises:
         StorageError: the cache cannot be written.
     """
-    folder = store.root / source_id
     store.note_source(source_id, settings.source)
-    write_sealed(folder / "last-run.json", settings.to_json(), folder)
+    store.note_run(source_id, settings.to_json())
 
 
 def load_last_run(store: Store, source_id: str) -> RunSettings:
@@ -88,7 +86,7 @@ def load_last_run(store: Store, source_id: str) -> RunSettings:
     """
     from videdit.editing.schedule import Edit
 
-    plain = read_sealed(store.root / source_id / "last-run.json")
+    plain = store.last_run(source_id)
     if plain is None:
         raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
     names = {field.name for field in fields(RunSettings)}
