@@ -11,7 +11,7 @@ import pytest
 
 from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import StorageError, UsageError
-from videdit.media._files import storage_errors
+from videdit.files import storage_errors
 from videdit.media._planes import convert, layout_of, planes_of
 from videdit.media.compose import Patch, compose
 from videdit.media.reader import read_frames

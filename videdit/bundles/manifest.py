@@ -10,10 +10,8 @@ weights that don't share one latent space are never combined.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from videdit.errors import UsageError, WeightsError
+from videdit.files import sha256_of, write_atomically
 
 DEFAULT_BUNDLE = "mobile"
 MANIFEST_FILE = "bundle.json"
@@ -159,6 +158,9 @@ def record_part(
 
     Returns:
         The part as it was recorded.
+
+    Raises:
+        StorageError: the manifest cannot be written.
     """
     manifest = read_manifest(folder.name, folder.parent)
     path = folder / MANIFEST_FILE
@@ -174,19 +176,8 @@ def record_part(
     if bound_to:
         entry["bound_to"] = {name: manifest.part(name).id for name in bound_to}
     data["parts"][file] = entry
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
     return read_manifest(folder.name, folder.parent).part(file)
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _parse(data: Any, folder: Path) -> Manifest:

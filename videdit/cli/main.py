@@ -194,11 +194,13 @@ def _call(target: typer.Typer, name: str, words: list[str]) -> int:
 def _os_error(error: OSError) -> VideditError:
     import errno
 
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"the disk is full{where}", "Free some space and run it again.")
-    if error.errno == errno.EROFS:
-        return StorageError(f"the disk is read-only{where}", "Choose another folder.")
+    from videdit.files import REFUSALS
+
+    # Others, such as a missing file, may as well be a mistake of the tool's.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        what, remedy = REFUSALS[error.errno]
+        where = f" ({error.filename})" if error.filename else ""
+        return StorageError(f"{what}{where}", f"{remedy} and run it again.")
     return VideditError(
         f"internal error: {type(error).__name__}: {error}", "Add --debug for the traceback."
     )

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.errors import StorageError, UsageError, VideditError
-from videdit.media._files import finish_file, storage_errors
+from videdit.files import finish_file, storage_errors
 from videdit.media.timeline import Timeline, open_video
 from videdit.media.writer import CODECS, EncodeSpec, open_exact, output_ticks
 

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from videdit.errors import StorageError, UsageError
-from videdit.media._files import storage_errors, write_atomically
+from videdit.files import storage_errors, write_atomically
 from videdit.media._planes import (
     RANGE_FULL,
     RANGE_LIMITED,

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundles.bundle import Bundle
-from ..bundles.manifest import ID_LENGTH, sha256_of
+from ..bundles.manifest import ID_LENGTH
 from ..device import Device
 from ..errors import UsageError
+from ..files import sha256_of
 from ..media.timeline import Timeline
 from ..media.writer import output_ticks
 from ..settings import RunSettings
