@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from .errors import UsageError
 
@@ -15,20 +14,6 @@ DEVICES = ("auto", "cpu", "cuda")
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-
-
-def compile_for_cpu(model: Any, precision: str) -> Any:
-    """An OpenVINO model, compiled with its precision said: left alone, OpenVINO takes bf16 where
-    the CPU has it.
-
-    Args:
-        model: ``openvino.Model``.
-        precision: "fp32" or "bf16".
-    """
-    import openvino as ov
-
-    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
 @contextmanager
@@ -82,9 +67,7 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
             f"unknown precision {precision!r}", f"Choose one of {', '.join(PRECISIONS)}."
         )
     if device != "cpu":
-        import torch
-
-        found = torch.cuda.is_available()
+        found = _cuda_works()
         if device == "cuda" and not found:
             raise UsageError("there is no CUDA GPU that PyTorch can use", "Use --device cpu.")
         device = "cuda" if found else "cpu"
@@ -93,3 +76,18 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     if device == "cpu" and precision == "fp16":
         raise UsageError("fp16 does not run on the CPU", "Use --precision fp32 or bf16.")
     return Device(device, precision)
+
+
+def _cuda_works() -> bool:
+    """Whether PyTorch can use a GPU. It takes a second or more to load, so that NVIDIA's driver is
+    asked first whether there is one at all."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        count = ctypes.c_int()
+        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+            return False
+    except (OSError, AttributeError):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

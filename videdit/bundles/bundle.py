@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from videdit.bundles.manifest import DEFAULT_BUNDLE, Manifest, Part, read_manifest
+from videdit.bundles.latent import LatentSpace
 from videdit.errors import StorageError, WeightsError
 from videdit.files import sha256_of
 
@@ -72,6 +73,45 @@ class Bundle:
             if state != "good":
                 raise _unusable(self, self.manifest.part(name), state)
         return self.location(part)
+
+    @property
+    def latent(self) -> LatentSpace:
+        """The space that its parts share.
+
+        Raises:
+            WeightsError: the manifest doesn't describe it.
+        """
+        if self.manifest.latent is None:
+            raise WeightsError(f"bundle {self.name!r} describes no latent space")
+        return self.manifest.latent
+
+    def files(self, role: str) -> list[Path]:
+        """Paths of the parts that take a role, verified, in the order that it takes them.
+
+        Raises:
+            WeightsError: the bundle has nothing for the role; else as :meth:`path`.
+            StorageError: as :meth:`path`.
+        """
+        return [self.path(part) for part in self.manifest.role(role).files]
+
+    def file(self, role: str) -> Path:
+        """The one part that takes a role, verified; see :meth:`files`."""
+        (path,) = self.files(role)
+        return path
+
+    def ids(self, *roles: str) -> dict[str, str]:
+        """Name and id of every part that decides what these roles do, for a stage's key: their own
+        and those of the roles that they need.
+
+        Raises:
+            WeightsError: the bundle has nothing for a role.
+        """
+        found: dict[str, str] = {}
+        for name in roles:
+            role = self.manifest.role(name)
+            found |= {part: self.id(part) for part in role.files}
+            found |= self.ids(*role.needs)
+        return found
 
     def state(self, part: str) -> str:
         """`good`, `missing` or `damaged`; the content is hashed once per process.

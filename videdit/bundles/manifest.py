@@ -6,6 +6,11 @@ package, `{"file": NAME}`, beside the manifest. Every part states its sha256, si
 licence and provenance; optionally the parts that a reader opens along with it (`read_with`: the
 two files of an OpenVINO IR) and the parts that it was made for (`bound_to`: name to id), so that
 weights that don't share one latent space are never combined.
+
+`latent` describes that space, and `roles` says what the parts are for: code asks for the bundle's
+`generator` or `encoder`, never for a file. A role names the architecture that its files are the
+weights of, the files in the order in which that takes them, and the roles it can't do without
+(`needs`).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from videdit.bundles.latent import LatentSpace
 from videdit.errors import UsageError, WeightsError
 from videdit.files import sha256_of, write_atomically
 
@@ -69,6 +75,23 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What some parts of a bundle are for.
+
+    Attributes:
+        name: of the role.
+        architecture: what the files are the weights of.
+        files: names of the parts, in the order in which the architecture takes them.
+        needs: other roles that it works with.
+    """
+
+    name: str
+    architecture: str
+    files: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A bundle's manifest, checked."""
 
@@ -77,6 +100,22 @@ class Manifest:
     folder: Path
     """Where the manifest and the files that ship with it are."""
     parts: Mapping[str, Part]
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    latent: LatentSpace | None = None
+
+    def role(self, name: str) -> Role:
+        """What takes the role ``name``.
+
+        Raises:
+            WeightsError: the bundle has nothing for it.
+        """
+        try:
+            return self.roles[name]
+        except KeyError:
+            known = ", ".join(self.roles) or "none"
+            raise WeightsError(
+                f"bundle {self.name!r} has no {name!r}", f"Its roles are: {known}."
+            ) from None
 
     def part(self, name: str) -> Part:
         """The part called `name`.
@@ -192,7 +231,45 @@ def _parse(data: Any, folder: Path) -> Manifest:
         for other in (*part.read_with, *part.bound_to):
             if other not in parts:
                 raise ValueError(f"part {part.name!r} refers to {other!r}, which is not a part")
-    return Manifest(data["name"], data["title"], folder, parts)
+    roles = {name: _parse_role(name, entry) for name, entry in data.get("roles", {}).items()}
+    for role in roles.values():
+        absent = [file for file in role.files if file not in parts]
+        absent += [other for other in role.needs if other not in roles]
+        if absent or not role.files:
+            raise ValueError(f"role {role.name!r} refers to {absent}, which the bundle lacks")
+        if role.name in _needed(role.name, roles):
+            raise ValueError(f"role {role.name!r} needs itself")
+    latent = data.get("latent")
+    return Manifest(
+        data["name"],
+        data["title"],
+        folder,
+        parts,
+        roles,
+        None if latent is None else _parse_latent(latent),
+    )
+
+
+def _parse_role(name: str, entry: Any) -> Role:
+    files, needs = tuple(entry["files"]), tuple(entry.get("needs", ()))
+    return Role(name, str(entry["architecture"]), files, needs)
+
+
+def _needed(name: str, roles: Mapping[str, Role]) -> set[str]:
+    """The roles that ``name`` needs, and those that these need."""
+    found: set[str] = set()
+    ahead = [*roles[name].needs]
+    while ahead:
+        role = ahead.pop()
+        if role in roles and role not in found:
+            found.add(role)
+            ahead += roles[role].needs
+    return found
+
+
+def _parse_latent(entry: Any) -> LatentSpace:
+    bands = {str(name): (int(a), int(b)) for name, (a, b) in entry["bands"].items()}
+    return LatentSpace(entry["rows"], entry["width"], entry["resolution"], bands)
 
 
 def _parse_part(name: str, entry: Any, wheels: Mapping[str, Wheel]) -> Part:

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..generators.mobile import STYLE_DIM
 from ..generators.wspace import WStatistics
-from .editor import STYLE_DIM
 from .files import described, read_described, readable
 
 GROUPS = ((0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 10), (10, 12), (12, 16))

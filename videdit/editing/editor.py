@@ -15,9 +15,6 @@ import numpy.typing as npt
 from .attributes import plain, unknown
 from .schedule import Edit
 
-ROWS = 16
-STYLE_DIM = 512
-
 Codes = npt.NDArray[np.float32]
 
 
@@ -45,25 +42,25 @@ class Editor(ABC):
 
     @abstractmethod
     def move(self, codes: Codes, name: str, strengths: npt.NDArray[np.float32]) -> Codes:
-        """Codes (n, 16, 512) moved along one of ``names``, each by its own strength (n,)."""
+        """Codes (n, rows, width) moved along one of ``names``, each by its own strength (n,)."""
 
     def apply(self, codes: Codes, edits: Sequence[Edit], times_s: npt.ArrayLike) -> Codes:
         """The codes after all edits, in their order.
 
         Args:
-            codes: (n, 16, 512) float32, W units.
+            codes: (n, rows, width) float32, W units.
             edits: what to edit.
             times_s: (n,) seconds from the first frame, where each schedule is read.
 
         Returns:
-            (n, 16, 512) float32, a new array; a code whose strengths are all 0 is unchanged.
+            (n, rows, width) float32, a new array; a code whose strengths are all 0 is unchanged.
 
         Raises:
             UsageError: unknown attribute.
             ValueError: the shapes don't fit together.
         """
         times = np.asarray(times_s, np.float64)
-        if codes.shape != (len(times), ROWS, STYLE_DIM) or times.ndim != 1:
+        if codes.ndim != 3 or times.shape != codes.shape[:1]:
             raise ValueError(f"codes {codes.shape} and times {times.shape} don't fit together")
         edited = np.array(codes, np.float32)
         for edit in edits:

@@ -10,18 +10,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
 from ..errors import UsageError, WeightsError
-from ..generators.wspace import WStatistics
-from .editor import ROWS, STYLE_DIM, Codes, Editor
+from .editor import Codes, Editor
 from .files import described, read_described, readable
+
+if TYPE_CHECKING:
+    from ..generators.wspace import WStatistics
 
 _FORMAT = "videdit.normals.1"
 
@@ -32,7 +36,7 @@ class LinearEditor(Editor):
     """Adds ``alpha * step``.
 
     Args:
-        steps: (16, 512) by name, W units: what alpha 1 adds.
+        steps: (rows, width) by name, W units: what alpha 1 adds.
     """
 
     def __init__(self, steps: Mapping[str, Floats]) -> None:
@@ -50,7 +54,7 @@ class Normals:
     """InterFaceGAN's boundaries.
 
     Attributes:
-        normals: (16, 512) unit normals by attribute, towards it.
+        normals: (rows, width) unit normals by attribute, towards it.
         lengths: how far alpha 1 goes along them, W units.
     """
 
@@ -77,7 +81,7 @@ class Normals:
                 axes = np.linalg.qr(others.T.astype(np.float64))[0]
                 direction = direction - axes @ (axes.T @ direction)
                 direction /= np.linalg.norm(direction)
-            steps[name] = (direction * self.lengths[name]).reshape(ROWS, STYLE_DIM)
+            steps[name] = (direction * self.lengths[name]).reshape(normal.shape)
         return LinearEditor({k: v.astype(np.float32) for k, v in steps.items()})
 
     def save(self, path: Path, notes: Mapping[str, object]) -> None:
@@ -86,7 +90,8 @@ class Normals:
         about = {"format": _FORMAT, "names": names, "lengths": dict(self.lengths)}
         about["notes"] = dict(notes)
         # Times the dimension's root, or half precision would lose the small entries.
-        table = np.stack([self.normals[n] for n in names]) * np.sqrt(ROWS * STYLE_DIM)
+        table = np.stack([self.normals[n] for n in names])
+        table = table * math.sqrt(table[0].size)
         tensors = {"normals": table.astype(np.float16)}
         path.write_bytes(save(tensors, described(about)))
 
@@ -102,7 +107,7 @@ def load_normals(path: Path) -> Normals:
         if about.get("format") != _FORMAT:
             raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
         table = tensors["normals"]
-        if table.shape != (len(about["names"]), ROWS, STYLE_DIM) or not np.isfinite(table).all():
+        if table.ndim != 3 or len(table) != len(about["names"]) or not np.isfinite(table).all():
             raise ValueError("the normals have the wrong shape or are not finite")
     table /= np.linalg.norm(table.reshape(len(table), -1), axis=1)[:, None, None]
     return Normals(dict(zip(about["names"], table, strict=True)), about["lengths"])
@@ -125,20 +130,26 @@ class Component:
 
 
 def ganspace_editor(
-    stats: WStatistics, named: Mapping[str, Component], components: int = 80
+    stats: WStatistics, named: Mapping[str, Component], rows: int, components: int = 80
 ) -> LinearEditor:
     """GANSpace's edits: by component (``pc0``: one standard deviation on all rows), and named ones.
 
     Args:
         stats: of W.
         named: edits that have a name.
+        rows: of a code.
         components: how many are listed by number.
+
+    Raises:
+        WeightsError: a named edit moves rows that a code does not have.
     """
+    if any(what.last >= rows for what in named.values()):
+        raise WeightsError(f"components move more than {rows} rows", "Run `videdit weights verify`.")
     axes, scale = stats.axes.numpy(), stats.scale.numpy()
     steps = {}
-    listed = {f"pc{i}": Component(i, 0, ROWS - 1, 1.0) for i in range(components)}
+    listed = {f"pc{i}": Component(i, 0, rows - 1, 1.0) for i in range(components)}
     for name, what in (dict(named) | listed).items():
-        step = np.zeros((ROWS, STYLE_DIM), np.float32)
+        step = np.zeros((rows, len(scale)), np.float32)
         step[what.first : what.last + 1] = axes[:, what.number] * scale[what.number] * what.sigma
         steps[name] = step
     return LinearEditor(steps)
@@ -153,7 +164,7 @@ def load_components(path: Path) -> dict[str, Component]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         found = {name: Component(**values) for name, values in table.items()}
-        if any(not 0 <= c.first <= c.last < ROWS for c in found.values()):
+        if any(not 0 <= c.first <= c.last for c in found.values()):
             raise ValueError("rows out of range")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
@@ -162,25 +173,27 @@ def load_components(path: Path) -> dict[str, Component]:
     return found
 
 
-def direction_editor(path: Path) -> LinearEditor:
+def direction_editor(path: Path, shape: tuple[int, int]) -> LinearEditor:
     """One's own direction; the attribute's name is the file's.
 
     Args:
-        path: an npy file of (512,), for all rows, or (16, 512), W units: what alpha 1 adds.
+        path: an npy file of (width,), for all rows, or (rows, width), W units: what alpha 1 adds.
+        shape: of a code, (rows, width).
 
     Raises:
         UsageError: there is no such file, or it holds something else.
     """
+    rows, width = shape
     try:
         step = np.load(path, allow_pickle=False)
-        if step.shape not in ((STYLE_DIM,), (1, STYLE_DIM), (ROWS, STYLE_DIM)):
+        if step.shape not in ((width,), (1, width), shape):
             raise ValueError(f"its shape is {step.shape}")
-        step = np.broadcast_to(step, (ROWS, STYLE_DIM)).astype(np.float32)
+        step = np.broadcast_to(step, shape).astype(np.float32)
         if not np.isfinite(step).all():
             raise ValueError("it holds numbers that are not finite")
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise UsageError(
             f"{path} holds no direction ({error})",
-            "It takes an npy file of (512,) or (16, 512) numbers.",
+            f"It takes an npy file of ({width},) or ({rows}, {width}) numbers.",
         ) from error
     return LinearEditor({path.stem: np.array(step)})

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from .editor import STYLE_DIM, Codes, Editor
+from .editor import Codes, Editor
 from .files import described, read_described, readable
 
 EDITED_ROWS = 11
@@ -31,9 +31,9 @@ class AffineMap:
     """One attribute's f, about W's mean: ``f(w)_l = (w_l - mean) @ down_l @ up_l + bias_l``.
 
     Attributes:
-        down: (11, 512, rank).
-        up: (11, rank, 512).
-        bias: (11, 512).
+        down: (11, width, rank).
+        up: (11, rank, width).
+        bias: (11, width).
     """
 
     down: Floats
@@ -41,18 +41,18 @@ class AffineMap:
     bias: Floats
 
     def __post_init__(self) -> None:
-        rank = self.down.shape[-1]
+        width, rank = self.down.shape[-2:]
         shapes = (self.down.shape, self.up.shape, self.bias.shape)
         wanted = (
-            (EDITED_ROWS, STYLE_DIM, rank),
-            (EDITED_ROWS, rank, STYLE_DIM),
-            (EDITED_ROWS, STYLE_DIM),
+            (EDITED_ROWS, width, rank),
+            (EDITED_ROWS, rank, width),
+            (EDITED_ROWS, width),
         )
         if shapes != wanted or not all(np.isfinite(a).all() for a in vars(self).values()):
             raise ValueError(f"a map's arrays have the shapes {shapes}, or are not finite")
 
     def of(self, codes: Codes, mean: Floats) -> Codes:
-        """f of (n, 16, 512) codes: (n, 11, 512)."""
+        """f of (n, rows, width) codes: (n, 11, width)."""
         rows = (codes[:, :EDITED_ROWS] - mean).transpose(1, 0, 2)
         moved = (rows @ self.down @ self.up).transpose(1, 0, 2) + self.bias
         return moved.astype(np.float32)
@@ -62,7 +62,7 @@ class LatentTransformers(Editor):
     """The maps of some attributes.
 
     Args:
-        mean: (512,) W's mean.
+        mean: (width,) W's mean.
         maps: by attribute; alpha 1 is one f.
     """
 
@@ -72,7 +72,7 @@ class LatentTransformers(Editor):
         self.names = tuple(self.maps)
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
-        """See ``Editor.move``; rows 11 to 15 stay."""
+        """See ``Editor.move``; rows from 11 on stay."""
         edited = codes.copy()
         edited[:, :EDITED_ROWS] += strengths[:, None, None] * self.maps[name].of(codes, self.mean)
         return edited

@@ -52,7 +52,7 @@ class WStatistics:
         )
 
     @classmethod
-    def load(cls, path: Path) -> WStatistics:
+    def load(cls, path: Path, width: int = STYLE_DIM) -> WStatistics:
         """Read what ``save`` wrote.
 
         Raises:
@@ -67,7 +67,7 @@ class WStatistics:
                 "Run `videdit weights verify`.",
             ) from error
         shapes = [tuple(tensor.shape) for tensor in (stats.mean, stats.axes, stats.scale)]
-        if shapes != [(STYLE_DIM,), (STYLE_DIM, STYLE_DIM), (STYLE_DIM,)]:
+        if shapes != [(width,), (width, width), (width,)]:
             raise WeightsError(f"W's statistics {path.name} have another latent space's shape")
         return stats
 

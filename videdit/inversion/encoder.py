@@ -13,20 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..device import compile_for_cpu
 from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .face_network import FaceNetwork
+from .predict import INPUT_SIZE
 from .weights import load_weights
 
-INPUT_SIZE = 256
 _ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
 _WIDTHS = (32, 64, 128, 256, 384)
 
@@ -160,13 +158,6 @@ class Encoder(RowPredictor):
         return self.offsets(rows) + self.mean
 
 
-class CodePredictor(Protocol):
-    """Turns crops into codes."""
-
-    def encode(self, crops: np.ndarray) -> np.ndarray:
-        """(n, 256, 256, 3) float32 RGB crops in [0, 1] to (n, 16, 512) float32 codes."""
-
-
 def load_network(path: Path, stats: WStatistics) -> Encoder:
     """The encoder with its trained weights, in evaluation mode.
 
@@ -174,45 +165,3 @@ def load_network(path: Path, stats: WStatistics) -> Encoder:
         WeightsError: the file is damaged or belongs to another network.
     """
     return load_weights(Encoder(stats), path, "encoder")
-
-
-class _OpenVinoEncoder:
-    def __init__(self, network: nn.Module, precision: str) -> None:
-        import openvino as ov
-
-        example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)
-        with torch.no_grad():
-            model = ov.convert_model(network, example_input=example)
-        model.reshape([-1, 3, INPUT_SIZE, INPUT_SIZE])
-        self._compiled = compile_for_cpu(model, precision)
-
-    def encode(self, crops: np.ndarray) -> np.ndarray:
-        codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]
-        for crop in crops:
-            picture = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
-            codes.append(self._compiled(picture)[0].copy())
-        return np.concatenate(codes)
-
-
-class _TorchEncoder:
-    def __init__(self, network: nn.Module, device: str) -> None:
-        self._network = network.to(device)
-        self._device = device
-
-    @torch.inference_mode()
-    def encode(self, crops: np.ndarray) -> np.ndarray:
-        codes = [np.zeros((0, ROWS, STYLE_DIM), np.float32)]
-        for start in range(0, len(crops), 16):
-            batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + 16], np.float32))
-            pictures = batch.to(self._device).permute(0, 3, 1, 2).contiguous()
-            codes.append(self._network(pictures).float().cpu().numpy())
-        return np.concatenate(codes)
-
-
-def code_predictor(
-    network: nn.Module, *, device: str = "cpu", precision: str = "fp32"
-) -> CodePredictor:
-    """A trained network from crops to codes, ready to run: by OpenVINO on the CPU."""
-    if device == "cpu":
-        return _OpenVinoEncoder(network, precision)
-    return _TorchEncoder(network, device)

@@ -1,0 +1,143 @@
+"""Networks compiled for the CPU by OpenVINO, kept so that a run never waits for it twice.
+
+Turning a PyTorch network into an OpenVINO model and compiling it takes seconds; reading what was
+compiled before takes a fraction of one, and needs no PyTorch. Models are made through OpenVINO's
+front end itself: its converter (``openvino.convert_model``) sends telemetry from processes that it
+forks, and nothing here may leave the machine or copy a process that holds locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import StorageError
+from .files import finish_file, measure, temporary_file, write_atomically
+
+if TYPE_CHECKING:
+    import openvino as ov
+    import torch
+    from torch import nn
+
+_FORMAT = 1
+_UNUSED_S = 60 * 86400.0
+"""What nobody has read for so long (another version, other weights) is removed."""
+
+
+def traced(network: nn.Module, example: torch.Tensor) -> ov.Model:
+    """A PyTorch network as an OpenVINO model; its first axis, the batch, is left open.
+
+    Args:
+        network: in evaluation mode; takes one tensor and gives one.
+        example: an input, of a batch of one.
+    """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad():
+        # Checking a trace traces and runs the network three times more.
+        graph = TorchScriptPythonDecoder(
+            network, example_input=example, trace_kwargs={"check_trace": False}
+        )
+        front = FrontEndManager().load_by_framework("pytorch")
+        model = front.convert(front.load(graph))
+    # The converter's own clean-up of the graph, without which the result differs in the last digit.
+    with contextlib.suppress(ImportError):
+        from openvino._offline_transformations import apply_moc_transformations
+
+        apply_moc_transformations(model, cf=False, smart_reshape=True)
+    model.reshape([-1, *example.shape[1:]])
+    return model
+
+
+def compiled(
+    name: str,
+    parts: Mapping[str, str],
+    precision: str,
+    make: Callable[[], ov.Model],
+    folder: Path | None,
+) -> Any:
+    """An OpenVINO model compiled for this CPU, with its precision said: left alone, OpenVINO takes
+    bf16 where the CPU has it.
+
+    Args:
+        name: a short name for the file.
+        parts: everything that decides the model: names and content ids.
+        precision: "fp32" or "bf16".
+        make: gives the model where it was not compiled before.
+        folder: where compiled models are kept; None keeps nothing. A folder that cannot be written,
+            or a damaged file in it, costs time and nothing else.
+
+    Returns:
+        ``openvino.CompiledModel``.
+    """
+    import openvino as ov
+
+    core = ov.Core()
+    config = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+    if folder is None:
+        return core.compile_model(make(), "CPU", config)
+    # Compiled code is this version's and this processor's.
+    identity = {
+        "format": _FORMAT,
+        "parts": dict(parts),
+        "precision": precision,
+        "openvino": ov.get_version(),
+        "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
+        "can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / f"{name}-{key}.blob"
+    blob = _kept(path)
+    if blob is not None:
+        with contextlib.suppress(RuntimeError):
+            return core.import_model(blob, "CPU", config)
+    model = core.compile_model(make(), "CPU", config)
+    _keep(path, model)
+    return model
+
+
+def _kept(path: Path) -> bytes | None:
+    """The compiled model in ``path``, if it is there and is what was written."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_bytes())
+        if tuple(measure(path)) != (note["bytes"], note["sha256"]):
+            return None
+        path.with_suffix(".json").touch()
+        return path.read_bytes()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(path: Path, model: Any) -> None:
+    """Write a compiled model to ``path``, where that can be."""
+    with contextlib.suppress(OSError, StorageError, RuntimeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_file(path) as part:
+            with part.open("wb") as stream:
+                stream.write(_exported(model))
+            size, digest = measure(part)
+            note = json.dumps({"bytes": size, "sha256": digest}).encode()
+            finish_file(part, path)
+        write_atomically(path.with_suffix(".json"), note)
+        _forget_unused(path.parent)
+
+
+def _exported(model: Any) -> Any:
+    exported = model.export_model()
+    # Bytes or a stream, as the version has it.
+    return exported.getbuffer() if hasattr(exported, "getbuffer") else exported
+
+
+def _forget_unused(folder: Path) -> None:
+    now = time.time()
+    for note in folder.glob("*.json"):
+        if now - note.stat().st_mtime > _UNUSED_S:
+            note.unlink(missing_ok=True)
+            note.with_suffix(".blob").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What a bundle's networks do, by role, whatever they are made of."""

@@ -1,0 +1,266 @@
+"""The networks of one bundle, each made when it is first asked for.
+
+Code asks for what a network does; which files hold it, and how it is run, is decided here from the
+bundle's manifest.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..bundles import ensure_bundle
+from ..bundles.bundle import Bundle
+from ..bundles.latent import LatentSpace
+from ..bundles.manifest import ID_LENGTH
+from ..device import Device, choose_device
+from ..errors import UsageError, WeightsError
+from ..files import sha256_of
+
+if TYPE_CHECKING:
+    from ..editing.classifier import LatentClassifier
+    from ..generators.mobile import MappingNetwork, SynthesisNetwork
+    from ..generators.wspace import WStatistics
+    from ..inversion.corrector import CorrectedEncoder
+    from ..inversion.face_network import FaceNetwork
+    from ..inversion.readout import Readout
+    from .protocols import Editor, Encoder, Generator, Landmarker
+
+EDITORS = ("transformer", "interfacegan", "ganspace")
+"""Editors that a bundle may have, in the role ``editor-NAME``."""
+
+_DIRECTION = "direction:"
+
+
+class Networks:
+    """Lazily loaded networks of one bundle; runs over several sources can share them.
+
+    Args:
+        bundle: the bundle of weights.
+        device: where networks run.
+        backend_name: the landmark backend's.
+        kept_in: folder where compiled networks are kept; None keeps none.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: Device, backend_name: str, kept_in: Path | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.device = device
+        self.backend_name = backend_name
+        self._kept_in = kept_in
+
+    @cached_property
+    def space(self) -> LatentSpace:
+        """The latent space that all of them share."""
+        return self.bundle.latent
+
+    def ids(self, *roles: str) -> dict[str, str]:
+        """Names and content ids of all that decides what these roles do, for a stage's key."""
+        return self.bundle.ids(*roles)
+
+    def landmark_models(self) -> dict[str, str]:
+        """What the landmarks depend on; the library that fetches FAN's weights pins them."""
+        if self.backend_name == "mesh":
+            return self.ids("landmarker")
+        return {"face-alignment": importlib.metadata.version("face-alignment")}
+
+    @cached_property
+    def landmarker(self) -> Landmarker:
+        """Finds faces and their landmarks."""
+        from ..faces.backend import load_backend
+
+        files = {}
+        if self.backend_name == "mesh":
+            files = {path.name: path for path in self.bundle.files("landmarker")}
+        return load_backend(self.backend_name, files, self.device.name)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Codes to pictures."""
+        from ..generators.decoder import OpenVinoDecoder, TorchDecoder
+
+        self._expect("generator", "mobilestylegan")
+        if self.device.name != "cpu":
+            precision = self.device.precision
+            return TorchDecoder(self.synthesis, self.space, self.device.name, precision)
+        return OpenVinoDecoder(
+            *self.bundle.files("generator"),
+            self.space,
+            self.device.precision,
+            ids=self.ids("generator"),
+            kept_in=self._kept_in,
+        )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Crops to codes."""
+        from ..inversion.predict import OpenVinoEncoder, TorchEncoder
+
+        self._expect("encoder", "corrected-encoder")
+        name, precision = self.device.name, self.device.precision
+        if name != "cpu":
+            return TorchEncoder(self.encoder_network(), self.space, name, precision)
+        ids = self.ids("encoder")
+        self.bundle.files("encoder")  # damaged weights are told, also where they are compiled
+        return OpenVinoEncoder(
+            self.encoder_network, self.space, precision, ids=ids, kept_in=self._kept_in
+        )
+
+    def encoder_network(self) -> CorrectedEncoder:
+        """The encoder in PyTorch, with its second look."""
+        from ..inversion.corrector import load_corrected_encoder
+
+        encoder, corrector = self.bundle.files("encoder")
+        return load_corrected_encoder(
+            encoder, corrector, self.statistics, self.synthesis, self.recognition
+        )
+
+    @cached_property
+    def statistics(self) -> WStatistics:
+        """W's mean and covariance."""
+        from ..generators.wspace import WStatistics
+
+        return WStatistics.load(self.bundle.file("statistics"), self.space.width)
+
+    @cached_property
+    def mapping(self) -> MappingNetwork:
+        """Normal noise to codes of W."""
+        from ..generators.mobile import load_mapping
+
+        return load_mapping(*self.bundle.files("mapping"))
+
+    @cached_property
+    def synthesis(self) -> SynthesisNetwork:
+        """The generator in PyTorch, for optimisation through it."""
+        from ..generators.mobile import load_synthesis
+
+        return load_synthesis(*self.bundle.files("generator"))
+
+    @cached_property
+    def recognition(self) -> FaceNetwork:
+        """The face recognition network, for losses and for telling people apart."""
+        from ..inversion.face_network import load_face_network
+
+        return load_face_network(self.bundle.file("recognition"))
+
+    @cached_property
+    def readout(self) -> Readout:
+        """The generator's cheap picture."""
+        from ..inversion.readout import Readout
+        from ..inversion.weights import load_weights
+
+        return load_weights(Readout(4), self.bundle.file("readout"), "readout")
+
+    @cached_property
+    def classifier(self) -> LatentClassifier:
+        """Attributes read off codes."""
+        from ..editing.classifier import load_classifier
+
+        return load_classifier(self.bundle.file("classifier"))
+
+    def _expect(self, role: str, architecture: str) -> None:
+        found = self.bundle.manifest.role(role).architecture
+        if found != architecture:
+            raise WeightsError(
+                f"bundle {self.bundle.name!r} has a {role} of an unknown kind, {found!r}",
+                "A newer videdit may know it.",
+            )
+
+    # --- editors ---------------------------------------------------------------------------------
+
+    def editor(self, choice: str, keep: Sequence[str] = ()) -> Editor:
+        """What moves codes along attributes.
+
+        Args:
+            choice: ``transformer``, ``interfacegan``, ``ganspace``, ``direction:FILE.npy``, or the
+                path of transformers of one's own (.safetensors).
+            keep: attributes that an edit of ``interfacegan`` holds.
+
+        Raises:
+            UsageError: unknown editor, or one that cannot keep attributes.
+            WeightsError: its file is missing or damaged.
+        """
+        from ..editing import linear
+        from ..editing.transformer import load_transformers
+
+        check_editor(choice, keep)
+        path = self._editor_file(choice)
+        if choice == "interfacegan":
+            return linear.load_normals(path).editor(keep)
+        if choice == "ganspace":
+            return linear.ganspace_editor(
+                self.statistics, linear.load_components(path), self.space.rows
+            )
+        if choice.startswith(_DIRECTION):
+            return linear.direction_editor(path, self.space.shape)
+        return load_transformers(path)
+
+    def editor_ids(self, choice: str) -> dict[str, str]:
+        """The content ids of what an editor is made of, for a stage's key.
+
+        Raises:
+            UsageError: unknown editor, or its file does not exist.
+        """
+        if choice in EDITORS:
+            return self.ids(f"editor-{choice}")
+        return {"editor": sha256_of(self._editor_file(choice))[:ID_LENGTH]}
+
+    def _editor_file(self, choice: str) -> Path:
+        if choice in EDITORS:
+            return self.bundle.file(f"editor-{choice}")
+        path = Path(choice.removeprefix(_DIRECTION))
+        if not path.is_file():
+            raise UsageError(f"the editor's file {path} does not exist", "Check the name.")
+        return path
+
+
+def check_editor(choice: str, keep: Sequence[str] = ()) -> None:
+    """Refuse a choice of editor that can be none; no file is looked at.
+
+    Raises:
+        UsageError: unknown editor, or one that cannot keep attributes.
+    """
+    own = choice.startswith(_DIRECTION) or Path(choice).suffix == ".safetensors"
+    if choice not in EDITORS and not own:
+        raise UsageError(
+            f"there is no editor {choice!r}",
+            f"Choose {', '.join(EDITORS)}, direction:FILE.npy, or a file of transformers"
+            " (.safetensors).",
+        )
+    if keep and choice != "interfacegan":
+        raise UsageError(
+            f"the editor {choice!r} takes no attributes to keep",
+            "Leave --keep out (transformers are trained to keep the rest), or use "
+            "--editor interfacegan.",
+        )
+
+
+def open_networks(
+    bundle: str,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "mesh",
+    *,
+    kept_in: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Networks:
+    """The networks of a bundle, after fetching the weights that are absent.
+
+    Args:
+        bundle: its name.
+        device, precision: see ``choose_device``.
+        backend: of the landmarks, ``mesh`` or ``fan``.
+        kept_in: folder where compiled networks are kept; None keeps none.
+        say: gets one line when something is about to be fetched.
+
+    Raises:
+        UsageError: there is no such bundle, device or precision.
+        WeightsError: weights are absent and cannot be fetched.
+        StorageError: they cannot be written.
+    """
+    chosen = choose_device(device, precision)
+    return Networks(ensure_bundle(bundle, say), chosen, backend, kept_in)
