@@ -15,8 +15,8 @@ from ..bundles.bundle import Bundle
 from ..bundles.manifest import ID_LENGTH, sha256_of
 from ..device import Device
 from ..errors import UsageError
+from ..media.segments import output_ticks
 from ..media.timeline import Timeline
-from ..media.writer import output_ticks
 from ..pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
