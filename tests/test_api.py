@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from videdit.api import check_folder, check_picture_suffix, default_output, edit_video, parse_edits
+from videdit.api import default_output, edit_video, parse_edits
 from videdit.editing.schedule import Edit
 from videdit.errors import InputError, StorageError, UsageError
 
@@ -36,42 +34,6 @@ def test_parse_edits() -> None:
     )  # an editor may know it
     with pytest.raises(UsageError, match="not a number"):
         parse_edits({"Smiling": "much"})
-
-
-def test_check_folder(tmp_path: Path) -> None:
-    source = tmp_path / "in.mp4"
-    source.write_bytes(b"x")
-    check_folder(source, tmp_path / "out.mp4")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]  # it leaves nothing
-    with pytest.raises(UsageError, match="is a folder"):
-        check_folder(source, tmp_path)
-    with pytest.raises(StorageError, match="does not exist"):
-        check_folder(source, tmp_path / "none" / "out.mp4")
-    with pytest.raises(StorageError, match="does not exist"):
-        check_folder(source, source / "out.mp4")
-    with pytest.raises(UsageError, match="the source itself"):
-        check_folder(source, tmp_path / "." / "in.mp4")
-    (tmp_path / "link.mp4").symlink_to(source)
-    with pytest.raises(UsageError, match="the source itself"):
-        check_folder(source, tmp_path / "link.mp4")
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> NoReturn:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(StorageError, match=r"cannot be written .Permission denied.*Choose another"):
-        check_folder(tmp_path / "in.mp4", tmp_path / "out.mp4")
-
-
-def test_check_picture_suffix() -> None:
-    for name in ("a.png", "a.JPG"):
-        check_picture_suffix(Path(name))
-    with pytest.raises(UsageError, match=r"\.mp4.*\.png"):
-        check_picture_suffix(Path("a.mp4"))
-    with pytest.raises(UsageError, match="without suffix"):
-        check_picture_suffix(Path("a"))
 
 
 def test_refusals_come_before_any_work(tmp_path: Path) -> None:

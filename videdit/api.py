@@ -8,8 +8,6 @@ Example::
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +16,10 @@ from pathlib import Path
 from .bundles.bundle import ensure_bundle
 from .device import choose_device
 from .editing.schedule import Edit
-from .errors import StorageError, UsageError
-from .media.mux import CONTAINERS, check_output
-from .media.timeline import Timeline, probe
-from .media.writer import PICTURE_SUFFIXES
+from .errors import UsageError
+from .media.output import CONTAINERS, PICTURE_SUFFIXES, check_place, check_suffix
+from .media.probe import probe
+from .media.timeline import Timeline
 from .pipeline.progress import Progress
 from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
@@ -134,15 +132,12 @@ def edit_video(
         raise UsageError(
             "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
         )
-    check_folder(source, target)
+    check_place(source, target)
     progress = progress or Progress()
     timeline, resources, stages = prepare(run_settings, progress)
     blend = stages[-1]
     assert isinstance(blend, BlendStage)
-    if timeline.is_image:
-        check_picture_suffix(target)
-    else:
-        check_output(target, timeline, blend.spec(run_settings))
+    check_suffix(target, None if timeline.is_image else blend.spec(run_settings).codec)
     with Store(run_settings.cache_dir) as store, progress:
         save_last_run(store, timeline.content_id, run_settings)
         report = run(stages, store, timeline.content_id, source, progress=progress)
@@ -168,40 +163,3 @@ def edit_image(
     if not probe(source).is_image:
         raise UsageError(f"{Path(source).name} is a video", "Use `videdit run`, or edit_video.")
     return edit_video(source, output, edits, settings=settings, progress=progress)
-
-
-def check_folder(source: Path, output: Path) -> None:
-    """Refuse an output that cannot be written before the source is even read.
-
-    Raises:
-        UsageError: it is the source itself, or a folder.
-        StorageError: its folder is missing or cannot be written.
-    """
-    folder = output.absolute().parent
-    if output.is_dir():
-        raise UsageError(f"the output {output} is a folder", "Name a file, e.g. -o result.mp4.")
-    if not folder.is_dir():
-        raise StorageError(f"the output's folder {folder} does not exist", "Create it first.")
-    if output.exists() and source.exists() and os.path.samefile(source, output):
-        raise UsageError("the output is the source itself", "Choose another name with -o.")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StorageError(
-            f"the output's folder {folder} cannot be written ({error.strerror})",
-            "Choose another with -o.",
-        ) from error
-
-
-def check_picture_suffix(output: Path) -> None:
-    """Refuse a suffix that is no picture's.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if output.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(
-            f"a picture cannot be written as {output.suffix or 'a file without suffix'}",
-            f"Use one of {', '.join(PICTURE_SUFFIXES)}.",
-        )

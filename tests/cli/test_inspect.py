@@ -7,7 +7,7 @@ import pytest
 from videdit.cli.inspect import describe, parse_frames
 from videdit.cli.main import main
 from videdit.errors import UsageError
-from videdit.media.timeline import content_id
+from videdit.media.source import content_id
 from videdit.pipeline.store import ArtifactInfo, Chunk, Store
 
 

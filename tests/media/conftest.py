@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from videdit.media.compose import compose
+from videdit.media.encoding import EncodeSpec
 from videdit.media.mux import AssembleReport, assemble
+from videdit.media.probe import probe
 from videdit.media.reader import read_frames
-from videdit.media.timeline import Timeline, probe
-from videdit.media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
+from videdit.media.segments import SEGMENT_SUFFIX, write_segment
+from videdit.media.timeline import Timeline
 
 
 def run_ffmpeg(*arguments: str | Path) -> bytes:

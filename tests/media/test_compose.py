@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.media.conftest import pattern, run_ffmpeg
-from videdit.media._planes import block_mean, convert, layout_of, orient
+from videdit.media._colour import block_mean, convert
+from videdit.media._planes import layout_of, orient
 from videdit.media.compose import Patch, compose
+from videdit.media.probe import probe
 from videdit.media.reader import Frame, read_frames
-from videdit.media.timeline import probe
 
 # Colours well inside the RGB cube, so that nothing is clipped on the way to RGB and back.
 MUTED = "colorlevels=romin=0.35:gomin=0.35:bomin=0.35:romax=0.65:gomax=0.65:bomax=0.65"

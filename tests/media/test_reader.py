@@ -9,8 +9,8 @@ import pytest
 from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import InputError
 from videdit.media._planes import frame_from, layout_of, planes_of
+from videdit.media.probe import probe
 from videdit.media.reader import read_frames
-from videdit.media.timeline import probe
 
 Clips = Callable[..., Path]
 

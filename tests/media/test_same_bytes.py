@@ -12,9 +12,10 @@ import pytest
 
 from tests.media.conftest import run_ffmpeg
 from videdit.media.compose import compose
+from videdit.media.encoding import CODECS, EncodeSpec
+from videdit.media.probe import probe
 from videdit.media.reader import read_frames
-from videdit.media.timeline import probe
-from videdit.media.writer import CODECS, SEGMENT_SUFFIX, EncodeSpec, write_segment
+from videdit.media.segments import SEGMENT_SUFFIX, write_segment
 
 
 def _digests(clip: str, folder: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from videdit.media.timeline import content_id
+from videdit.media.source import content_id
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.store import Store
 

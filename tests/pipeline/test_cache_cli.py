@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from videdit.cli.cache import app, parse_age, parse_size, size_text
 from videdit.errors import StorageError, UsageError
-from videdit.media.timeline import content_id
+from videdit.media.source import content_id
 
 
 def _call(runs: Any, *words: str) -> Result:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
-from videdit.media.timeline import content_id
+from videdit.media.source import content_id
 from videdit.pipeline import store as store_module
 from videdit.pipeline.runner import REMAKES, open_contexts, run
 from videdit.pipeline.stage import Stage, frame_chunks, stage_key

@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from videdit.errors import VideditError
-from videdit.media.timeline import content_id
+from videdit.media.source import content_id
 from videdit.pipeline.progress import make_progress
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.stage import Chunk, Context, Stage, frame_chunks

@@ -19,7 +19,7 @@ from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.faces.backend import Detection
 from videdit.media.compose import Patch
-from videdit.media.timeline import probe
+from videdit.media.probe import probe
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.store import Store
 from videdit.settings import RunSettings

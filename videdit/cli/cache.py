@@ -200,7 +200,7 @@ def _find(store: Store, text: str) -> str:
     """The id of the source meant by ``text``: an id, its beginning, or a file."""
     known = [s.source_id for s in store.sources()]
     if Path(text).is_file():
-        from videdit.media.timeline import content_id
+        from videdit.media.source import content_id
 
         source_id = content_id(Path(text))
         if source_id in known:

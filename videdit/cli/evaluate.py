@@ -45,7 +45,7 @@ def inversion(
     extra `eval`. Work is kept in the cache, so a second evaluation is quick.
     """
     from videdit.evaluation.inversion import InversionMeter, summarise, to_json
-    from videdit.media.writer import write_picture
+    from videdit.media.pictures import write_picture
     from videdit.pipeline.store import Store
     from videdit.stages.sheet import contact_sheet
 
@@ -191,8 +191,7 @@ def _files(inputs: list[Path]) -> list[Path]:
 
 
 def _media(path: Path) -> bool:
-    from videdit.media.mux import CONTAINERS
-    from videdit.media.writer import PICTURE_SUFFIXES
+    from videdit.media.output import CONTAINERS, PICTURE_SUFFIXES
 
     return path.suffix.lower() in (*CONTAINERS, *PICTURE_SUFFIXES)
 

@@ -40,7 +40,7 @@ def inspect(
     """
     if not source.exists():
         raise InputError(f"there is no file {source}", "Check the path.")
-    from videdit.media.timeline import content_id
+    from videdit.media.source import content_id
     from videdit.pipeline.store import Store
 
     with Store(cache) as store:
@@ -69,7 +69,7 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     import numpy as np
 
     from videdit.api import prepare
-    from videdit.media.timeline import content_id
+    from videdit.media.source import content_id
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
     from videdit.settings import load_last_run

@@ -18,7 +18,7 @@ from ..device import choose_device
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.quality import save_quality
 from ..errors import UsageError
-from ..media.writer import write_picture
+from ..media.pictures import write_picture
 from ..stages.resources import Networks
 from ..training.kept import keep_arrays
 from ..training.labelled import TEST, LabelledFaces

@@ -13,15 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.media._planes import (
-    Layout,
-    Plane,
-    block_mean,
-    levels,
-    luma_weights,
-    quantise,
-    rgb_to_ycc,
-)
+from videdit.media._colour import block_mean, levels, luma_weights, quantise, rgb_to_ycc
+from videdit.media._planes import Layout, Plane
 from videdit.media.reader import Frame
 
 

@@ -8,7 +8,6 @@ output. Both are told to write nothing that varies between runs.
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,13 +22,13 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.errors import StorageError, UsageError, VideditError
+from videdit.errors import StorageError, VideditError
 from videdit.files import finish_file, storage_errors
-from videdit.media.timeline import Timeline, open_video
-from videdit.media.writer import CODECS, EncodeSpec, open_exact, output_ticks
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Output suffixes and ffmpeg's names for their containers."""
+from videdit.media.encoding import EncodeSpec
+from videdit.media.output import CONTAINERS, check_suffix, held_codecs
+from videdit.media.segments import open_exact, output_ticks
+from videdit.media.source import open_video
+from videdit.media.timeline import Timeline
 
 # What text subtitles are rewritten to where the container cannot hold them as they are.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
@@ -53,43 +52,6 @@ class AssembleReport:
     changed: tuple[str, ...]
 
 
-def default_suffix(timeline: Timeline) -> str:
-    """The source's suffix where it is one that can be written, else ``.mp4``."""
-    suffix = timeline.path.suffix.lower()
-    return suffix if suffix in CONTAINERS else ".mp4"
-
-
-def check_output(output: Path, timeline: Timeline, spec: EncodeSpec) -> None:
-    """Find out before the work whether the result can be written.
-
-    Raises:
-        UsageError: the suffix is unknown, the codec does not fit it, or it is the source itself.
-        StorageError: the folder is missing or read-only, or `output` is a folder.
-    """
-    suffix = output.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise UsageError(
-            f"{output.name} has no video suffix", f"Use one of {', '.join(CONTAINERS)}"
-        )
-    if not _holds(CONTAINERS[suffix], CODECS[spec.codec].encoder):
-        fits = [n for n, c in CODECS.items() if _holds(CONTAINERS[suffix], c.encoder)]
-        raise UsageError(
-            f"a {suffix} file cannot hold {spec.codec}",
-            f"Use --codec {' or '.join(fits)}, or another suffix",
-        )
-    if output.is_dir():
-        raise StorageError(f"{output} is a folder", "Name a file")
-    if output.exists() and timeline.path.exists() and output.samefile(timeline.path):
-        raise UsageError(f"{output} is the source itself", "Choose another output name")
-    part = _part(output, "check")
-    with storage_errors(output):
-        try:
-            part.touch()
-        finally:
-            with suppress(OSError):
-                part.unlink()
-
-
 def assemble(
     output: Path, timeline: Timeline, spec: EncodeSpec, segments: Sequence[Path]
 ) -> AssembleReport:
@@ -102,12 +64,12 @@ def assemble(
         output: its suffix chooses the container; an existing file is replaced.
         segments: of `write_segment` with this spec, in order, covering the timeline exactly once.
     Raises:
-        UsageError: see `check_output`.
-        StorageError: see `check_output`; or the disk is full; or the segments do not fit the
+        UsageError: the suffix is none of a video, or does not fit the codec.
+        StorageError: the file cannot be written, the disk is full, or the segments do not fit the
             timeline or each other.
     """
     output = Path(output).absolute()
-    check_output(output, timeline, spec)
+    check_suffix(output, spec.codec)
     container = CONTAINERS[output.suffix.lower()]
     picture = _part(output, "picture")
     part = _part(output, f"part{output.suffix.lower()}")
@@ -137,12 +99,6 @@ def assemble(
 
 def _part(output: Path, what: str) -> Path:
     return output.with_name(f".{output.stem}.{what}")
-
-
-def _holds(container: str, codec: str) -> bool:
-    name = "hevc" if codec == "libx265" else codec
-    with av.open(os.devnull, "w", format=container) as probe:
-        return name in probe.supported_codecs
 
 
 def _clock_shift(timeline: Timeline) -> Fraction:
@@ -263,8 +219,7 @@ def _add_streams(
     maps = [made["v:0"]]
     scales = [timeline.time_base.denominator]
     subtitles = 0
-    with av.open(os.devnull, "w", format=container) as probe:
-        held = probe.supported_codecs
+    held = held_codecs(container)
     with open_video(timeline.path) as (opened, stream):
         tags = stream.metadata
         options |= {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import av
@@ -11,8 +13,16 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from videdit.errors import InputError
-from videdit.media._planes import Layout, Plane, orient, planes_of, rgb_of
-from videdit.media.timeline import Timeline, damaged, decode_frames, open_video
+from videdit.media._colour import rgb_of
+from videdit.media._planes import Layout, Plane, orient, planes_of
+from videdit.media.source import damaged, decode_frames, open_video
+from videdit.media.timeline import Timeline
+
+WINDOW = 4
+"""Frames that a reader holds."""
+
+# Opening the file and seeking costs about as much as decoding so many frames.
+_OPENING = 8
 
 
 class Frame:
@@ -64,45 +74,123 @@ class Frame:
         return narrow
 
 
-def read_frames(timeline: Timeline, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-    """Frames `start` to `stop` (excluded; None for the end), each checked against the timeline.
+class FrameReader:
+    """The frames of a timeline, from a file that stays open from one request to the next.
 
-    Decoding starts at the last keyframe before `start` that the container can be brought to, in the
-    worst case at the beginning of the file.
+    Frames asked for in order are decoded once each, however they are cut into requests; the last
+    `WINDOW` are held, so that a request may begin a little before the end of the one before. Others
+    cost decoding from the last keyframe before them that the container can be brought to, in the
+    worst case from the beginning of the file. An iterator may be left at any point, and several of
+    one reader may take turns; threads may not.
+
+    Use as a context manager, or `close`.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._opened = ExitStack()
+        self._decoded: Iterator[VideoFrame] | None = None
+        # The frame that `_decoded` gives next. The window ends before it.
+        self._position = 0
+        self._window: deque[Frame] = deque(maxlen=WINDOW)
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames `start` to `stop` (excluded; None for the end), each checked against the timeline.
+
+        Raises:
+            ValueError: `start` or `stop` outside 0..len(timeline).
+            InputError: the file is damaged, missing, or no longer the one that was probed.
+        """
+        count = len(self._timeline)
+        stop = count if stop is None else stop
+        if not 0 <= start <= stop <= count:
+            raise ValueError(f"frames {start}..{stop} are not in a timeline of {count}")
+        for index in range(start, stop):
+            yield self._frame(index)
+
+    def close(self) -> None:
+        """Release the file and the frames held. A later `read` opens it anew."""
+        self._window.clear()
+        self._decoded = None
+        self._opened.close()
+
+    def _frame(self, index: int) -> Frame:
+        ahead = index - self._position
+        if -len(self._window) <= ahead < 0:
+            return self._window[ahead]
+        try:
+            if self._decoded is None or ahead < 0 or self._seek_pays(index):
+                self._enter(index)
+            while self._position <= index:
+                self._advance()
+        except BaseException:
+            # Whatever the decoder was at is lost.
+            self.close()
+            raise
+        return self._window[-1]
+
+    def _seek_pays(self, index: int) -> bool:
+        keyframes = self._timeline.keyframes
+        nearest = int(keyframes[np.searchsorted(keyframes, index, "right") - 1])
+        return nearest - self._position > _OPENING
+
+    def _enter(self, index: int) -> None:
+        """Bring the decoder to a keyframe at or before `index`."""
+        for key in _entry_points(self._timeline, index):
+            self.close()
+            if self._enter_at(key):
+                return
+        raise _changed(self._timeline)
+
+    def _enter_at(self, key: int) -> bool:
+        """Decode the keyframe `key`; False if the container cannot be brought to it."""
+        timeline = self._timeline
+        container, stream = self._opened.enter_context(open_video(timeline.path))
+        if stream.index != timeline.stream_index or stream.time_base is None:
+            raise _changed(timeline)
+        target = None
+        if key:
+            target = int(timeline.pts[key])
+            try:
+                container.seek(target, stream=stream, backward=True)
+            except (av.FFmpegError, OSError):
+                return False
+        self._decoded = decode_frames(timeline.path, container, stream, key, target=target)
+        self._position = key
+        native = next(self._decoded, None)
+        if native is None:
+            return False
+        self._hold(native)
+        return True
+
+    def _advance(self) -> None:
+        assert self._decoded is not None
+        native = next(self._decoded, None)
+        if native is None:
+            raise damaged(self._timeline.path, self._position)
+        self._hold(native)
+
+    def _hold(self, native: VideoFrame) -> None:
+        if native.pts != self._timeline.pts[self._position]:
+            raise _changed(self._timeline)
+        self._window.append(Frame(native, self._timeline, self._position))
+        self._position += 1
+
+
+def read_frames(timeline: Timeline, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+    """Frames `start` to `stop` (excluded; None for the end) by a reader of their own.
 
     Raises:
-        ValueError: `start` or `stop` outside 0..len(timeline).
-        InputError: the file is damaged, missing, or no longer the one that was probed.
+        ValueError, InputError: as `FrameReader.read`.
     """
-    count = len(timeline)
-    stop = count if stop is None else stop
-    if not 0 <= start <= stop <= count:
-        raise ValueError(f"frames {start}..{stop} are not in a timeline of {count}")
-    if start == stop:
-        return
-    for key in _entry_points(timeline, start):
-        with open_video(timeline.path) as (container, stream):
-            if stream.index != timeline.stream_index or stream.time_base is None:
-                raise _changed(timeline)
-            index = key
-            target = None
-            if key:
-                target = int(timeline.pts[key])
-                try:
-                    container.seek(target, stream=stream, backward=True)
-                except (av.FFmpegError, OSError):
-                    continue
-            for native in decode_frames(timeline.path, container, stream, key, target=target):
-                if native.pts != timeline.pts[index]:
-                    raise _changed(timeline)
-                if index >= start:
-                    yield Frame(native, timeline, index)
-                index += 1
-                if index == stop:
-                    return
-            if index > key:
-                raise damaged(timeline.path, index)
-    raise _changed(timeline)
+    with FrameReader(timeline) as reader:
+        yield from reader.read(start, stop)
 
 
 def _entry_points(timeline: Timeline, start: int) -> list[int]:

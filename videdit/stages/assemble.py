@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..media.mux import assemble
-from ..media.writer import write_picture
+from ..media.pictures import write_picture
 from ..pipeline.store import Artifact
 from ..settings import RunSettings
 from .blend import PICTURE, SEGMENT, BlendStage

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
+from ..media.encoding import EncodeSpec
 from ..media.reader import Frame
-from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
+from ..media.segments import SEGMENT_SUFFIX, write_segment
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
 from ..settings import RunSettings

@@ -15,10 +15,8 @@ from ..bundles.bundle import Bundle
 from ..bundles.manifest import ID_LENGTH
 from ..device import Device
 from ..errors import UsageError
-from ..files import sha256_of
+from ..media.segments import output_ticks
 from ..media.timeline import Timeline
-from ..media.writer import output_ticks
-from ..settings import RunSettings
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier

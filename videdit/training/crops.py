@@ -13,8 +13,8 @@ from ..errors import InputError
 from ..faces.align import cut_crop, ffhq_quad, points_in_crop
 from ..faces.backend import Backend, largest
 from ..inversion.encoder import INPUT_SIZE
+from ..media.probe import probe
 from ..media.reader import read_frames
-from ..media.timeline import probe
 from .encoder import RealFaces
 
 HELD_OUT_EVERY = 4

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.media.conftest import pattern, run_ffmpeg
+from videdit.errors import StorageError
+from videdit.media._planes import planes_of
+from videdit.media.compose import Patch, compose
+from videdit.media.encoding import CODECS, EncodeSpec
+from videdit.media.probe import probe
+from videdit.media.reader import read_frames
+from videdit.media.segments import SEGMENT_SUFFIX, write_segment
+from videdit.media.timeline import Timeline
+
+
+def write(path: Path, timeline: Timeline, spec: EncodeSpec, start: int = 0, stop: int = 5) -> Path:
+    frames = (compose(frame) for frame in read_frames(timeline, start, stop))
+    assert write_segment(path, timeline, spec, frames) == stop - start
+    return path
+
+
+def decoded(path: Path) -> list[list[np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [[p.copy() for p in planes_of(f)[1]] for f in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_segments_are_the_same_every_time(plain: Path, tmp_path: Path, codec: str) -> None:
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline, codec)
+    first = write(tmp_path / f"a{SEGMENT_SUFFIX}", timeline, spec, 3, 17)
+    second = write(tmp_path / f"b{SEGMENT_SUFFIX}", timeline, spec, 3, 17)
+    assert first.read_bytes() == second.read_bytes()
+    with av.open(str(first)) as container:
+        stream = container.streams.video[0]
+        ticks = sorted(p.pts * stream.time_base for p in container.demux(stream) if p.size)
+    wanted = timeline.pts[3:17] * timeline.time_base
+    assert [t - ticks[0] for t in ticks] == [t - wanted[0] for t in wanted]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "size"),
+    [
+        ("h264", "yuv420p", "96x64"),
+        ("h264", "yuv422p10le", "96x64"),
+        ("h264", "yuv444p", "39x27"),
+        ("hevc", "yuv420p10le", "96x64"),
+        ("ffv1", "yuv411p", "39x27"),
+        ("ffv1", "yuva444p10le", "39x27"),
+        ("ffv1", "gray16le", "39x27"),
+        ("ffv1", "bgr0", "39x27"),
+        ("ffv1", "bgra", "39x27"),
+        ("ffv1", "gbrap10le", "39x27"),
+    ],
+)
+def test_frames_reach_the_encoder_unchanged(
+    tmp_path: Path, codec: str, pix_fmt: str, size: str
+) -> None:
+    """A lossless encoding of unedited frames decodes to the source's samples."""
+    source = tmp_path / "source.mkv"
+    run_ffmpeg(
+        *pattern(size, seconds=0.4),
+        "-vf",
+        f"format={pix_fmt}",
+        "-c:v ffv1 -pix_fmt",
+        pix_fmt,
+        source,
+    )
+    timeline = probe(source)
+    spec = EncodeSpec.for_source(timeline, codec)
+    assert spec.notes == ()
+    if codec == "h264":
+        # x264 at 10 bits reaches lossless at crf -12; qp 0 does for all depths.
+        spec = EncodeSpec(codec, 0, "fast", spec.pix_fmt, spec.color)
+    path = write(tmp_path / f"a{SEGMENT_SUFFIX}", timeline, spec, 0, 10)
+    frames = [frame.planes()[1] for frame in read_frames(timeline)]
+    result = decoded(path)
+    assert len(result) == len(frames)
+    for got, planes in zip(result, frames, strict=True):
+        for plane, source_plane in zip(got, planes, strict=True):
+            if codec == "ffv1" or (codec == "h264" and spec.pix_fmt == "yuv420p"):
+                np.testing.assert_array_equal(plane, source_plane)
+            else:
+                assert np.abs(plane.astype(int) - source_plane).mean() < 4
+
+
+def test_red_survives_conversion_from_rgb(tmp_path: Path) -> None:
+    source = tmp_path / "red.mkv"
+    run_ffmpeg(
+        "-f",
+        "lavfi",
+        "-i color=red:size=32x32:duration=0.1 -vf format=bgr0 -c:v ffv1 -pix_fmt bgr0",
+        source,
+    )
+    timeline = probe(source)
+    for codec in ("h264", "prores", "vp9"):
+        spec = EncodeSpec.for_source(timeline, codec)
+        path = write(tmp_path / f"{codec}{SEGMENT_SUFFIX}", timeline, spec, 0, 2)
+        with av.open(str(path)) as container:
+            rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        assert np.abs(rgb.astype(int) - (255, 0, 0)).max() <= 6
+
+
+def test_patched_frames_are_written(plain: Path, tmp_path: Path) -> None:
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline)
+    green = Patch(
+        16, 16, np.tile(np.float32([0, 1, 0]), (16, 16, 1)), np.ones((16, 16), np.float32)
+    )
+    frames = [compose(frame, [green]) for frame in read_frames(timeline, 0, 3)]
+    write_segment(tmp_path / f"a{SEGMENT_SUFFIX}", timeline, spec, frames)
+    for planes in decoded(tmp_path / f"a{SEGMENT_SUFFIX}"):
+        assert abs(int(planes[0][24, 24]) - 145) <= 3
+
+
+def test_wrong_frames(plain: Path, tmp_path: Path) -> None:
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline)
+    with pytest.raises(ValueError, match="at least one"):
+        write_segment(tmp_path / f"a{SEGMENT_SUFFIX}", timeline, spec, [])
+    frames = [compose(frame) for frame in read_frames(timeline, 0, 3)]
+    with pytest.raises(ValueError, match="follows"):
+        write_segment(tmp_path / f"b{SEGMENT_SUFFIX}", timeline, spec, [frames[0], frames[2]])
+    with pytest.raises(StorageError, match="does not exist"):
+        write_segment(tmp_path / "none" / f"b{SEGMENT_SUFFIX}", timeline, spec, frames)

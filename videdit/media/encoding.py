@@ -1,0 +1,250 @@
+"""How the picture is encoded: the codecs on offer, and the encoding nearest to a source.
+
+Nothing here depends on the machine: the number of encoder threads is fixed, since it changes x264's
+decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from videdit.errors import UsageError
+from videdit.media._planes import RANGE_FULL, RANGE_LIMITED, Layout, layout_of, orient
+from videdit.media.timeline import ColorTags, Timeline
+
+THREADS = 1
+"""Encoder threads, whatever the machine has: the bytes depend on the number."""
+
+
+_CV_CPU_AVX_512F = 13  # OpenCV's number for it; its Python module has no name for the number.
+
+
+def _x264_params() -> str:
+    """x264's own options.
+
+    Its AVX-512 macroblock-tree routine reads memory that nothing wrote when the picture's width in
+    blocks of 16 is not a multiple of its vectors, so the same frames gave other bytes in another
+    process (29 blocks did). With AVX2 the bytes are the same, on machines with and without AVX-512.
+    """
+    instructions = ":asm=avx2" if cv2.checkHardwareSupport(_CV_CPU_AVX_512F) else ""
+    return f"open-gop=0{instructions}"
+
+
+@dataclass(frozen=True)
+class _Codec:
+    encoder: str
+    formats: tuple[str, ...]
+    crf: int | None
+    preset: str | None
+    options: dict[str, str]
+    # Whether sizes must be whole chroma blocks.
+    whole_blocks: bool = False
+    rgb_as: tuple[int, int] = (0, 0)
+
+
+def _formats(*blocks: str, depths: Iterable[int] = (8,)) -> tuple[str, ...]:
+    tails = ["" if depth == 8 else f"{depth}le" for depth in depths]
+    return tuple(f"yuv{block}{tail}" for tail in tails for block in blocks)
+
+
+CODECS: dict[str, _Codec] = {
+    "h264": _Codec(
+        "libx264",
+        _formats("420p", "422p", "444p", depths=(8, 10)),
+        16,
+        "medium",
+        {"x264-params": _x264_params()},
+        whole_blocks=True,
+        rgb_as=(1, 1),
+    ),
+    "hevc": _Codec(
+        "libx265",
+        _formats("420p", "422p", "444p", depths=(8, 10, 12)),
+        16,
+        "fast",
+        {"x265-params": f"open-gop=0:pools={THREADS}:frame-threads=1:log-level=error:info=0"},
+        whole_blocks=True,
+        rgb_as=(1, 1),
+    ),
+    "vp9": _Codec(
+        "libvpx-vp9",
+        (*_formats("420p", "422p", "440p", "444p"), "yuva420p"),
+        18,
+        None,
+        {"b": "0", "deadline": "good", "cpu-used": "3", "row-mt": "0"},
+        rgb_as=(1, 1),
+    ),
+    "prores": _Codec(
+        "prores_ks", ("yuv422p10le", "yuv444p10le", "yuva444p10le"), None, None, {"vendor": "apl0"}
+    ),
+    "ffv1": _Codec(
+        "ffv1",
+        (
+            *_formats("420p", "422p", "444p", depths=(8, 9, 10, 12, 14, 16)),
+            *_formats("410p", "411p", "440p"),
+            *_formats("440p", depths=(10, 12)),
+            *(f"yuva{b}p{t}" for b in (420, 422, 444) for t in ("", "9le", "10le", "16le")),
+            *("gray", "gray9le", "gray10le", "gray12le", "gray14le", "gray16le"),
+            *("bgr0", "bgra"),
+            *(f"gbr{a}p{t}le" for a in ("", "a") for t in (10, 12, 14, 16)),
+        ),
+        None,
+        None,
+        {"level": "3", "slicecrc": "1", "coder": "1", "context": "1"},
+    ),
+}
+"""The codecs on offer, by name."""
+
+
+@dataclass(frozen=True)
+class EncodeSpec:
+    """How the picture is encoded.
+
+    Attributes:
+        codec: a key of `CODECS`.
+        crf: constant quality, lower is better; None for codecs without it.
+        preset: the encoder's speed preset, None where it has none.
+        pix_fmt: what is encoded.
+        color: tags written.
+        gop: greatest distance of keyframes, frames.
+        notes: what of the source's picture this encoding does not keep, for the user.
+    """
+
+    codec: str
+    crf: int | None
+    preset: str | None
+    pix_fmt: str
+    color: ColorTags
+    gop: int = 250
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def for_source(
+        timeline: Timeline,
+        codec: str | None = None,
+        crf: int | None = None,
+        suffix: str | None = None,
+    ) -> EncodeSpec:
+        """The encoding nearest to the source: its depth, chroma, colour tags and size.
+
+        Args:
+            codec: a key of `CODECS`; None takes VP9 for WebM, HEVC for sources deeper than 8 bits,
+                else H.264.
+            crf: 0 to 51 (VP9: 63); None takes a value that is visually near the source.
+            suffix: of the output file (``.webm``), the source's if None.
+        Raises:
+            UsageError: unknown codec, or a crf out of range or for a codec without one.
+        """
+        source = _upright_layout(timeline)
+        if codec is None:
+            webm = (suffix or timeline.path.suffix).lower() == ".webm"
+            codec = "vp9" if webm else "hevc" if timeline.bit_depth > 8 else "h264"
+        if codec not in CODECS:
+            raise UsageError(f"unknown codec {codec!r}", f"Choose one of {', '.join(CODECS)}")
+        traits = CODECS[codec]
+        if crf is not None:
+            if traits.crf is None:
+                raise UsageError(f"{codec} has no quality setting", "Leave --crf out")
+            limit = 63 if codec == "vp9" else 51
+            if not 0 <= crf <= limit:
+                raise UsageError(f"crf {crf} is out of range", f"Give 0 (best) to {limit}")
+        pix_fmt, notes = _choose_format(traits, codec, source, timeline.width, timeline.height)
+        color = timeline.color
+        target = layout_of(pix_fmt)[0]
+        if target.kind != "rgb" and source.kind != "yuv":
+            # RGB's tags mean nothing for YUV; gray keeps its levels.
+            full = source.kind == "gray" and timeline.full_range
+            color = replace(
+                color, range=RANGE_FULL if full else RANGE_LIMITED, matrix=timeline.matrix
+            )
+        elif timeline.full_range and source.kind == "yuv":
+            color = replace(color, range=RANGE_FULL)
+        if codec == "prores" and color.range == RANGE_FULL:
+            # ProRes has no way to say full range.
+            color = replace(color, range=RANGE_LIMITED)
+        return EncodeSpec(
+            codec, traits.crf if crf is None else crf, traits.preset, pix_fmt, color, notes=notes
+        )
+
+    @property
+    def full_range(self) -> bool:
+        """Whether the encoded code values span the full range."""
+        kind = layout_of(self.pix_fmt)[0].kind
+        if kind == "rgb":
+            return True
+        return self.color.range == RANGE_FULL or (kind == "gray" and self.color.range is None)
+
+
+def _upright_layout(timeline: Timeline) -> Layout:
+    width, height = timeline.coded_size
+    layout = timeline.layout
+    # Zero-stride arrays: only shapes matter here.
+    planes = [
+        np.broadcast_to(
+            np.zeros((), layout.dtype),
+            (-(-height >> layout.sub_h), -(-width >> layout.sub_w))
+            if layout.kind == "yuv" and number in (1, 2)
+            else (height, width),
+        )
+        for number in range(layout.colour_planes + layout.alpha)
+    ]
+    return orient(layout, planes, timeline.rotation, timeline.mirrored)[0]
+
+
+def _choose_format(
+    traits: _Codec, codec: str, source: Layout, width: int, height: int
+) -> tuple[str, tuple[str, ...]]:
+    """The codec's format that keeps most of the source, and what it does not keep."""
+    same_kind = any(layout_of(f)[0].kind == source.kind for f in traits.formats)
+    wanted = source
+    if source.kind == "rgb" and not same_kind:
+        wanted = replace(source, kind="yuv", sub_w=traits.rgb_as[0], sub_h=traits.rgb_as[1])
+    elif source.kind == "gray" and not same_kind:
+        wanted = replace(source, kind="yuv", sub_w=1, sub_h=1)
+
+    def loss(pix_fmt: str) -> tuple[int, ...] | None:
+        layout = layout_of(pix_fmt)[0]
+        if layout.kind != wanted.kind or (layout.alpha and not wanted.alpha):
+            return None
+        if traits.whole_blocks and (width % (1 << layout.sub_w) or height % (1 << layout.sub_h)):
+            return None
+        coarser = max(0, layout.sub_w - wanted.sub_w) + max(0, layout.sub_h - wanted.sub_h)
+        finer = max(0, wanted.sub_w - layout.sub_w) + max(0, wanted.sub_h - layout.sub_h)
+        return (
+            wanted.alpha and not layout.alpha,
+            max(0, wanted.depth - layout.depth),
+            coarser,
+            max(0, layout.depth - wanted.depth),
+            finer,
+        )
+
+    ranked = [(lost, f) for f in traits.formats if (lost := loss(f)) is not None]
+    lost, pix_fmt = min(ranked)
+    target = layout_of(pix_fmt)[0]
+    notes = []
+    if lost[0]:
+        notes.append(f"alpha channel ({codec} in this build has none for it)")
+    if lost[1]:
+        notes.append(f"{source.depth}-bit samples, written with {target.depth} bits")
+    colour_loss = lost[2] or (source.kind == "rgb" and target.kind == "yuv" and target.sub_w)
+    if colour_loss:
+        notes.append(
+            "colour at full resolution, written as 4:2:0"
+            if target.sub_h
+            else "colour at full resolution, written as 4:2:2"
+        )
+    if (
+        traits.whole_blocks
+        and lost[4]
+        and wanted.sub_w + wanted.sub_h
+        and (width % 2 or height % 2)
+    ):
+        finer = "4:2:2" if target.sub_w else "4:4:4"
+        notes.append(
+            f"4:2:0 colour: {codec} writes odd sizes as {finer}, which some players refuse"
+        )
+    return pix_fmt, tuple(notes)

@@ -1,0 +1,219 @@
+"""Encoding frames into segments that `mux.assemble` joins.
+
+A segment is a closed group of pictures in its own small file, with the frames' own times. No dates
+or random numbers are written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from videdit.media._colour import convert
+from videdit.files import storage_errors
+from videdit.media._planes import frame_from, layout_of
+from videdit.media.compose import EncodableFrame
+from videdit.media.encoding import CODECS, THREADS, EncodeSpec
+from videdit.media.timeline import ColorTags, Timeline
+
+SEGMENT_SUFFIX = ".segment"
+"""Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly."""
+
+QUEUED = 4
+"""Frames that may wait for the encoder."""
+
+
+def output_ticks(timeline: Timeline) -> NDArray[np.int64]:
+    """(n,) times written: the timeline's, with frames that share a time moved apart by one tick."""
+    pts = timeline.pts
+    if len(pts) < 2 or np.diff(pts).min() > 0:
+        return pts
+    ramp = np.arange(len(pts), dtype=np.int64)
+    result: NDArray[np.int64] = np.maximum.accumulate(pts - ramp) + ramp
+    return result
+
+
+def open_exact(path: Path, timeline: Timeline, spec: EncodeSpec) -> av.container.OutputContainer:
+    """Open a file for the picture alone in a container that keeps the source's time base."""
+    if spec.codec == "ffv1":
+        return av.open(str(path), "w", format="nut", options={"fflags": "+bitexact"})
+    scale = str(timeline.time_base.denominator)
+    return av.open(
+        str(path),
+        "w",
+        # VP9 only goes into MP4, ProRes only into QuickTime.
+        format="mp4" if spec.codec == "vp9" else "mov",
+        # Offsets are stored in the movie's time scale, so that has to be as fine as the track's.
+        options={
+            "fflags": "+bitexact",
+            "video_track_timescale": scale,
+            "movie_timescale": scale,
+        },
+    )
+
+
+def write_segment(
+    path: Path, timeline: Timeline, spec: EncodeSpec, frames: Iterable[EncodableFrame]
+) -> int:
+    """Encode consecutive frames as one closed group of pictures.
+
+    The encoder works in a thread of its own while `frames`, in the caller's, makes the next one;
+    up to `QUEUED` wait between the two. The thread is gone when this returns or raises.
+
+    Args:
+        path: a new file; its suffix must be `SEGMENT_SUFFIX`.
+        frames: with consecutive indices, at least one.
+    Returns:
+        The number of frames written.
+    Raises:
+        StorageError: the file cannot be written.
+        ValueError: no frames, or frames out of order.
+    """
+    with storage_errors(path), ThreadPoolExecutor(1, "encoder") as thread:
+        segment = _Segment(path, timeline, spec)
+        # Oldest first: what fails first is what is raised.
+        waiting: deque[Future[None]] = deque()
+        start = count = 0
+        try:
+            for frame in frames:
+                if count == 0:
+                    start = frame.index
+                elif frame.index != start + count:
+                    raise ValueError(f"frame {frame.index} follows {start + count - 1}")
+                if len(waiting) == QUEUED:
+                    waiting.popleft().result()
+                waiting.append(thread.submit(segment.add, frame))
+                count += 1
+            if not count:
+                raise ValueError("a segment needs at least one frame")
+            waiting.append(thread.submit(segment.finish))
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
+            # In the encoder's thread as well, which may still be at a frame.
+            closed = thread.submit(segment.close)
+        closed.result()
+    return count
+
+
+class _Segment:
+    """The encoder of one segment and its file."""
+
+    def __init__(self, path: Path, timeline: Timeline, spec: EncodeSpec) -> None:
+        self._timeline = timeline
+        self._spec = spec
+        self._ticks = output_ticks(timeline)
+        # The encoder sees evenly spaced frames: its rate control and the rate it writes into its
+        # headers stay sane for any time base, and its times are frame numbers that map back
+        # exactly.
+        self._rate = _encoder_rate(timeline)
+        self._start = self._count = 0
+        self._container = open_exact(path, timeline, spec)
+        self._stream = _add_stream(self._container, timeline, spec, self._rate)
+
+    def add(self, frame: EncodableFrame) -> None:
+        """Encode the next frame."""
+        if not self._count:
+            self._start = frame.index
+        native = _encodable(frame, self._timeline, self._spec)
+        native.pts = self._count
+        native.time_base = 1 / self._rate
+        self._put(self._stream.encode(native))
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write what the encoder has held back."""
+        self._put(self._stream.encode(None))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _put(self, packets: Iterable[Any]) -> None:
+        """Write packets with the source's times, counted from the first frame's."""
+        timeline, ticks, start = self._timeline, self._ticks, self._start
+        for packet in packets:
+            shown = start + packet.pts
+            order = packet.dts
+            packet.pts = int(ticks[shown] - ticks[start])
+            packet.dts = (
+                int(ticks[start + order] - ticks[start])
+                if order >= 0
+                else order * max(1, int(timeline.durations[start]))
+            )
+            packet.duration = int(timeline.durations[shown])
+            packet.time_base = timeline.time_base
+            self._container.mux_one(packet)
+
+
+def _encoder_rate(timeline: Timeline) -> Fraction:
+    rate = min(max(timeline.average_rate, Fraction(1)), Fraction(1000))
+    return rate.limit_denominator(1001 * 100)
+
+
+def _add_stream(
+    container: av.container.OutputContainer, timeline: Timeline, spec: EncodeSpec, rate: Fraction
+) -> VideoStream:
+    traits = CODECS[spec.codec]
+    options = dict(traits.options)
+    if spec.crf is not None:
+        options["crf"] = str(spec.crf)
+    if spec.preset is not None:
+        options["preset"] = spec.preset
+    if spec.codec == "prores":
+        options["profile"] = "4444" if "444" in spec.pix_fmt else "hq"
+    stream = cast(VideoStream, container.add_stream(traits.encoder, rate=rate, options=options))
+    context = stream.codec_context
+    context.width, context.height = timeline.width, timeline.height
+    context.pix_fmt = spec.pix_fmt
+    context.time_base = 1 / rate
+    context.framerate = rate
+    context.gop_size = spec.gop
+    context.thread_count = THREADS
+    # PyAV's default, x264's sliced threads, was seen to give different bytes on a busy machine.
+    context.thread_type = "FRAME" if spec.codec in ("h264", "hevc") else "SLICE"
+    context.sample_aspect_ratio = timeline.sample_aspect
+    _set_tags(context, spec.color)
+    flags = av.codec.context.Flags
+    context.flags |= flags.bitexact | flags.closed_gop | flags.global_header
+    stream.time_base = timeline.time_base
+    return stream
+
+
+def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> av.VideoFrame:
+    """The frame in the encoder's format; samples unchanged where that is the source's layout."""
+    target = layout_of(spec.pix_fmt)[0]
+    planes = convert(
+        frame.planes,
+        frame.layout,
+        target,
+        timeline.matrix,
+        timeline.full_range,
+        spec.full_range,
+    )
+    native = frame_from(planes, target, spec.pix_fmt)
+    _set_tags(native, spec.color)
+    return native
+
+
+def _set_tags(target: Any, color: ColorTags) -> None:
+    """Colour tags of an encoder, or of a frame: some encoders look at one, some at the other."""
+    if color.range is not None:
+        target.color_range = color.range
+    if color.primaries is not None:
+        target.color_primaries = color.primaries
+    if color.transfer is not None:
+        target.color_trc = color.transfer
+    if color.matrix is not None:
+        target.colorspace = color.matrix
