@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import Faces, frames_with_faces
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
+from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .faces import FaceTable, frames_with_faces
-from .invert import read_rows, read_table, smooth_rows, window
+from .invert import read_rows, read_table, smooth_rows
 from .pictures import read_picture
 from .resources import Resources
 
@@ -117,7 +118,7 @@ def pasted(rgb: NDArray[Any], patches: Sequence[Patch]) -> NDArray[Any]:
 class _Faces:
     """What one chunk's faces need from the stages before, smoothed over time."""
 
-    def __init__(self, ctx: Context, table: FaceTable, resources: Resources, chunk: Chunk) -> None:
+    def __init__(self, ctx: Context, table: Faces, resources: Resources, chunk: Chunk) -> None:
         self.table = table
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         times = resources.times

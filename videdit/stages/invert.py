@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import Faces, FaceTable, frames_with_faces
 from ..faces.align import cut_crop
-from ..faces.smoothing import smooth
+from ..faces.smoothing import smooth, window
 from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .faces import FaceTable, frames_with_faces
 from .resources import ENCODER_PARTS, Resources
 from .sheet import code_picture
 
@@ -84,9 +84,7 @@ class InvertStage(Stage):
         ]
         return code_pictures(codes, self.resources.networks.statistics)
 
-    def _refine(
-        self, ctx: Context, table: FaceTable, rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _refine(self, ctx: Context, table: Faces, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The offset of the track with these rows of the table."""
         from ..inversion.refine import choose_keyframes, refine_track, steps_for
 
@@ -112,7 +110,7 @@ class InvertStage(Stage):
             networks.device.name,
         )
 
-    def _raw(self, ctx: Context, table: FaceTable, row: int) -> NDArray[np.float32]:
+    def _raw(self, ctx: Context, table: Faces, row: int) -> NDArray[np.float32]:
         """The code of one row as the encoder gave it, read from this stage's own chunks."""
         frame = int(table.frame[row])
         for chunk in self.chunks(ctx):
@@ -128,7 +126,7 @@ class InvertStage(Stage):
         self,
         ctx: Context,
         chunk: Chunk,
-        table: FaceTable,
+        table: Faces,
         row: int,
         crop: NDArray[np.float32],
         code: NDArray[np.float32],
@@ -152,9 +150,15 @@ class InvertStage(Stage):
         return previous[track]
 
 
-def read_table(ctx: Context) -> FaceTable:
+def read_table(ctx: Context) -> Faces:
     """The face table of the run."""
-    return ctx.once("table", lambda: FaceTable.load(ctx.input("align").path(WHOLE, "faces.npz")))
+    return ctx.once("table", lambda: whole_table(ctx.input("align")))
+
+
+def whole_table(align: Artifact) -> Faces:
+    """All faces of a table at once."""
+    table = FaceTable(align)
+    return table.window(table.first_frame, table.stop_frame)
 
 
 def code_pictures(
@@ -175,7 +179,7 @@ def face_chunks(ctx: Context) -> list[Chunk]:
 
 
 def read_rows(
-    artifact: Artifact, filename: str, table: FaceTable, start: int, stop: int
+    artifact: Artifact, filename: str, table: Faces, start: int, stop: int
 ) -> NDArray[Any]:
     """Per-face arrays of the frames ``start <= frame < stop`` out of the chunks that hold them."""
     wanted = table.rows(start, stop)
@@ -189,7 +193,7 @@ def read_rows(
 
 
 def smooth_rows(
-    values: NDArray[Any], table: FaceTable, rows: range, times: NDArray[np.float64], sigma_s: float
+    values: NDArray[Any], table: Faces, rows: range, times: NDArray[np.float64], sigma_s: float
 ) -> NDArray[np.float64]:
     """Smooth per-face values (len(rows), ...) over time, each track by itself."""
     out = np.empty(values.shape, np.float64)
@@ -201,16 +205,8 @@ def smooth_rows(
     return out
 
 
-def window(times: NDArray[np.float64], start: int, stop: int, pad_s: float) -> tuple[int, int]:
-    """The frames within ``pad_s`` seconds of ``start <= frame < stop``, and one more on each side:
-    ``smooth`` weighs a value by the distance to its neighbours."""
-    first = int(np.searchsorted(times, times[start] - pad_s, side="left"))
-    last = int(np.searchsorted(times, times[stop - 1] + pad_s, side="right"))
-    return max(0, first - 1), min(len(times), last + 1)
-
-
 def read_codes(
-    artifact: Artifact, table: FaceTable, times: NDArray[np.float64], start: int, stop: int
+    artifact: Artifact, table: Faces, times: NDArray[np.float64], start: int, stop: int
 ) -> NDArray[np.float32]:
     """The temporally smoothed codes of the faces in ``start <= frame < stop``, (k, 16, 512)."""
     first, last = window(times, start, stop, _PAD_S)
