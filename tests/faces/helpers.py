@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.faces.backend import Detection
+from videdit.faces.detection import Detection
 
 
 def face68() -> NDArray[np.float64]:

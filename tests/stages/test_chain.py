@@ -17,7 +17,7 @@ from videdit.device import Device
 from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
-from videdit.faces.backend import Detection
+from videdit.faces.detection import Detection
 from videdit.media.compose import Patch
 from videdit.media.probe import probe
 from videdit.pipeline.runner import RunReport, run

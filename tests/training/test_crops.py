@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.media.conftest import run_ffmpeg
 from videdit.errors import InputError
-from videdit.faces.backend import Detection
+from videdit.faces.detection import Detection
 from videdit.training.crops import real_crops
 
 POINTS = np.random.default_rng(0).uniform(-0.2, 0.2, (68, 2)).astype(np.float32)
@@ -21,9 +20,6 @@ POINTS[48], POINTS[54] = (-0.08, 0.12), (0.08, 0.12)
 
 class OneFace:
     """Finds a face in the middle of every picture that is not black."""
-
-    name = "one"
-    model_ids: ClassVar[dict[str, str]] = {}
 
     def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
         if rgb8.max() == 0:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from videdit.errors import InputError
-from videdit.faces.backend import Detection
+from videdit.faces.detection import Detection
 from videdit.training.faces import expand
 from videdit.training.pose import RIGID, mean_face, measure, poses
 
@@ -54,9 +53,6 @@ def test_points_that_move_with_expressions_do_not_count() -> None:
 
 class Finder:
     """A backend that reads the face's yaw from the picture's first pixel; 255 is no face."""
-
-    name = "finder"
-    model_ids: ClassVar[dict[str, str]] = {}
 
     def detect(self, rgb8: np.ndarray) -> list[Detection]:
         value = int(rgb8[0, 0, 0])

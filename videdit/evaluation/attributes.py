@@ -32,7 +32,7 @@ import torch
 from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
 from ..editing.quality import Quality
-from ..faces.backend import Backend, largest
+from ..faces.detection import Landmarker, largest
 from ..generators.decoder import Decoder
 from ..inversion.encoder import INPUT_SIZE, CodePredictor
 from ..inversion.face_network import FaceNetwork
@@ -69,7 +69,7 @@ class Eye:
     """
 
     def __init__(
-        self, decoder: Decoder, face: FaceNetwork, judge: PictureClassifier, backend: Backend
+        self, decoder: Decoder, face: FaceNetwork, judge: PictureClassifier, backend: Landmarker
     ) -> None:
         self.decoder = decoder
         self.face = face

@@ -17,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from ..api import prepare
+from ..artifacts.faces import Faces, frames_with_faces
 from ..errors import NoFaceError
 from ..faces.align import cut_crop
-from ..faces.backend import Backend, inter_ocular, largest
+from ..faces.detection import Landmarker, inter_ocular, largest
 from ..generators.mobile import STYLE_DIM, load_mapping
 from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
+from ..pipeline.settings import RunSettings
 from ..pipeline.store import Store
-from ..settings import RunSettings
-from ..stages.faces import FaceTable, frames_with_faces
-from ..stages.invert import read_codes, read_rows
+from ..stages.invert import read_codes, read_rows, whole_table
 from ..stages.pictures import read_picture
 from ..stages.resources import Networks
 from .identity import SAME_PERSON, IdentityMeter, distance
@@ -178,13 +178,12 @@ class InversionMeter:
         networks = self.networks = resources.networks
         names = [stage.name for stage in chain]
         chain = chain[: names.index("reconstruct") + 1]
-        artifacts = run(chain, self.store, timeline.content_id, source).artifacts
+        artifacts = run(chain, settings, self.store, timeline.content_id).artifacts
         shown = artifacts["reconstruct"]
         # The run returns the last stage's artifact; those before it are found by their place.
-        contexts = open_contexts(chain, self.store, timeline.content_id)
+        contexts = open_contexts(chain, settings, self.store, timeline.content_id)
         inverted = contexts["invert"].own
-        aligned = contexts["align"].own
-        table = FaceTable.load(aligned.path(aligned.whole, "faces.npz"))
+        table = whole_table(contexts["align"].own)
         score = InputScore(source.name)
         took = {info.key: info.seconds for info in self.store.show(timeline.content_id)}
         score.seconds_per_crop = took[inverted.key] / len(table)
@@ -225,7 +224,7 @@ class InversionMeter:
 
     def _compare(
         self,
-        backend: Backend,
+        backend: Landmarker,
         frame: int,
         source: NDArray[np.float32],
         shown: NDArray[np.float32],
@@ -250,7 +249,7 @@ class InversionMeter:
     def _jitter(
         self,
         score: InputScore,
-        table: FaceTable,
+        table: Faces,
         codes: NDArray[np.float32],
         shown: NDArray[np.floating[Any]],
         own: NDArray[np.float64],
@@ -284,7 +283,7 @@ def _resized(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(resized.clip(0, 1), np.float32)
 
 
-def _points(backend: Backend, crop: NDArray[np.floating[Any]]) -> NDArray[np.float64] | None:
+def _points(backend: Landmarker, crop: NDArray[np.floating[Any]]) -> NDArray[np.float64] | None:
     """(68, 2) landmarks of the largest face of a crop, in crop units; None if there is none."""
     found = backend.detect(np.rint(crop * 255).astype(np.uint8))
     if not found:

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.faces.smoothing import QUAD_SIGMA_S, FloatArray, smooth
+from videdit.faces.parameters import DEFAULT, CropSizes
+from videdit.faces.smoothing import FloatArray
 
 _MARGIN = 3  # frame pixels around a region that the bicubic kernel may reach, and one spare
 
@@ -65,31 +66,16 @@ def _quarter_turn(vectors: FloatArray) -> FloatArray:
     return np.stack([-vectors[..., 1], vectors[..., 0]], axis=-1)
 
 
-def smooth_quads(
-    quads: NDArray[np.floating[Any]],
-    times_s: NDArray[np.floating[Any]],
-    sigma_s: float = QUAD_SIGMA_S,
-) -> FloatArray:
-    """Smooth a track's quads over time; squares stay squares (the smoothing is linear).
+def resolution_for(inter_ocular: float, parameters: CropSizes = DEFAULT.aligning.sizes) -> int:
+    """The side of a face's crops, pixels: the smallest one that loses no visible detail.
 
     Args:
-        quads: (k, 4, 2) of one track.
-        times_s: (k,) seconds, increasing.
-        sigma_s: standard deviation in seconds.
-
-    Returns:
-        (k, 4, 2) float64.
-
-    Raises:
-        ValueError: as :func:`videdit.faces.smoothing.smooth`.
+        inter_ocular: the face's size in the frame (:func:`videdit.faces.detection.inter_ocular`),
+            pixels: a quarter of its quad's side.
+        parameters: the sides to choose from.
     """
-    return smooth(quads, times_s, sigma_s)
-
-
-def crop_size(quad: NDArray[np.floating[Any]]) -> float:
-    """Mean side length of a quad (4, 2), frame pixels: the crop's native resolution."""
-    corners = _checked(quad)
-    return float(np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1).mean())
+    least = parameters.least * 4 * inter_ocular
+    return next((size for size in parameters.sizes if size >= least), parameters.sizes[-1])
 
 
 def quad_transform(quad: NDArray[np.floating[Any]], size: int) -> FloatArray:

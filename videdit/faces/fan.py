@@ -7,7 +7,6 @@ first time and keeps them in PyTorch's own cache (``$TORCH_HOME/hub/checkpoints`
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.errors import WeightsError
-from videdit.faces.backend import Detection
-
-SCORE_THRESHOLD = 0.5
-"""A face must reach this score in S3FD (the library's own default)."""
-
-_DETECTION_SIDE = 640  # longer side of the picture that S3FD looks at; it finds 16-pixel faces
-_FACE_SIDE = 300  # longest side of a face's box that FAN is given: it works at 256 / 1.5
+from videdit.faces.detection import Detection
+from videdit.faces.parameters import DEFAULT, Fan
 
 
 class FanBackend:
     """See the module's text. Stateless, like every backend."""
 
-    name = "fan"
-
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", parameters: Fan = DEFAULT.detecting.fan) -> None:
         """Load the networks, letting the library fetch their weights if it must.
 
         Args:
             device: ``"cpu"`` or ``"cuda"``.
+            parameters: what counts as a face, and at which size it is looked at.
 
         Raises:
             WeightsError: they could not be fetched or loaded.
@@ -46,6 +39,7 @@ class FanBackend:
         from face_alignment.api import models_urls
         from face_alignment.detection.sfd.sfd_detector import models_urls as detector_urls
 
+        self.parameters = parameters
         urls = (models_urls["2DFAN-4"], detector_urls["s3fd"])
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         files = [folder / url.rsplit("/", 1)[-1] for url in urls]
@@ -54,12 +48,9 @@ class FanBackend:
                 LandmarksType.TWO_D,
                 device=device,
                 face_detector="sfd",
-                face_detector_kwargs={"filter_threshold": SCORE_THRESHOLD},
+                face_detector_kwargs={"filter_threshold": parameters.score_threshold},
                 compile=False,  # minutes of compiling for a landmarker that is not the slow part
             )
-            self.model_ids = {
-                file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files
-            }
         # The library lets everything through that urllib, zipfile and torch.load raise.
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -79,7 +70,7 @@ class FanBackend:
         if rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.dtype != np.uint8 or 0 in rgb8.shape:
             raise ValueError(f"expected (H, W, 3) uint8 pixels, got {rgb8.shape} {rgb8.dtype}")
         height, width = rgb8.shape[:2]
-        scale = min(1.0, _DETECTION_SIDE / max(height, width))
+        scale = min(1.0, self.parameters.detection_side / max(height, width))
         w, h = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(rgb8, (w, h), interpolation=cv2.INTER_AREA)
         faces = []
@@ -105,12 +96,13 @@ class FanBackend:
         """
         height, width = rgb8.shape[:2]
         centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-        left, top = (int(v) for v in np.clip(np.floor(centre - 1.5 * side), 0, (width, height)))
-        right, bottom = (int(v) for v in np.clip(np.ceil(centre + 1.5 * side), 0, (width, height)))
+        reach = self.parameters.surroundings * side
+        left, top = (int(v) for v in np.clip(np.floor(centre - reach), 0, (width, height)))
+        right, bottom = (int(v) for v in np.clip(np.ceil(centre + reach), 0, (width, height)))
         region: NDArray[Any] = rgb8[top:bottom, left:right]
         if region.size == 0:  # a box wholly outside; points there cannot be measured
             left, top, region = 0, 0, rgb8
-        scale = min(1.0, _FACE_SIDE / side)
+        scale = min(1.0, self.parameters.face_side / side)
         w, h = max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale))
         factor = np.array([w / region.shape[1], h / region.shape[0]])
         region = cv2.resize(region, (w, h), interpolation=cv2.INTER_AREA)

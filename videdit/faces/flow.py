@@ -15,26 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.faces.backend import inter_ocular
+from videdit.faces.detection import inter_ocular
+from videdit.faces.parameters import DEFAULT, Flow, Stabilising
 from videdit.faces.smoothing import FloatArray
-
-MEMORY_S = 0.1
-"""Seconds over which the trust in a still face's flow falls to 1/e."""
-
-TRUSTED_SPEED = 1.75
-"""Speed, inter-ocular distances per second, at which that trust fades twice as fast."""
-
-TRUSTED_ERROR = 0.05
-"""Difference of flow and landmarker in one step, inter-ocular distances, at which the trust drops
-to exp(-1/2) at once. The landmarker's own noise, around 0.01, costs next to nothing."""
-
-_FACE_HEIGHT = 256  # pixels that the points may span where the flow is computed
-_CLOSURE = 0.02  # inter-ocular distances by which forward and back again may miss
-_MIN_WINDOW = 7
 
 
 def flow_points(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], points68: NDArray[np.floating[Any]]
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    points68: NDArray[np.floating[Any]],
+    parameters: Flow = DEFAULT.detecting.flow,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Follow landmarks from one frame to the next.
 
@@ -44,6 +34,7 @@ def flow_points(
     Args:
         before, after: (H, W) uint8 luma of two frames in a row.
         points68: (68, 2) landmarks in ``before``, pixels.
+        parameters: how the points are looked for.
 
     Returns:
         ``(moved, ok)``: (68, 2) float32 where the points are in ``after``, and (68,) whether
@@ -65,20 +56,21 @@ def flow_points(
     high = np.ceil(points.max(axis=0) + unit).astype(np.int64)
     left, top = (int(v) for v in np.clip(low, 0, (width, height)))
     right, bottom = (int(v) for v in np.clip(high, 0, (width, height)))
-    if right - left < _MIN_WINDOW or bottom - top < _MIN_WINDOW or unit <= 0:
+    least = parameters.least_window
+    if right - left < least or bottom - top < least or unit <= 0:
         return still
-    scale = min(1.0, _FACE_HEIGHT / float(np.ptp(points[:, 1])))
+    scale = min(1.0, parameters.face_height / float(np.ptp(points[:, 1])))
     w, h = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     regions: list[NDArray[Any]] = [frame[top:bottom, left:right] for frame in (before, after)]
     regions = [_resized(region, w, h) for region in regions]
     factor = np.array([w / (right - left), h / (bottom - top)])
     # OpenCV counts pixel centres as whole numbers.
     start = ((points - (left, top)) * factor - 0.5).astype(np.float32)
-    window = max(_MIN_WINDOW, round(unit * scale / 4) // 2 * 2 + 1)
-    there, found = _follow(regions[0], regions[1], start, window)
-    back, returned = _follow(regions[1], regions[0], there, window)
+    window = max(least, round(unit * scale * parameters.window) // 2 * 2 + 1)
+    there, found = _follow(regions[0], regions[1], start, window, parameters)
+    back, returned = _follow(regions[1], regions[0], there, window, parameters)
     miss = np.linalg.norm((back - start) / factor, axis=1)
-    ok = found & returned & (miss <= _CLOSURE * unit)
+    ok = found & returned & (miss <= parameters.closure * unit)
     # The step is added to the point itself, so that no rounding moves a point that stays.
     moved = points + (there.astype(np.float64) - start) / factor
     inside = np.all((moved >= 0) & (moved <= (width, height)), axis=1)
@@ -93,7 +85,11 @@ def _resized(region: NDArray[Any], width: int, height: int) -> NDArray[Any]:
 
 
 def _follow(
-    before: NDArray[Any], after: NDArray[Any], points: NDArray[np.float32], window: int
+    before: NDArray[Any],
+    after: NDArray[Any],
+    points: NDArray[np.float32],
+    window: int,
+    parameters: Flow,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where (n, 2) points, in OpenCV's whole-number pixel centres, go; and whether found."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
@@ -102,8 +98,12 @@ def _follow(
         points[:, None],
         np.empty((len(points), 1, 2), np.float32),
         winSize=(window, window),
-        maxLevel=3,
-        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
+        maxLevel=parameters.levels,
+        criteria=(
+            cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT,
+            parameters.iterations,
+            parameters.precision,
+        ),
     )
     moved: NDArray[np.float32] = np.asarray(there, np.float32)[:, 0]
     return moved, np.asarray(found)[:, 0] == 1
@@ -114,19 +114,24 @@ def stabilise(
     moved: NDArray[np.floating[Any]],
     ok: NDArray[np.bool_],
     times_s: NDArray[np.floating[Any]],
+    parameters: Stabilising = DEFAULT.aligning.stabilising,
 ) -> FloatArray:
     """Calm a track's landmarks with the flow between its frames.
 
     Between frames i and i+1, dt apart, a point has the link
 
-        w = ok * exp(-(dt / MEMORY_S) (1 + (v / TRUSTED_SPEED)^2) - (e / TRUSTED_ERROR)^4 / 2)
+        w = ok * exp(-(dt / memory_s) (1 + (v / trusted_speed)^2) - (e / trusted_error)^4 / 2)
 
     with v = |D| / dt, D = moved_i - x_i, e = |moved_i - x_(i+1)|, distances in inter-ocular
     distances: a trust that fades with time, faster in fast motion, the same at any frame rate.
-    Its result in frame i is the mean of its positions in all frames j, each carried to i by the
-    flow and weighted by the product of the links between: as many from before as from after, so
-    nothing lags, and a still face's noise averages out. Where it moves fast, or flow and
-    landmarker disagree (an occlusion, a mouth that opens), it stays with the landmarker.
+    Its result in frame i is the mean of its positions in all frames j at most ``reach_s`` away,
+    each carried to i by the flow and weighted by the product of the links between: as many from
+    before as from after, so nothing lags, and a still face's noise averages out. Where it moves
+    fast, or flow and landmarker disagree (an occlusion, a mouth that opens), it stays with the
+    landmarker.
+
+    The result in frame i depends, to the last bit, on the entries within ``reach_s`` of it alone:
+    a piece of a track that begins and ends so much further out gives the same as the whole.
 
     Args:
         points68: (k, 68, 2) landmarks of one track, one entry per frame.
@@ -134,6 +139,7 @@ def stabilise(
             in the next frame; the last entry is not used.
         ok: (k, 68) whether that can be trusted; False wherever there is no flow.
         times_s: (k,) seconds, increasing.
+        parameters: ``memory_s`` and the others above.
 
     Returns:
         (k, 68, 2) float64.
@@ -160,25 +166,30 @@ def stabilise(
     unit = np.maximum((unit[:-1] + unit[1:]) / 2, np.finfo(np.float64).tiny)[:, None]
     step = np.where(ok[:-1, :, None], np.asarray(moved, np.float64)[:-1] - points[:-1], 0.0)
     speed = np.linalg.norm(step, axis=2) / unit / dt
-    error = np.linalg.norm(points[:-1] + step - points[1:], axis=2) / unit
-    fading = dt / MEMORY_S * (1.0 + (speed / TRUSTED_SPEED) ** 2)
-    link = ok[:-1] * np.exp(-fading - 0.5 * (error / TRUSTED_ERROR) ** 4)
-    # Sums of (position carried here - own position) keep full precision far from the origin.
-    forward = np.zeros_like(points)
-    backward = np.zeros_like(points)
-    weight_forward = np.ones((count, 68))
-    weight_backward = np.ones((count, 68))
-    for i in range(1, count):
-        w = link[i - 1]
-        carried = points[i - 1] + step[i - 1] - points[i]
-        before = weight_forward[i - 1]
-        weight_forward[i] += w * before
-        forward[i] = w[:, None] * (forward[i - 1] + before[:, None] * carried)
-    for i in range(count - 2, -1, -1):
-        w = link[i]
-        carried = points[i + 1] - step[i] - points[i]
-        after = weight_backward[i + 1]
-        weight_backward[i] += w * after
-        backward[i] = w[:, None] * (backward[i + 1] + after[:, None] * carried)
-    total = weight_forward + weight_backward - 1.0  # the frame's own point counts once
-    return points + (forward + backward) / total[:, :, None]
+    miss = points[:-1] + step - points[1:]
+    error = np.linalg.norm(miss, axis=2) / unit
+    fading = dt / parameters.memory_s * (1.0 + (speed / parameters.trusted_speed) ** 2)
+    link = ok[:-1] * np.exp(-fading - 0.5 * (error / parameters.trusted_error) ** 4)
+
+    # One pass per distance d in frames. The entry d before, carried to i, lies off i's own point by
+    # the sum of the misses between, the entry d after by minus that; such sums keep full precision
+    # far from the picture's origin.
+    drift = np.zeros_like(points)
+    total = np.ones((count, 68))  # the frame's own point counts once
+    weights = np.ones((2, count, 68))
+    offsets = np.zeros((2, count, 68, 2))
+    for d in range(1, count):
+        near = (times[d:] - times[:-d] <= parameters.reach_s)[:, None]
+        before = slice(d, None), slice(None, count - d)
+        after = slice(None, count - d), slice(d - 1, None)
+        reached = False
+        for side, (here, between) in enumerate((before, after)):
+            weight, offset = weights[side, here], offsets[side, here]
+            weight *= link[between] * near
+            offset += miss[between] if side == 0 else -miss[between]
+            drift[here] += weight[:, :, None] * offset
+            total[here] += weight
+            reached |= bool(weight.any())
+        if not reached:
+            break
+    return points + drift / total[:, :, None]

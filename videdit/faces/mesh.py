@@ -14,7 +14,6 @@ are treated alike.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,29 +25,17 @@ from numpy.typing import NDArray
 
 from videdit.errors import WeightsError
 from videdit.faces.align import cut_crop
-from videdit.faces.backend import Detection
+from videdit.faces.boxes import overlaps
+from videdit.faces.detection import Detection
+from videdit.faces.parameters import DEFAULT, Mesh
 
 DETECTOR_FILE = "face_detection_full_range.tflite"
 MESH_FILE = "face_landmark.tflite"
 
-DETECTOR_THRESHOLD = 0.5
-"""A candidate must reach this score in the detector ..."""
-
-MESH_THRESHOLD = 0.5
-"""... and this probability of being a face in the mesh network, on its second look."""
-
-FIRST_LOOK_THRESHOLD = 0.1
-"""A candidate below this on the first look gets no second one."""
-
-OVERLAP_THRESHOLD = 0.3
-"""Candidates whose boxes overlap more (intersection over union) are one face."""
-
 _INPUT = 192  # side of both networks' input, pixels
 _STRIDE = 4  # of the detector's one layer: 48 x 48 anchors, one each
 _LOGIT_LIMIT = 100.0  # MediaPipe's score_clipping_thresh
-_REGION_SCALE = 1.5  # side of the mesh's region over the longer side of the face's box
 _LEFT_EYE, _RIGHT_EYE = 33, 263  # outer corners in the mesh, left and right in the picture
-_SMALLEST_TILE = 192  # finer ones would only enlarge the picture
 
 # iBUG's 68 points on the 468-point mesh, each the middle of one or two of its vertices.
 # Left and right are mirror images of each other on the mesh.
@@ -114,18 +101,19 @@ def points68_of_mesh(mesh: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 class MeshBackend:
     """See the module's text."""
 
-    name = "mesh"
-
-    def __init__(self, files: Mapping[str, Path]) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], parameters: Mesh = DEFAULT.detecting.mesh
+    ) -> None:
         """Read and compile the networks.
 
         Args:
             files: paths by name, ``DETECTOR_FILE`` and ``MESH_FILE`` among them.
+            parameters: what counts as a face, and where it is looked for.
 
         Raises:
             WeightsError: a file is missing or is not that network.
         """
-        self.model_ids: dict[str, str] = {}
+        self.parameters = parameters
         core = ov.Core()
         compiled = []
         for name, outputs in ((DETECTOR_FILE, {2304 * 16, 2304}), (MESH_FILE, {1404, 1})):
@@ -133,7 +121,6 @@ class MeshBackend:
             try:
                 if path is None:
                     raise FileNotFoundError(name)
-                self.model_ids[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
                 model = core.read_model(str(path))
                 sizes = {int(np.prod(list(port.shape))) for port in model.outputs}
                 if list(model.input().shape) != [1, _INPUT, _INPUT, 3] or sizes != outputs:
@@ -163,15 +150,15 @@ class MeshBackend:
         """
         if rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.dtype != np.uint8 or 0 in rgb8.shape:
             raise ValueError(f"expected (H, W, 3) uint8 pixels, got {rgb8.shape} {rgb8.dtype}")
-        for tiles in _levels(*rgb8.shape[:2]):
+        for tiles in _levels(rgb8.shape[0], rgb8.shape[1], self.parameters):
             candidates = [found for tile in tiles for found in self._candidates(rgb8, *tile)]
             faces = [
                 face
-                for candidate in _merge(candidates)
+                for candidate in _merge(candidates, self.parameters.overlap_threshold)
                 if (face := self._fit(rgb8, candidate)) is not None
             ]
             if faces:
-                return _without_doubles(faces)
+                return _without_doubles(faces, self.parameters.overlap_threshold)
         return []
 
     def _candidates(
@@ -191,7 +178,7 @@ class MeshBackend:
         image[0, pad_y : pad_y + h, pad_x : pad_x + w] = small * np.float32(1 / 127.5) - 1
         boxes, logits = _by_size(self._detector.infer([image]))
         scores = _sigmoid(logits.reshape(-1))
-        chosen = np.flatnonzero(scores >= DETECTOR_THRESHOLD)
+        chosen = np.flatnonzero(scores >= self.parameters.detector_threshold)
         raw = boxes.reshape(-1, 8, 2)[chosen].astype(np.float64)
         anchors = self._anchors[chosen]
         half = raw[:, 1:2] / 2
@@ -210,13 +197,14 @@ class MeshBackend:
         """Look closely at a candidate; None if it is no face."""
         score, shape = candidate
         centre = (shape[0] + shape[1]) / 2
-        side = _REGION_SCALE * float((shape[1] - shape[0]).max())
+        side = self.parameters.region_scale * float((shape[1] - shape[0]).max())
         quad = _region_quad(centre, side, shape[3] - shape[2])
         mesh, probability = self._mesh_in(rgb8, quad)
-        if probability < FIRST_LOOK_THRESHOLD:
+        if probability < self.parameters.first_look_threshold:
             return None
-        mesh, probability = self._mesh_in(rgb8, _region_of_mesh(mesh), both_ways=True)
-        if probability < MESH_THRESHOLD:
+        quad = _region_of_mesh(mesh, self.parameters.region_scale)
+        mesh, probability = self._mesh_in(rgb8, quad, both_ways=True)
+        if probability < self.parameters.mesh_threshold:
             return None
         flat = mesh[:, :2]
         return Detection(
@@ -268,43 +256,33 @@ def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
-def _levels(height: int, width: int) -> Iterator[list[tuple[int, int, int, int]]]:
-    """The whole frame, then tiles of half and of a quarter of its long side.
+def _levels(height: int, width: int, parameters: Mesh) -> Iterator[list[tuple[int, int, int, int]]]:
+    """The whole frame, then tiles whose side is a half, then a quarter of its long side.
 
-    Neighbours overlap by at least a third of a tile: a face that the next coarser level was too
-    coarse for lies whole in one of them.
+    Neighbours overlap: a face that the level before was too coarse for lies whole in one of them.
     """
     yield [(0, 0, width, height)]
-    for division in (2, 4):
+    for division in parameters.tiles:
         side = max(width, height) // division
-        if side < _SMALLEST_TILE:
+        if side < parameters.smallest_tile:
             return
         yield [
             (x, y, min(x + side, width), min(y + side, height))
-            for y in _steps(height, side)
-            for x in _steps(width, side)
+            for y in _steps(height, side, parameters.tile_density)
+            for x in _steps(width, side, parameters.tile_density)
         ]
 
 
-def _steps(length: int, side: int) -> list[int]:
+def _steps(length: int, side: int, density: float) -> list[int]:
     """Where tiles start along one direction, evenly, the last one ending at the border."""
     if length <= side:
         return [0]
-    count = int(np.ceil((length - side) / (side * 2 / 3))) + 1
+    count = int(np.ceil((length - side) * density / side)) + 1
     return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 
-def _overlaps(one: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union of a box (4,), left, top, right, bottom, with each of (n, 4)."""
-    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
-    shared = np.prod(np.clip(sides.astype(np.float64), 0, None), axis=1)
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(one[2:] - one[:2])
-    result: NDArray[np.float64] = shared / np.maximum(areas - shared, np.finfo(np.float64).tiny)
-    return result
-
-
 def _merge(
-    candidates: list[tuple[float, NDArray[np.float64]]],
+    candidates: list[tuple[float, NDArray[np.float64]]], threshold: float
 ) -> list[tuple[float, NDArray[np.float64]]]:
     """Weighted non-maximum suppression: overlapping candidates become their weighted mean."""
     if not candidates:
@@ -316,7 +294,7 @@ def _merge(
     merged = []
     while len(scores):
         boxes = shapes[:, :2].reshape(-1, 4)
-        same = _overlaps(boxes[0], boxes) > OVERLAP_THRESHOLD
+        same = overlaps(boxes[0], boxes) > threshold
         same[0] = True
         weights = scores[same] / scores[same].sum()
         merged.append((float(scores[0]), np.tensordot(weights, shapes[same], axes=1)))
@@ -324,12 +302,12 @@ def _merge(
     return merged
 
 
-def _without_doubles(faces: list[Detection]) -> list[Detection]:
+def _without_doubles(faces: list[Detection], threshold: float) -> list[Detection]:
     """Best first; of faces whose meshes lie on each other only the best."""
     kept: list[Detection] = []
     for face in sorted(faces, key=lambda item: -item.score):
         boxes = np.array([other.box for other in kept]).reshape(-1, 4)
-        if np.all(_overlaps(face.box, boxes) <= OVERLAP_THRESHOLD):
+        if np.all(overlaps(face.box, boxes) <= threshold):
             kept.append(face)
     return kept
 
@@ -346,13 +324,13 @@ def _region_quad(
                      centre + right + down, centre + right - down])  # fmt: skip
 
 
-def _region_of_mesh(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The region to look at again: level with the eyes, around the points' own extent."""
+def _region_of_mesh(mesh: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """The region to look at again: level with the eyes, ``scale`` times the points' own extent."""
     flat = mesh[:, :2]
     across = flat[_RIGHT_EYE] - flat[_LEFT_EYE]
     across = across / max(float(np.linalg.norm(across)), 1e-9)
     axes = np.stack([across, [-across[1], across[0]]])
     turned = flat @ axes.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    side = _REGION_SCALE * float((high - low).max())
+    side = scale * float((high - low).max())
     return _region_quad((low + high) / 2 @ axes, side, across)

@@ -15,19 +15,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from videdit.faces.parameters import DEFAULT
+
 FloatArray = NDArray[np.float64]
 
-LANDMARK_SIGMA_S = 0.03
-"""Default standard deviation for landmarks, seconds (about one frame at 30 fps)."""
+_SLACK = 1.0 + 1e-9  # that no rounding leaves out what lies exactly at the end of a reach
 
-QUAD_SIGMA_S = 0.12
-"""Default standard deviation for the crop's corners, seconds."""
 
-_REACH = 4.0  # standard deviations after which a weight (3e-4) is left out
+def window(times_s: NDArray[np.float64], start: int, stop: int, pad_s: float) -> tuple[int, int]:
+    """The frames within ``pad_s`` seconds of ``start <= frame < stop``, and one more on each side.
+
+    :func:`smooth` over such a window, padded by its reach, gives the same inside, to the last bit,
+    as over everything. It weighs a value by the time to its neighbours: hence the one more.
+
+    Args:
+        times_s: (n,) seconds of all frames, increasing.
+        start, stop: at least one frame.
+        pad_s: seconds.
+
+    Returns:
+        ``(first, last)``: the frames ``first <= frame < last``, all within [0, n).
+    """
+    reach = pad_s * _SLACK
+    first = int(np.searchsorted(times_s, times_s[start] - reach, side="left"))
+    last = int(np.searchsorted(times_s, times_s[stop - 1] + reach, side="right"))
+    return max(0, first - 1), min(len(times_s), last + 1)
 
 
 def smooth(
-    values: NDArray[np.floating[Any]], times_s: NDArray[np.floating[Any]], sigma_s: float
+    values: NDArray[np.floating[Any]],
+    times_s: NDArray[np.floating[Any]],
+    sigma_s: float,
+    reach: float = DEFAULT.aligning.smoothing.reach,
 ) -> FloatArray:
     """Smooth a sequence over time without lag.
 
@@ -41,6 +60,7 @@ def smooth(
         values: (k, ...) any quantity, one entry per time.
         times_s: (k,) seconds, strictly increasing.
         sigma_s: standard deviation in seconds; 0 returns the values as they are.
+        reach: standard deviations beyond which a weight is zero.
 
     Returns:
         float64 array of the shape of ``values``.
@@ -61,10 +81,10 @@ def smooth(
         return source.copy()
 
     flat = source.reshape(count, -1)
-    reach = _REACH * sigma_s
+    reach_s = reach * sigma_s * _SLACK
     index = np.arange(count)
-    back = int((index - np.searchsorted(times, times - reach, side="left")).max())
-    ahead = int((np.searchsorted(times, times + reach, side="right") - 1 - index).max())
+    back = int((index - np.searchsorted(times, times - reach_s, side="left")).max())
+    ahead = int((np.searchsorted(times, times + reach_s, side="right") - 1 - index).max())
     share = np.gradient(times) / sigma_s
     s0 = np.zeros(count)
     s1 = np.zeros(count)
@@ -76,7 +96,7 @@ def smooth(
         here = slice(max(0, -offset), count - max(0, offset))
         there = slice(max(0, offset), count - max(0, -offset))
         dt = (times[there] - times[here]) / sigma_s
-        weight = np.where(np.abs(dt) <= _REACH, share[there] * np.exp(-0.5 * dt * dt), 0.0)
+        weight = np.where(np.abs(dt) <= reach, share[there] * np.exp(-0.5 * dt * dt), 0.0)
         s0[here] += weight
         s1[here] += weight * dt
         s2[here] += weight * dt * dt

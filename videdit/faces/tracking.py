@@ -1,384 +1,277 @@
 """From faces per frame to tracks: one person's face through one shot.
 
 All distances are in units of the inter-ocular distance and all durations in seconds, so that a
-clip at twice the size or twice the frame rate gives the same tracks.
+clip at twice the size or twice the frame rate gives the same tracks. A film streams through: of
+what was seen before only each open track's last face is kept, and a few bytes per face.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from pathlib import Path
+from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from videdit.errors import NoFaceError, UsageError
-from videdit.faces.backend import Detection, inter_ocular
-
-MAX_GAP_S = 0.3
-"""A face that is lost for longer starts a new track."""
-
-MAX_SIZE_RATIO = 1.6
-"""From one detection to the next a face grows or shrinks by no more."""
-
-MIN_OVERLAP = 0.1
-"""Its boxes overlap by at least this (intersection over union)."""
-
-BASE_DISTANCE = 0.5
-SPEED = 4.0
-MAX_DISTANCE = 1.5
-"""Its landmarks move by at most BASE_DISTANCE + SPEED * seconds in the mean, never by more than
-MAX_DISTANCE, in inter-ocular distances."""
-
-SPURIOUS_S = 0.25
-SPURIOUS_SCORE = 0.75
-"""A track is dropped if it is shorter than SPURIOUS_S, shorter than half its shot, and its mean
-score is below SPURIOUS_SCORE."""
-
-SAME_SIZE = 0.5
-"""See :func:`choose`."""
+from videdit.faces.boxes import overlaps
+from videdit.faces.detection import Detections, inter_ocular
+from videdit.faces.parameters import DEFAULT, Tracking
 
 _FORBIDDEN = 1e6
 
 
 @dataclass(frozen=True)
-class Track:
-    """One face through consecutive frames of one shot.
+class TrackSummary:
+    """One face through consecutive frames of one shot, without its landmarks.
 
     Attributes:
         id: 0-based, by first frame, then from left to right.
         shot: index of the shot.
-        frames: (k,) int64 frame numbers, without gaps.
-        points68: (k, 68, 2) float32 landmarks, pixels; interpolated where not measured.
-        box: (k, 4) float32 left, top, right, bottom; interpolated where not measured.
-        score: (k,) float32; 0 where not measured.
-        measured: (k,) bool; False in a gap that was filled.
-        index: (k,) int64, which of its frame's detections this is; -1 where not measured.
+        first, last: its first and its last frame; there is a face in every frame between.
+        area: sum over its frames of the squared inter-ocular distance, pixels.
+        inter_ocular: median over its frames, pixels.
     """
 
     id: int
     shot: int
-    frames: NDArray[np.int64]
-    points68: NDArray[np.float32]
-    box: NDArray[np.float32]
-    score: NDArray[np.float32]
-    measured: NDArray[np.bool_]
-    index: NDArray[np.int64]
+    first: int
+    last: int
+    area: float
+    inter_ocular: float
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return self.last + 1 - self.first
 
-    def rows(self, counts: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Rows of this track's detections where all frames' detections are laid end to end.
 
-        Args:
-            counts: (n,) detections of each frame of the clip.
+@dataclass(frozen=True)
+class Tracks:
+    """All tracks of a stretch.
 
-        Returns:
-            (k,) int64 row numbers, -1 where not measured.
-        """
-        starts = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
-        return np.where(self.measured, starts[self.frames] + self.index, -1)
+    Attributes:
+        summaries: by id.
+        index: int32, the tracks' frames laid end to end: which of its frame's detections this is;
+            -1 in a gap, where the face is lost for a moment.
+    """
+
+    summaries: tuple[TrackSummary, ...]
+    index: NDArray[np.int32]
+
+    def index_of(self, track: TrackSummary) -> NDArray[np.int32]:
+        """(k,) :attr:`index` of one track's frames; the first and the last are no gaps."""
+        start = self._starts[track.id]
+        return self.index[start : start + len(track)]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(accumulate((len(track) for track in self.summaries), initial=0))
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A face as the next frame's faces are compared with it."""
+
+    points68: NDArray[np.float32]
+    box: NDArray[np.float32]
+    size: float
 
 
 @dataclass
 class _Growing:
-    """A track under construction."""
+    """A track under construction; its columns have an entry per frame, gaps included."""
 
-    frames: list[int] = field(default_factory=list)
-    index: list[int] = field(default_factory=list)
-    faces: list[Detection] = field(default_factory=list)
-
-    def add(self, frame: int, index: int, face: Detection) -> None:
-        self.frames.append(frame)
-        self.index.append(index)
-        self.faces.append(face)
+    first: int
+    left: float
+    seen: int  # the frame of its last measured face
+    index: array[int] = field(default_factory=lambda: array("i"))
+    size: array[float] = field(default_factory=lambda: array("d"))
+    score: array[float] = field(default_factory=lambda: array("f"))  # of measured faces alone
 
 
-def build_tracks(
-    detections: Sequence[Sequence[Detection]],
+def link_faces(
+    pieces: Iterable[Detections],
+    frames: range,
     shots: Sequence[int],
     times_s: NDArray[np.floating[Any]],
-    max_gap_s: float = MAX_GAP_S,
-) -> list[Track]:
+    parameters: Tracking = DEFAULT.tracking,
+) -> Tracks:
     """Join faces of neighbouring frames into tracks.
 
     Within a shot each frame's faces are assigned to the tracks that were seen at most
     ``max_gap_s`` before, so that the sum of (mean landmark distance + 1 - overlap + |log size
-    ratio|) is least; a jump in place or size beyond the module's limits is another face. Gaps are
-    filled by linear interpolation. Nothing is joined across a cut.
+    ratio|) is least; a jump in place or size beyond the limits is another face. Nothing is joined
+    across a cut.
 
     Args:
-        detections: for each of n frames its faces.
-        shots: first frame of each shot, increasing, the first one 0.
-        times_s: (n,) presentation times in seconds, increasing.
-        max_gap_s: seconds for which a face may be lost.
+        pieces: the faces of ``frames``, piece by piece in order.
+        frames: the stretch.
+        shots: first frame of each shot, increasing, the first one ``frames.start``.
+        times_s: (n,) presentation times in seconds of the source's frames, increasing.
+        parameters: the limits.
 
     Returns:
-        Tracks by id, spurious ones dropped.
+        The tracks, spurious ones dropped.
 
     Raises:
-        ValueError: lengths differ, or ``shots`` is not as described.
+        ValueError: there are too few times, ``shots`` is not as described, or the pieces don't
+            make up the frames.
     """
     times = np.asarray(times_s, dtype=np.float64)
-    count = len(detections)
-    if times.shape != (count,):
-        raise ValueError(f"{count} frames but {times.shape} times")
-    bounds = np.array([*shots, count])
-    if count and (len(shots) == 0 or bounds[0] != 0 or np.any(np.diff(bounds) <= 0)):
-        raise ValueError(f"shots must start at 0 and increase: {list(shots)}")
-    period = float(np.median(np.diff(times))) if count > 1 else 0.0
+    if times.ndim != 1 or len(times) < frames.stop:
+        raise ValueError(f"{frames.stop} frames but {times.shape} times")
+    bounds = [*shots, frames.stop] if len(frames) else []
+    if len(frames) and (bounds[0] != frames.start or any(b <= a for a, b in pairwise(bounds))):
+        raise ValueError(f"shots must start at {frames.start} and increase: {list(shots)}")
+    period = 0.0
+    if len(frames) > 1:
+        period = float(np.median(np.diff(times[frames.start : frames.stop])))
 
-    found: list[tuple[int, _Growing]] = []
+    summaries: list[TrackSummary] = []
+    indices = [np.zeros(0, np.int32)]
+    coming = _frame_by_frame(pieces, frames)
     for shot, (start, stop) in enumerate(pairwise(bounds)):
-        grown = _grow(detections, times, int(start), int(stop), max_gap_s)
+        linker = _Linker(times, parameters)
+        for _ in range(start, stop):
+            linker.add(*next(coming))
         shot_s = float(times[stop - 1] - times[start]) + period
-        found += [(shot, track) for track in grown if not _spurious(track, times, period, shot_s)]
-    found.sort(key=lambda item: (item[1].frames[0], float(item[1].faces[0].box[0])))
-    return [_finished(number, shot, track, times) for number, (shot, track) in enumerate(found)]
+        for track in sorted(linker.tracks, key=lambda t: (t.first, t.left)):
+            if not _spurious(track, times, period, shot_s, parameters):
+                summaries.append(_summary(len(summaries), shot, track))
+                indices.append(np.array(track.index, np.int32))
+    if next(coming, None) is not None:
+        raise ValueError(f"there are faces beyond frame {frames.stop - 1}")
+    return Tracks(tuple(summaries), np.concatenate(indices))
 
 
-def _grow(
-    detections: Sequence[Sequence[Detection]],
-    times: NDArray[np.float64],
-    start: int,
-    stop: int,
-    max_gap_s: float,
-) -> list[_Growing]:
-    tracks: list[_Growing] = []
-    open_tracks: list[_Growing] = []
-    for frame in range(start, stop):
-        faces = detections[frame]
-        if not faces:
-            continue
-        # The frame right before is never a gap, however far apart frames are.
-        open_tracks = [
-            track
-            for track in open_tracks
-            if track.frames[-1] == frame - 1
-            or times[frame] - times[track.frames[-1]] <= max_gap_s * (1 + 1e-9)
-        ]
-        costs = np.array(
-            [
-                [_cost(t.faces[-1], face, times[frame] - times[t.frames[-1]]) for face in faces]
-                for t in open_tracks
+def _frame_by_frame(
+    pieces: Iterable[Detections], frames: range
+) -> Iterator[tuple[int, list[_Face], NDArray[np.float32]]]:
+    """Each frame's number, its faces, and their scores."""
+    expected = frames.start
+    for piece in pieces:
+        if piece.start != expected:
+            raise ValueError(f"frame {expected} is missing: {piece.start} follows")
+        sizes = inter_ocular(piece.points68)
+        for at, (start, stop) in enumerate(pairwise(piece.first_rows())):
+            # Copies: a view would keep the whole piece for as long as the face is remembered.
+            faces = [
+                _Face(piece.points68[k].copy(), piece.box[k].copy(), float(sizes[k]))
+                for k in range(start, stop)
             ]
-        ).reshape(len(open_tracks), len(faces))
-        taken = set()
+            yield piece.start + at, faces, piece.score[start:stop]
+        expected = piece.stop
+    if expected < frames.stop:
+        raise ValueError(f"frame {expected} is missing: there are no more")
+
+
+class _Linker:
+    """Grows the tracks of one shot, frame by frame."""
+
+    def __init__(self, times: NDArray[np.float64], parameters: Tracking) -> None:
+        self.tracks: list[_Growing] = []
+        self._times = times
+        self._parameters = parameters
+        self._open: list[tuple[_Growing, _Face]] = []  # with the last face seen
+
+    def add(self, frame: int, faces: list[_Face], scores: NDArray[np.float32]) -> None:
+        if not faces:
+            return
+        # The frame right before is never a gap, however far apart frames are.
+        longest = self._parameters.max_gap_s * (1 + 1e-9)
+        self._open = [
+            (track, face)
+            for track, face in self._open
+            if track.seen == frame - 1 or self._times[frame] - self._times[track.seen] <= longest
+        ]
+        costs = self._costs(frame, faces)
+        at: dict[int, int] = {}  # which open track a face goes on with
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
             if costs[row, column] < _FORBIDDEN:
-                open_tracks[row].add(frame, int(column), faces[column])
-                taken.add(int(column))
+                at[int(column)] = int(row)
         for column, face in enumerate(faces):
-            if column not in taken:
-                fresh = _Growing()
-                fresh.add(frame, column, face)
-                tracks.append(fresh)
-                open_tracks.append(fresh)
-    return tracks
+            if column in at:
+                track, before = self._open[at[column]]
+                self._fill(track, before, face, frame)
+                self._open[at[column]] = track, face
+            else:
+                track = _Growing(frame, float(face.box[0]), frame)
+                self.tracks.append(track)
+                self._open.append((track, face))
+            track.seen = frame
+            track.index.append(column)
+            track.size.append(face.size)
+            track.score.append(float(scores[column]))
 
-
-def _cost(one: Detection, other: Detection, dt: float) -> float:
-    sizes = inter_ocular(np.stack([one.points68, other.points68]))
-    if not sizes.min() > 0:
-        return _FORBIDDEN
-    ratio = abs(float(np.log(sizes[1] / sizes[0])))
-    apart = np.linalg.norm(one.points68.astype(np.float64) - other.points68, axis=1)
-    distance = float(apart.mean() / sizes.mean())
-    overlap = _overlap(one.box, other.box)
-    if (
-        ratio > np.log(MAX_SIZE_RATIO)
-        or distance > min(BASE_DISTANCE + SPEED * dt, MAX_DISTANCE)
-        or overlap < MIN_OVERLAP
-    ):
-        return _FORBIDDEN
-    return distance + 1.0 - overlap + ratio
-
-
-def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Intersection over union of two boxes."""
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    shared = float(np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)))
-    total = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
-    return shared / total if total > 0 else 0.0
-
-
-def _spurious(track: _Growing, times: NDArray[np.float64], period: float, shot_s: float) -> bool:
-    length = float(times[track.frames[-1]] - times[track.frames[0]]) + period
-    score = float(np.mean([face.score for face in track.faces]))
-    return length < min(SPURIOUS_S, shot_s / 2) and score < SPURIOUS_SCORE
-
-
-def _finished(number: int, shot: int, track: _Growing, times: NDArray[np.float64]) -> Track:
-    seen = np.array(track.frames, dtype=np.int64)
-    frames = np.arange(seen[0], seen[-1] + 1)
-    at = np.searchsorted(seen, frames)  # the measurement at or after each frame
-    measured = seen[at] == frames
-    before = np.where(measured, at, at - 1)
-    start, end = times[seen[before]], times[seen[at]]
-    share = np.where(measured, 0.0, (times[frames] - start) / np.where(measured, 1.0, end - start))
-
-    def filled(values: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        known = np.stack(values).astype(np.float64)
-        weight = share.reshape(-1, *[1] * (known.ndim - 1))
-        mixed: NDArray[np.float32] = (known[before] * (1 - weight) + known[at] * weight).astype(
-            np.float32
+    def _costs(self, frame: int, faces: list[_Face]) -> NDArray[np.float64]:
+        """(open tracks, faces) what it costs to go on with each; ``_FORBIDDEN`` where it can't."""
+        if not self._open:
+            return np.zeros((0, len(faces)))
+        limits = self._parameters
+        seen = [face for _, face in self._open]
+        dt = self._times[frame] - self._times[[track.seen for track, _ in self._open]]
+        ones, others = (np.array([face.size for face in group]) for group in (seen, faces))
+        unit = (ones[:, None] + others) / 2
+        apart = np.linalg.norm(
+            np.stack([face.points68 for face in seen])[:, None].astype(np.float64)
+            - np.stack([face.points68 for face in faces]),
+            axis=-1,
+        ).mean(axis=-1)
+        overlap = overlaps(
+            np.stack([face.box for face in seen])[:, None], np.stack([face.box for face in faces])
         )
-        return mixed
-
-    scores = np.array([face.score for face in track.faces], dtype=np.float32)
-    return Track(
-        id=number,
-        shot=shot,
-        frames=frames,
-        points68=filled([face.points68 for face in track.faces]),
-        box=filled([face.box for face in track.faces]),
-        score=np.where(measured, scores[at], np.float32(0)),
-        measured=measured,
-        index=np.where(measured, np.array(track.index, dtype=np.int64)[at], -1),
-    )
-
-
-def choose(tracks: Sequence[Track], face: str) -> list[Track]:
-    """The tracks to edit.
-
-    Args:
-        tracks: from :func:`build_tracks`.
-        face: ``"all"``; ``"track:N"``, the one with that id; or ``"largest"``: in every shot the
-            track with the largest area summed over its frames, and then, in the order of that
-            sum, further ones that share no frame with those taken and whose median size is at
-            least SAME_SIZE of the first one's. So a person who is lost for a while goes on being
-            edited, and never two at once.
-
-    Returns:
-        The chosen tracks by id, at least one.
-
-    Raises:
-        NoFaceError: there are no tracks.
-        UsageError: the request is malformed, or there is no such track.
-    """
-    if face not in ("largest", "all") and not face.startswith("track:"):
-        raise UsageError(f"--face does not know {face!r}", "Use largest, all, or track:N.")
-    if not tracks:
-        raise NoFaceError("no face was found", "Check the stretch, or try another --backend.")
-    if face == "all":
-        return sorted(tracks, key=lambda track: track.id)
-    if face.startswith("track:"):
-        number = face.removeprefix("track:")
-        chosen = [track for track in tracks if str(track.id) == number]
-        if not chosen:
-            known = ", ".join(str(track.id) for track in sorted(tracks, key=lambda t: t.id))
-            raise UsageError(f"there is no face track {number!r}", f"There are: {known}.")
-        return chosen
-    result: list[Track] = []
-    for shot in sorted({track.shot for track in tracks}):
-        sizes = {t.id: inter_ocular(t.points68) for t in tracks if t.shot == shot}
-        ranked = sorted(
-            (t for t in tracks if t.shot == shot),
-            key=lambda t: (-float(np.sum(sizes[t.id] ** 2)), t.id),
-        )
-        least = SAME_SIZE * float(np.median(sizes[ranked[0].id]))
-        taken: list[Track] = []
-        for track in ranked:
-            apart = all(
-                track.frames[-1] < other.frames[0] or other.frames[-1] < track.frames[0]
-                for other in taken
+        with np.errstate(divide="ignore", invalid="ignore"):  # faces without a size are forbidden
+            ratio = np.abs(np.log(others / ones[:, None]))
+            distance = apart / unit
+            farthest = np.minimum(limits.base_distance + limits.speed * dt, limits.max_distance)
+            allowed = (
+                (np.minimum(ones[:, None], others) > 0)
+                & (ratio <= np.log(limits.max_size_ratio))
+                & (distance <= farthest[:, None])
+                & (overlap >= limits.min_overlap)
             )
-            if apart and float(np.median(sizes[track.id])) >= least:
-                taken.append(track)
-        result += taken
-    return sorted(result, key=lambda track: track.id)
+        return np.where(allowed, distance + 1.0 - overlap + ratio, _FORBIDDEN)
+
+    def _fill(self, track: _Growing, before: _Face, after: _Face, frame: int) -> None:
+        """Adds the frames between its last face and ``frame``, where the face was lost."""
+        gap = np.arange(track.seen + 1, frame)
+        if len(gap):
+            ends = self._times[track.seen], self._times[frame]
+            points = interpolated(before.points68, after.points68, *ends, self._times[gap])
+            track.index.extend([-1] * len(gap))
+            track.size.extend(inter_ocular(points))
 
 
-def save_detections(path: Path, detections: Sequence[Sequence[Detection]]) -> None:
-    """Write the faces of n frames to an ``.npz`` file of plain arrays.
-
-    ``counts`` (n,) int32 faces per frame, and of all faces laid end to end ``box`` (m, 4),
-    ``score`` (m,), ``points68`` (m, 68, 2) and ``mesh`` (m, 468, 3), float32; a face without a
-    mesh has NaN there.
-    """
-    faces = [face for frame in detections for face in frame]
-    absent = np.full((468, 3), np.nan, np.float32)
-    meshes = [absent if face.mesh is None else face.mesh for face in faces]
-    np.savez(
-        path,
-        counts=np.array([len(frame) for frame in detections], np.int32),
-        box=np.array([face.box for face in faces], np.float32).reshape(-1, 4),
-        score=np.array([face.score for face in faces], np.float32),
-        points68=np.array([face.points68 for face in faces], np.float32).reshape(-1, 68, 2),
-        mesh=np.array(meshes, np.float32).reshape(-1, 468, 3),
-    )
+def interpolated(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    start_s: float,
+    stop_s: float,
+    times_s: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """A face lost for a moment: points (68, 2) on straight lines from those at ``start_s`` to those
+    at ``stop_s``, for each of the times between; (k, 68, 2) float32."""
+    share = ((times_s - start_s) / (stop_s - start_s))[:, None, None]
+    mixed = before.astype(np.float64) * (1 - share) + after.astype(np.float64) * share
+    return mixed.astype(np.float32)
 
 
-def load_detections(path: Path, *, meshes: bool = True) -> list[list[Detection]]:
-    """Read what :func:`save_detections` wrote.
-
-    Args:
-        path: the file.
-        meshes: False leaves the meshes on the disk, which saves most of the memory: tracking a
-            long film doesn't need them.
-    """
-    with np.load(path, allow_pickle=False) as stored:
-        counts, box, score = stored["counts"], stored["box"], stored["score"]
-        points68 = stored["points68"]
-        mesh = stored["mesh"] if meshes else None
-    faces = [
-        Detection(
-            box=box[row],
-            score=float(score[row]),
-            points68=points68[row],
-            mesh=None if mesh is None or np.isnan(mesh[row]).any() else mesh[row],
-        )
-        for row in range(len(score))
-    ]
-    ends = np.cumsum(counts, dtype=np.int64)
-    return [faces[int(end) - int(n) : int(end)] for end, n in zip(ends, counts, strict=True)]
+def _spurious(
+    track: _Growing,
+    times: NDArray[np.float64],
+    period: float,
+    shot_s: float,
+    parameters: Tracking,
+) -> bool:
+    length = float(times[track.seen] - times[track.first]) + period
+    score = float(np.mean(np.array(track.score, np.float64)))
+    return length < min(parameters.spurious_s, shot_s / 2) and score < parameters.spurious_score
 
 
-def save_tracks(path: Path, tracks: Sequence[Track]) -> None:
-    """Write tracks to an ``.npz`` file of plain arrays.
-
-    One row per track (``id``, ``shot``, ``length``), then the tracks' frames laid end to end
-    under :class:`Track`'s names.
-    """
-    columns: dict[str, NDArray[Any]] = {}
-    for name, (shape, kind) in _PER_FRAME.items():
-        parts = [getattr(track, name) for track in tracks]
-        columns[name] = np.concatenate(parts) if parts else np.zeros((0, *shape), kind)
-    np.savez(
-        path,
-        id=np.array([track.id for track in tracks], np.int64),
-        shot=np.array([track.shot for track in tracks], np.int64),
-        length=np.array([len(track) for track in tracks], np.int64),
-        allow_pickle=False,
-        **columns,
-    )
-
-
-def load_tracks(path: Path) -> list[Track]:
-    """Read what :func:`save_tracks` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        columns = {name: stored[name] for name in _PER_FRAME}
-        heads = zip(stored["id"], stored["shot"], stored["length"], strict=True)
-        rows = [(int(number), int(shot), int(length)) for number, shot, length in heads]
-    tracks = []
-    start = 0
-    for number, shot, length in rows:
-        part = slice(start, start + length)
-        tracks.append(Track(number, shot, **{name: v[part] for name, v in columns.items()}))
-        start += length
-    return tracks
-
-
-_PER_FRAME: dict[str, tuple[tuple[int, ...], type]] = {
-    "frames": ((), np.int64),
-    "points68": ((68, 2), np.float32),
-    "box": ((4,), np.float32),
-    "score": ((), np.float32),
-    "measured": ((), np.bool_),
-    "index": ((), np.int64),
-}
+def _summary(number: int, shot: int, track: _Growing) -> TrackSummary:
+    sizes = np.array(track.size)
+    area, median = float(np.sum(sizes**2)), float(np.median(sizes))
+    return TrackSummary(number, shot, track.first, track.seen, area, median)

@@ -3,75 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import (
+    Faces,
+    FaceTable,
+    FaceTrack,
+    frames_with_faces,
+    write_faces,
+    write_index,
+)
+from ..artifacts.landmarks import DetectionReader, read_tracks
 from ..errors import NoFaceError
-from ..faces.align import cut_crop, ffhq_quad, smooth_quads
-from ..faces.tracking import choose, load_tracks
-from ..pipeline.stage import Chunk, Context, Stage
+from ..faces.align import cut_crop, resolution_for
+from ..faces.choice import choose
+from ..faces.parameters import DEFAULT, Aligning
+from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
+from ..faces.tracking import Tracks, TrackSummary
+from ..pipeline.settings import RunSettings
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Json
-from .faces import FaceTable, frames_with_faces, resolution_for
 from .resources import Resources
 
 
 class AlignStage(Stage):
-    """Leaves ``faces.npz``, a ``FaceTable``."""
+    """Leaves a ``FaceTable``: its rows per chunk, its index as a whole."""
 
     name = "align"
-    version = 1
+    version = 2
     takes = ("landmarks",)
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, parameters: Aligning = DEFAULT.aligning) -> None:
         self.resources = resources
+        self.parameters = parameters
 
-    def settings(self) -> dict[str, Json]:
-        return {"face": self.resources.run.face}
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"face": run.face, "chunk": run.chunk_frames, "aligning": asdict(self.parameters)}
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return []
+        chosen = self._chosen(ctx)
+        first, last = min(t.first for t in chosen), max(t.last for t in chosen)
+        return frame_chunks(first, last + 1, ctx.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        raise AssertionError("align has no chunks")
+        parts = [
+            self._faces(ctx, track, max(chunk.start, track.first), min(chunk.stop, track.last + 1))
+            for track in self._chosen(ctx)
+            if track.first < chunk.stop and chunk.start <= track.last
+        ]
+        write_faces(folder, parts)
+        ctx.tick(chunk.frames)
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        found = ctx.input("landmarks")
-        tracks = load_tracks(found.path(found.whole, "tracks.npz"))
-        if not tracks:
-            raise NoFaceError(
-                f"no face was found in {self.resources.run.source.name}",
-                "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
-            )
-        times = self.resources.times
-        parts = []
-        for track in choose(tracks, self.resources.run.face):
-            quads = smooth_quads(ffhq_quad(track.points68), times[track.frames])
-            count = len(track.frames)
-            parts.append(
-                (
-                    track.frames,
-                    np.full(count, track.id, np.int64),
-                    quads,
-                    track.points68.astype(np.float32),
-                    np.full(count, resolution_for(quads), np.int64),
-                )
-            )
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order = np.lexsort((columns[1], columns[0]))
-        FaceTable(*(column[order] for column in columns)).save(folder / "faces.npz")
+        tracks = [FaceTrack(t.id, t.first, t.last, self._size(t)) for t in self._chosen(ctx)]
+        write_index(folder, tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = FaceTable.load(ctx.own.path(ctx.own.whole, "faces.npz"))
+        table = FaceTable(ctx.own)
         pictures = []
         for index in frames:
-            for _, faces in frames_with_faces(self.resources.timeline, table, index, index + 1):
-                for row, rgb in faces:
-                    crop = cut_crop(rgb, table.quad[row], 512)
+            here = table.window(index, index + 1)
+            for _, faces in frames_with_faces(self.resources.timeline, here, index, index + 1):
+                for k, rgb in faces:
+                    crop = cut_crop(rgb, here.quad[k], 512)
                     picture = np.rint(crop * 255).astype(np.uint8)
-                    for x, y in table.points_in_crop(row) * 512:
+                    for x, y in here.points_in_crop(k) * 512:
                         cv2.circle(picture, (int(x), int(y)), 2, (0, 255, 0), -1)
                     pictures.append(picture)
         return pictures
+
+    def _tracks(self, ctx: Context) -> Tracks:
+        return ctx.once("tracks", lambda: read_tracks(ctx.input("landmarks")))
+
+    def _chosen(self, ctx: Context) -> list[TrackSummary]:
+        """The tracks to edit.
+
+        Raises:
+            NoFaceError: there is no track.
+            UsageError: there is no such one.
+        """
+        tracks = self._tracks(ctx).summaries
+        if not tracks:
+            raise NoFaceError(
+                f"no face was found in {ctx.run.source.name}",
+                "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
+            )
+        return ctx.once("chosen", lambda: choose(tracks, ctx.run.face, self.parameters.choosing))
+
+    def _size(self, track: TrackSummary) -> int:
+        return resolution_for(track.inter_ocular, self.parameters.sizes)
+
+    def _faces(self, ctx: Context, track: TrackSummary, start: int, stop: int) -> Faces:
+        """A track's rows of the table in ``start <= frame < stop``, where it has a face."""
+
+        def reader() -> DetectionReader:
+            landmarks = ctx.input("landmarks")
+            return DetectionReader(landmarks, landmarks.chunks)
+
+        tracks, times = self._tracks(ctx), self.resources.times
+        around = frames_around(times, start, stop, self.parameters)
+        detections = ctx.once("detections", reader).window(*measured_around(tracks, track, *around))
+        path = track_path(tracks, track, detections, times)
+        points = calm_landmarks(path, times, self.parameters)
+        quads = smooth_quads(points, times[path.frames], self.parameters)
+        here = slice(*np.searchsorted(path.frames, (start, stop)))
+        frames = path.frames[here]
+        ids = np.full(len(frames), track.id, np.int64)
+        sizes = np.full(len(frames), self._size(track), np.int64)
+        return Faces(0, frames, ids, quads[here], points[here], sizes)

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import Faces, frames_with_faces
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
+from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
-from ..media.encoding import EncodeSpec
 from ..media.reader import Frame
-from ..media.segments import SEGMENT_SUFFIX, write_segment
+from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
+from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from ..settings import RunSettings
-from .faces import FaceTable, frames_with_faces
-from .invert import read_rows, read_table, smooth_rows, window
+from .invert import read_rows, read_table, smooth_rows
 from .pictures import read_picture
 from .resources import Resources
 
@@ -51,12 +51,12 @@ class BlendStage(Stage):
         suffix = run.output.suffix
         return EncodeSpec.for_source(self.resources.timeline, run.codec, run.crf, suffix)
 
-    def settings(self) -> dict[str, Json]:
-        encode = None if self.resources.timeline.is_image else asdict(self.spec(self.resources.run))
-        return {"encode": json.loads(json.dumps(encode)), "chunk": self.resources.run.chunk_frames}
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        encode = None if self.resources.timeline.is_image else asdict(self.spec(run))
+        return {"encode": json.loads(json.dumps(encode)), "chunk": run.chunk_frames}
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return frame_chunks(0, len(self.resources.timeline), self.resources.run.chunk_frames)
+        return frame_chunks(0, len(self.resources.timeline), ctx.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         if self.resources.timeline.is_image:
@@ -71,9 +71,7 @@ class BlendStage(Stage):
                 yield compose(frame, patches)
                 ctx.tick()
 
-        write_segment(
-            folder / SEGMENT, self.resources.timeline, self.spec(self.resources.run), frames()
-        )
+        write_segment(folder / SEGMENT, self.resources.timeline, self.spec(ctx.run), frames())
         (folder / "edited.json").write_text(json.dumps(edited))
 
     def _picture(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
@@ -120,7 +118,7 @@ def pasted(rgb: NDArray[Any], patches: Sequence[Patch]) -> NDArray[Any]:
 class _Faces:
     """What one chunk's faces need from the stages before, smoothed over time."""
 
-    def __init__(self, ctx: Context, table: FaceTable, resources: Resources, chunk: Chunk) -> None:
+    def __init__(self, ctx: Context, table: Faces, resources: Resources, chunk: Chunk) -> None:
         self.table = table
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         times = resources.times

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import Faces, FaceTable, frames_with_faces
 from ..faces.align import cut_crop
-from ..faces.smoothing import smooth
+from ..faces.smoothing import smooth, window
 from ..inversion.encoder import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..pipeline.settings import RunSettings
+from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .faces import FaceTable, frames_with_faces
 from .resources import ENCODER_PARTS, Resources
 from .sheet import code_picture
 
@@ -42,14 +43,14 @@ class InvertStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self) -> dict[str, Json]:
-        return {"method": self.resources.run.method, "chunk": self.resources.run.chunk_frames}
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"method": run.method, "chunk": run.chunk_frames}
 
-    def models(self) -> dict[str, str]:
+    def models(self, run: RunSettings) -> dict[str, str]:
         return self.resources.networks.ids(*ENCODER_PARTS)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx, self.resources.run.chunk_frames)
+        return face_chunks(ctx)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
@@ -60,7 +61,7 @@ class InvertStage(Stage):
             for row, rgb in faces:
                 crop = cut_crop(rgb, table.quad[row], INPUT_SIZE)
                 code = self.resources.networks.encoder.encode(crop[None])[0]
-                if self.resources.run.method == "projector":
+                if ctx.run.method == "projector":
                     code = self._project(ctx, chunk, table, row, crop, code, previous)
                 codes.append(code.astype(np.float16))
             ctx.tick()
@@ -71,7 +72,7 @@ class InvertStage(Stage):
         table = read_table(ctx)
         tracks = np.unique(table.track)
         offsets = np.zeros((len(tracks), 16, 512), np.float32)
-        if self.resources.run.method == "refined":
+        if ctx.run.method == "refined":
             for k, track in enumerate(tracks):
                 offsets[k] = self._refine(ctx, table, np.flatnonzero(table.track == track))
         np.savez(folder / "offsets.npz", track=tracks, offset=offsets)
@@ -83,9 +84,7 @@ class InvertStage(Stage):
         ]
         return code_pictures(codes, self.resources.networks.statistics)
 
-    def _refine(
-        self, ctx: Context, table: FaceTable, rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _refine(self, ctx: Context, table: Faces, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The offset of the track with these rows of the table."""
         from ..inversion.refine import choose_keyframes, refine_track, steps_for
 
@@ -111,7 +110,7 @@ class InvertStage(Stage):
             networks.device.name,
         )
 
-    def _raw(self, ctx: Context, table: FaceTable, row: int) -> NDArray[np.float32]:
+    def _raw(self, ctx: Context, table: Faces, row: int) -> NDArray[np.float32]:
         """The code of one row as the encoder gave it, read from this stage's own chunks."""
         frame = int(table.frame[row])
         for chunk in self.chunks(ctx):
@@ -127,7 +126,7 @@ class InvertStage(Stage):
         self,
         ctx: Context,
         chunk: Chunk,
-        table: FaceTable,
+        table: Faces,
         row: int,
         crop: NDArray[np.float32],
         code: NDArray[np.float32],
@@ -151,10 +150,15 @@ class InvertStage(Stage):
         return previous[track]
 
 
-def read_table(ctx: Context) -> FaceTable:
+def read_table(ctx: Context) -> Faces:
     """The face table of the run."""
-    faces = ctx.input("align")
-    return ctx.once("table", lambda: FaceTable.load(faces.path(faces.whole, "faces.npz")))
+    return ctx.once("table", lambda: whole_table(ctx.input("align")))
+
+
+def whole_table(align: Artifact) -> Faces:
+    """All faces of a table at once."""
+    table = FaceTable(align)
+    return table.window(table.first_frame, table.stop_frame)
 
 
 def code_pictures(
@@ -168,14 +172,14 @@ def code_pictures(
     return [code_picture(statistics.whiten(tensor).numpy()) for tensor in tensors]
 
 
-def face_chunks(ctx: Context, size: int) -> list[Chunk]:
-    """Chunks of ``size`` frames over those from the first to the last face."""
+def face_chunks(ctx: Context) -> list[Chunk]:
+    """Chunks over the frames from the first to the last face."""
     table = read_table(ctx)
-    return frame_chunks(int(table.frame[0]), int(table.frame[-1]) + 1, size)
+    return frame_chunks(int(table.frame[0]), int(table.frame[-1]) + 1, ctx.run.chunk_frames)
 
 
 def read_rows(
-    artifact: Artifact, filename: str, table: FaceTable, start: int, stop: int
+    artifact: Artifact, filename: str, table: Faces, start: int, stop: int
 ) -> NDArray[Any]:
     """Per-face arrays of the frames ``start <= frame < stop`` out of the chunks that hold them."""
     wanted = table.rows(start, stop)
@@ -189,7 +193,7 @@ def read_rows(
 
 
 def smooth_rows(
-    values: NDArray[Any], table: FaceTable, rows: range, times: NDArray[np.float64], sigma_s: float
+    values: NDArray[Any], table: Faces, rows: range, times: NDArray[np.float64], sigma_s: float
 ) -> NDArray[np.float64]:
     """Smooth per-face values (len(rows), ...) over time, each track by itself."""
     out = np.empty(values.shape, np.float64)
@@ -201,22 +205,14 @@ def smooth_rows(
     return out
 
 
-def window(times: NDArray[np.float64], start: int, stop: int, pad_s: float) -> tuple[int, int]:
-    """The frames within ``pad_s`` seconds of ``start <= frame < stop``, and one more on each side:
-    ``smooth`` weighs a value by the distance to its neighbours."""
-    first = int(np.searchsorted(times, times[start] - pad_s, side="left"))
-    last = int(np.searchsorted(times, times[stop - 1] + pad_s, side="right"))
-    return max(0, first - 1), min(len(times), last + 1)
-
-
 def read_codes(
-    artifact: Artifact, table: FaceTable, times: NDArray[np.float64], start: int, stop: int
+    artifact: Artifact, table: Faces, times: NDArray[np.float64], start: int, stop: int
 ) -> NDArray[np.float32]:
     """The temporally smoothed codes of the faces in ``start <= frame < stop``, (k, 16, 512)."""
     first, last = window(times, start, stop, _PAD_S)
     rows, wanted = table.rows(first, last), table.rows(start, stop)
     raw = read_rows(artifact, "codes.npy", table, first, last).astype(np.float32)
-    with np.load(artifact.path(artifact.whole, "offsets.npz")) as found:
+    with np.load(artifact.path(WHOLE, "offsets.npz")) as found:
         at = np.searchsorted(found["track"], table.track[rows.start : rows.stop])
         raw += found["offset"][at]
     out = np.empty((len(wanted), *raw.shape[1:]), np.float32)

@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.faces import Faces, frames_with_faces
 from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
-from ..faces.backend import largest
+from ..faces.detection import largest
+from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
-from .faces import FaceTable, frames_with_faces
 from .invert import face_chunks, read_codes, read_table
 from .pictures import read_picture, write_picture
 from .resources import GENERATOR_PARTS, Resources
@@ -36,18 +37,15 @@ class ReconstructStage(Stage):
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def settings(self) -> dict[str, Json]:
-        return {
-            "precision": self.resources.networks.device.precision,
-            "backend": self.resources.run.backend,
-        }
+    def settings(self, run: RunSettings) -> dict[str, Json]:
+        return {"precision": self.resources.networks.device.precision, "backend": run.backend}
 
-    def models(self) -> dict[str, str]:
+    def models(self, run: RunSettings) -> dict[str, str]:
         networks = self.resources.networks
         return networks.ids(*GENERATOR_PARTS) | networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx, self.resources.run.chunk_frames)
+        return face_chunks(ctx)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table = read_table(ctx)
@@ -71,9 +69,7 @@ class ReconstructStage(Stage):
         np.save(folder / "points.npy", points)
         np.save(folder / "misfit.npy", misfit)
 
-    def _landmarks(
-        self, picture: NDArray[np.uint8], table: FaceTable, row: int
-    ) -> NDArray[np.float64]:
+    def _landmarks(self, picture: NDArray[np.uint8], table: Faces, row: int) -> NDArray[np.float64]:
         """The reconstruction's landmarks; the source's own where no face is found in it."""
         size = 256
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)

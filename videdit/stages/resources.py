@@ -21,7 +21,7 @@ from ..media.timeline import Timeline
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
     from ..editing.editor import Editor
-    from ..faces.backend import Backend
+    from ..faces.detection import Landmarker
     from ..generators.decoder import Decoder
     from ..generators.mobile import SynthesisNetwork
     from ..generators.wspace import WStatistics
@@ -76,7 +76,7 @@ class Networks:
         return {"face-alignment": importlib.metadata.version("face-alignment")}
 
     @cached_property
-    def backend(self) -> Backend:
+    def backend(self) -> Landmarker:
         """The landmark backend."""
         from ..faces.backend import load_backend
 

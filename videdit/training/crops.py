@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..faces.align import cut_crop, ffhq_quad, points_in_crop
-from ..faces.backend import Backend, largest
+from ..faces.detection import Landmarker, largest
 from ..inversion.encoder import INPUT_SIZE
 from ..media.probe import probe
 from ..media.reader import read_frames
@@ -25,7 +25,7 @@ _SECONDS_BETWEEN = 1.0
 
 def real_crops(
     sources: Sequence[Path],
-    backend: Backend,
+    backend: Landmarker,
     folder: Path,
     report: Callable[[str], None] = print,
 ) -> RealFaces:
@@ -92,7 +92,7 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _crop(
-    rgb8: NDArray[np.uint8], backend: Backend
+    rgb8: NDArray[np.uint8], backend: Landmarker
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     found = backend.detect(rgb8)
     if not found:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from ..editing.editor import ROWS
 from ..errors import InputError
-from ..faces.backend import Backend, Detection
+from ..faces.detection import Detection, Landmarker
 
 Array = npt.NDArray[np.float64]
 
@@ -112,7 +112,7 @@ def _area(face: Detection) -> float:
     return float((right - left) * (bottom - top))
 
 
-def measure(folder: Path, out_path: Path, backend: Backend, shards: int) -> None:
+def measure(folder: Path, out_path: Path, backend: Landmarker, shards: int) -> None:
     """Measures the first shards of sampled faces and writes ``training_data/faces/pose.npz``.
 
     Args:
