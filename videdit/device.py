@@ -16,6 +16,11 @@ DEVICES = ("auto", "cpu", "cuda")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+_LARGEST_BATCH = 8
+_FACE_BYTES = 512 << 20
+"""GPU memory for each face of a batch: the decoder's widest layers at 1024 x 1024 and the pictures
+of the blend, generously. The largest batch stays within 4 GB."""
+
 
 def compile_for_cpu(model: Any, precision: str) -> Any:
     """An OpenVINO model, compiled with its precision said: left alone, OpenVINO takes bf16 where
@@ -93,3 +98,19 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     if device == "cpu" and precision == "fp16":
         raise UsageError("fp16 does not run on the CPU", "Use --precision fp32 or bf16.")
     return Device(device, precision)
+
+
+def batch_size(device: Device) -> int:
+    """How many faces are handed to networks and filters at a time.
+
+    One on the CPU, where more would cost memory and gain nothing; on a GPU as many as its free
+    memory holds, at most 8, at least one. Results depend on it by no more than rounding.
+    """
+    if device.name == "cpu":
+        return 1
+    import torch
+
+    # What PyTorch keeps for later is free to this process and not to the driver.
+    kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(_LARGEST_BATCH, (free + kept) // _FACE_BYTES))
