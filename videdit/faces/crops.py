@@ -1,7 +1,8 @@
 """Cutting and pasting the crops of many faces at once, on any device.
 
 ``videdit.faces.align`` in torch: the same coordinates, the same filters. What differs is rounding;
-most of it is OpenCV's, which averages blocks of integers to integers.
+most of it is OpenCV's, which averages blocks of integers to integers. On a CPU OpenCV is many times
+faster: this path is for GPUs.
 
 torch and kornia are loaded here, so nothing that must start quickly imports this module.
 """
