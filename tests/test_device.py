@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from videdit.device import Device, choose_device
+from videdit.device import Device, batch_size, choose_device
 from videdit.errors import UsageError
 
 
@@ -51,3 +51,20 @@ def test_a_cpu_is_chosen_without_loading_torch() -> None:
     code = "import sys, videdit.device as d; d.choose_device('cpu'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("free", "kept", "faces"),
+    [(80 << 30, 0, 8), (2 << 30, 0, 4), (1 << 30, 1 << 30, 4), (100 << 20, 0, 1)],
+)
+def test_batches_grow_with_the_gpus_free_memory(
+    monkeypatch: pytest.MonkeyPatch, free: int, kept: int, faces: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: kept + (5 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 5 << 30)
+    assert batch_size(Device("cuda", "fp16")) == faces
+
+
+def test_one_face_at_a_time_on_the_cpu() -> None:
+    assert batch_size(Device("cpu", "fp32")) == 1

@@ -56,6 +56,26 @@ def traced(network: nn.Module, example: torch.Tensor) -> ov.Model:
     return model
 
 
+def compile_for_cpu(model: ov.Model, precision: str) -> Any:
+    """An OpenVINO model compiled with its precision said: left alone, OpenVINO takes bf16 where
+    the CPU has it.
+
+    Args:
+        model: to be compiled.
+        precision: "fp32" or "bf16".
+
+    Returns:
+        ``openvino.CompiledModel``.
+    """
+    import openvino as ov
+
+    return ov.Core().compile_model(model, "CPU", _config(precision))
+
+
+def _config(precision: str) -> dict[str, str]:
+    return {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+
+
 def compiled(
     name: str,
     parts: Mapping[str, str],
@@ -63,8 +83,7 @@ def compiled(
     make: Callable[[], ov.Model],
     folder: Path | None,
 ) -> Any:
-    """An OpenVINO model compiled for this CPU, with its precision said: left alone, OpenVINO takes
-    bf16 where the CPU has it.
+    """An OpenVINO model compiled for this CPU, read from where it was kept if it can be.
 
     Args:
         name: a short name for the file.
@@ -79,10 +98,9 @@ def compiled(
     """
     import openvino as ov
 
-    core = ov.Core()
-    config = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
     if folder is None:
-        return core.compile_model(make(), "CPU", config)
+        return compile_for_cpu(make(), precision)
+    core = ov.Core()
     # Compiled code is this version's and this processor's.
     identity = {
         "format": _FORMAT,
@@ -97,8 +115,8 @@ def compiled(
     blob = _kept(path)
     if blob is not None:
         with contextlib.suppress(RuntimeError):
-            return core.import_model(blob, "CPU", config)
-    model = core.compile_model(make(), "CPU", config)
+            return core.import_model(blob, "CPU", _config(precision))
+    model = compile_for_cpu(make(), precision)
     _keep(path, model)
     return model
 

@@ -15,6 +15,11 @@ DEVICES = ("auto", "cpu", "cuda")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+_LARGEST_BATCH = 8
+_FACE_BYTES = 512 << 20
+"""GPU memory for each face of a batch: the decoder's widest layers at 1024 x 1024 and the pictures
+of the blend, generously. The largest batch stays within 4 GB."""
+
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
@@ -91,3 +96,19 @@ def _cuda_works() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def batch_size(device: Device) -> int:
+    """How many faces are handed to networks and filters at a time.
+
+    One on the CPU, where more would cost memory and gain nothing; on a GPU as many as its free
+    memory holds, at most 8, at least one. Results depend on it by no more than rounding.
+    """
+    if device.name == "cpu":
+        return 1
+    import torch
+
+    # What PyTorch keeps for later is free to this process and not to the driver.
+    kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(_LARGEST_BATCH, (free + kept) // _FACE_BYTES))

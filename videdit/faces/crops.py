@@ -1,0 +1,297 @@
+"""Cutting and pasting the crops of many faces at once, on any device.
+
+``videdit.faces.align`` in torch: the same coordinates, the same filters. What differs is rounding;
+most of it is OpenCV's, which averages blocks of integers to integers. On a CPU OpenCV is many times
+faster: this path is for GPUs.
+
+torch and kornia are loaded here, so nothing that must start quickly imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from kornia.filters import filter2d_separable
+from kornia.geometry.transform import warp_perspective
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .align import _MARGIN, _apply, _reduction, _region, quad_transform
+from .smoothing import FloatArray
+
+_FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
+
+
+def cut_crops(
+    frames: Sequence[NDArray[Any]] | Tensor,
+    quads: NDArray[np.floating[Any]],
+    size: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Cut one face out of each frame, as ``align.cut_crop`` does.
+
+    Of frames in the host's memory only what the crops need is brought to the device, in the
+    frames' own type.
+
+    Args:
+        frames: n frames (H, W, C), all uint8, full-range uint16, or float32 in [0, 1]; a frame with
+            several faces is named several times. Or an (n, C, H, W) float32 tensor in [0, 1].
+        quads: (n, 4, 2) corners in frame pixels.
+        size: side of the crops.
+        device: where the crops go. Frames in a tensor are on it already.
+
+    Returns:
+        (n, C, size, size) float32 in [0, 1].
+
+    Raises:
+        ValueError: the frames' types or shapes, or a quad is unusable, or their numbers differ.
+    """
+    if isinstance(frames, Tensor):
+        pictures = _checked(frames)
+
+        def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+            return _cut(pictures, members, boxes, mirror=True)
+    else:
+        arrays = _checked_arrays(frames)
+
+        def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+            return _upload([arrays[member] for member in members], boxes, device)
+
+    to_frame = [np.linalg.inv(m).astype(np.float64) for m in _transforms(quads, size, len(frames))]
+    return _resample(read, to_frame, [(size, size)] * len(frames)).clamp_(0, 1)
+
+
+def paste_patches(
+    crops: Tensor, quads: NDArray[np.floating[Any]], frame_hw: tuple[int, int]
+) -> list[tuple[int, int, Tensor, Tensor]]:
+    """Bring crops (or masks of their size) back into frames, as ``align.paste_warp`` does.
+
+    Args:
+        crops: (n, C, s, s) float32.
+        quads: (n, 4, 2) corners in frame pixels, those that the crops were cut with.
+        frame_hw: the frames' height and width.
+
+    Returns:
+        For each crop ``(x, y, patch, coverage)``: the patch's top left pixel in the frame, its
+        pixels (C, h, w) and how much of each lies within the quad, (h, w); on the crops' device.
+
+    Raises:
+        ValueError: the crops' shape or a quad is unusable, or their numbers differ.
+    """
+    pictures = _checked(crops)
+    n, channels, size, width = pictures.shape
+    if size != width:
+        raise ValueError(f"expected square crops, got {tuple(pictures.shape)}")
+    to_crop = _transforms(quads, size, n)
+    corners = np.asarray(quads, np.float64)
+    first, last = (
+        np.clip(at, 0, frame_hw[::-1]).astype(int)
+        for at in (np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1)))
+    )
+    extents = np.maximum(last - first, 0)
+    inside = [k for k in range(n) if extents[k].all()]
+
+    def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+        return _cut(pictures, [inside[member] for member in members], boxes, mirror=False)
+
+    shifted = [to_crop[k] @ _translation(*first[k]) for k in inside]
+    sizes = [(int(extents[k][0]), int(extents[k][1])) for k in inside]
+    patches = dict(zip(inside, _resample(read, shifted, sizes), strict=True)) if inside else {}
+    pasted = []
+    for k, picture in enumerate(pictures):
+        x, y = (int(v) for v in first[k])
+        w, h = (int(v) for v in extents[k])
+        patch = patches[k][:, :h, :w] if k in patches else picture.new_zeros((channels, h, w))
+        patch = patch.clamp(picture.amin(), picture.amax())
+        pasted.append((x, y, patch, _coverage(corners[k] - first[k], w, h, picture.device)))
+    return pasted
+
+
+_Box = tuple[int, int, int, int]
+"""Left, top, right, bottom of a region of a picture that goes on beyond its borders."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How ``align._resample`` samples: the numbers of its method.
+
+    Attributes:
+        block: side of the blocks that are averaged first, pixels.
+        sigma: of the Gaussian that follows, blocks.
+        radius: where that Gaussian ends, blocks.
+        box: what is read of the source.
+        matrix: (3, 3) from the target's pixel indices to the averaged region's.
+    """
+
+    block: int
+    sigma: float
+    radius: int
+    box: _Box
+    matrix: FloatArray
+
+
+def _plan(to_source: FloatArray, width: int, height: int) -> _Plan:
+    scale = _reduction(to_source, width, height)
+    block = max(1, int(scale / 2))
+    variance = 0.3 * max(0.0, scale * scale - 1.0) - (block * block - 1) / 12.0
+    sigma = float(np.sqrt(max(0.0, variance))) / block
+    radius = int(np.ceil(4 * sigma))
+    margin = (_MARGIN + radius) * block
+    corners = _apply(
+        to_source, np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float64)
+    )
+    left, top = (int(v) // block * block for v in np.floor(corners.min(axis=0)) - margin)
+    right, bottom = (-(-int(v) // block) * block for v in np.ceil(corners.max(axis=0)) + margin)
+    into_region = np.diag([1 / block, 1 / block, 1.0]) @ _translation(-left, -top)
+    matrix = _translation(-0.5, -0.5) @ into_region @ to_source @ _translation(0.5, 0.5)
+    return _Plan(block, sigma, radius, (left, top, right, bottom), matrix)
+
+
+def _resample(
+    read: Callable[[Sequence[int], Sequence[_Box]], Tensor],
+    to_source: Sequence[FloatArray],
+    sizes: Sequence[tuple[int, int]],
+) -> Tensor:
+    """Sample n pictures at the centres of n target grids: ``align._resample``, batched.
+
+    Args:
+        read: gives the boxes, all of one size, of the sources with these indices, (k, C, h, w).
+        to_source: n maps of continuous target coordinates to continuous source coordinates.
+        sizes: n (width, height) of the targets.
+
+    Returns:
+        (n, C, H, W), as large as the largest target; each target lies at the top left of its own.
+    """
+    plans = [_plan(m, *wh) for m, wh in zip(to_source, sizes, strict=True)]
+    width, height = (max(lengths) for lengths in zip(*sizes, strict=True))
+    order: list[int] = []
+    parts = []
+    for block in sorted({plan.block for plan in plans}):
+        members = [k for k, plan in enumerate(plans) if plan.block == block]
+        chosen = [plans[k] for k in members]
+        # One size for all: the regions of the smaller ones reach further than they need to.
+        w = max(plan.box[2] - plan.box[0] for plan in chosen)
+        h = max(plan.box[3] - plan.box[1] for plan in chosen)
+        boxes = [(p.box[0], p.box[1], p.box[0] + w, p.box[1] + h) for p in chosen]
+        pixels = read(members, boxes)
+        if block > 1:
+            pixels = F.avg_pool2d(pixels, block)
+        pixels = _low_pass(pixels, chosen)
+        # kornia takes source indices to target indices.
+        matrices = np.stack([np.linalg.inv(plan.matrix) for plan in chosen])
+        parts.append(
+            warp_perspective(
+                pixels,
+                torch.from_numpy(matrices.astype(np.float32)).to(pixels.device),
+                (height, width),
+                mode="bicubic",
+                padding_mode="border",
+            )
+        )
+        order += members
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat(parts)[np.argsort(order).tolist()]
+
+
+def _low_pass(pixels: Tensor, plans: Sequence[_Plan]) -> Tensor:
+    """Blur each picture (n, C, h, w) with its own Gaussian."""
+    kernels = np.zeros((len(plans), 2 * max(plan.radius for plan in plans) + 1))
+    offsets = np.arange(kernels.shape[1]) - kernels.shape[1] // 2
+    for kernel, plan in zip(kernels, plans, strict=True):
+        if plan.sigma > 0.2:  # below, the neighbours' weight is under 4e-6
+            near = np.abs(offsets) <= plan.radius
+            kernel[near] = np.exp(-(offsets[near] ** 2) / (2 * plan.sigma**2))
+            kernel /= kernel.sum()
+        else:
+            kernel[offsets == 0] = 1
+    if (kernels == 1).any(axis=1).all():
+        return pixels
+    weights = torch.from_numpy(kernels.astype(np.float32)).to(pixels.device)
+    return filter2d_separable(pixels, weights, weights, border_type="replicate")
+
+
+def _upload(
+    frames: Sequence[NDArray[Any]], boxes: Sequence[_Box], device: torch.device | str
+) -> Tensor:
+    """Mirrored regions of host frames (H, W, C) as (k, C, h, w) float32 in [0, 1]."""
+    regions = np.stack(
+        [_region(frame, *box, mirror=True) for frame, box in zip(frames, boxes, strict=True)]
+    )
+    pixels = torch.from_numpy(regions).to(device).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32).contiguous() / _FULL[regions.dtype]
+
+
+def _cut(
+    pictures: Tensor, members: Sequence[int], boxes: Sequence[_Box], *, mirror: bool
+) -> Tensor:
+    """Regions of pictures that go on beyond their borders, (k, C, h, w)."""
+    height, width = pictures.shape[2:]
+    regions = []
+    for member, (left, top, right, bottom) in zip(members, boxes, strict=True):
+        rows, columns = (
+            torch.from_numpy(_indices(start, stop, length, mirror)).to(pictures.device)
+            for start, stop, length in ((top, bottom, height), (left, right, width))
+        )
+        regions.append(pictures[member].index_select(1, rows).index_select(2, columns))
+    return torch.stack(regions)
+
+
+def _indices(start: int, stop: int, length: int, mirror: bool) -> NDArray[np.int64]:
+    """Where [start, stop) of a row that goes on beyond [0, length) comes from: its mirror image, or
+    its border pixels repeated."""
+    at = np.arange(start, stop)
+    if mirror:
+        at = at % (2 * length)
+        at = np.minimum(at, 2 * length - 1 - at)
+    return np.clip(at, 0, length - 1)
+
+
+def _coverage(corners: FloatArray, width: int, height: int, device: torch.device) -> Tensor:
+    """``align._coverage`` on a device."""
+    xs = torch.arange(width, device=device) + 0.5
+    ys = torch.arange(height, device=device) + 0.5
+    result = torch.ones((height, width), device=device)
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        ax, ay = ((end - start) / np.linalg.norm(end - start)).tolist()
+        x, y = start.tolist()
+        result *= (ay * (xs[None, :] - x) - ax * (ys[:, None] - y) + 0.5).clamp(0, 1)
+    return result
+
+
+def _translation(x: float, y: float) -> FloatArray:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def _transforms(quads: NDArray[np.floating[Any]], size: int, count: int) -> list[FloatArray]:
+    corners = np.asarray(quads)
+    if corners.shape != (count, 4, 2):
+        raise ValueError(f"expected ({count}, 4, 2) quads, got {corners.shape}")
+    return [quad_transform(quad, size) for quad in corners]
+
+
+def _checked(pictures: Tensor) -> Tensor:
+    if pictures.ndim != 4 or 0 in pictures.shape or pictures.dtype != torch.float32:
+        raise ValueError(
+            f"expected (n, C, H, W) float32 pixels, got {tuple(pictures.shape)} {pictures.dtype}"
+        )
+    return pictures
+
+
+def _checked_arrays(frames: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+    if len(frames) == 0:
+        raise ValueError("there is no frame to cut from")
+    for frame in frames:
+        if frame.ndim != 3 or 0 in frame.shape or frame.dtype not in _FULL:
+            raise ValueError(
+                f"expected (H, W, C) uint8, uint16 or float32 pixels, "
+                f"got {frame.shape} {frame.dtype}"
+            )
+    if len({(frame.shape[2], frame.dtype) for frame in frames}) > 1:
+        raise ValueError("the frames differ in type or number of channels")
+    return frames
