@@ -13,24 +13,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bundles.bundle import ensure_bundle
-from .device import choose_device
 from .editing.schedule import Edit
 from .errors import UsageError
+from .media.known import known_timeline
 from .media.output import CONTAINERS, PICTURE_SUFFIXES, check_place, check_suffix
-from .media.probe import probe
-from .media.timeline import Timeline
+from .models.networks import Networks, open_networks
 from .pipeline.progress import Progress
 from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
-from .pipeline.store import Store
-from .settings import RunSettings, save_last_run
+from .pipeline.store import Store, default_cache_dir
+from .settings import RunSettings
 from .stages.assemble import assemble_output
-from .stages.blend import BlendStage
 from .stages.chain import make_chain
-from .stages.resources import Networks, Resources
+from .stages.resources import Resources
 
 Edits = Mapping[str, float | str] | Sequence[Edit]
+
+_TIMELINES = ".timelines"
+_COMPILED = ".compiled"
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,14 @@ def parse_edits(edits: Edits) -> tuple[Edit, ...]:
     """Edits from a mapping of attribute to strength (a number or a schedule's text).
 
     Raises:
-        UsageError: a strength that is none.
+        UsageError: a strength that is none, or no edit at all.
     """
     if isinstance(edits, Mapping):
-        return tuple(Edit.parse(f"{name}={alpha}") for name, alpha in edits.items())
+        edits = [Edit.parse(f"{name}={alpha}") for name, alpha in edits.items()]
+    if not edits:
+        raise UsageError(
+            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
+        )
     return tuple(edits)
 
 
@@ -72,24 +76,42 @@ def default_output(source: Path) -> Path:
     return source.with_name(f"{source.stem}-edited{suffix if suffix in known else '.mp4'}")
 
 
+def networks_for(settings: RunSettings, progress: Progress) -> Networks:
+    """The networks that a run with these settings needs, its missing weights fetched. Runs that
+    differ in nothing but source, output, edits and face can share them.
+
+    Raises:
+        UsageError: there is no such bundle, or no GPU where one is asked for.
+        WeightsError: weights are absent and cannot be fetched.
+        StorageError: they cannot be written.
+    """
+    return open_networks(
+        settings.bundle,
+        settings.device,
+        settings.precision,
+        settings.backend,
+        kept_in=default_cache_dir() / _COMPILED,
+        say=progress.note,
+    )
+
+
 def prepare(
-    settings: RunSettings, progress: Progress, networks: Networks | None = None
-) -> tuple[Timeline, Resources, list[Stage]]:
-    """Probe the source, fetch missing weights, and set the chain up.
+    settings: RunSettings, store: Store, networks: Networks
+) -> tuple[Resources, list[Stage]]:
+    """Set the chain up for a source; its timeline is looked up where it was found before.
 
     Args:
         settings: what to do.
-        progress: told what is fetched.
-        networks: those of an earlier run with the same bundle, device and backend.
+        store: of the artifacts.
+        networks: see :func:`networks_for`.
+
+    Returns:
+        What the stages share (to be closed by the caller), and the stages.
 
     Raises:
         VideditError: the source, the weights or the settings are no good.
     """
-    timeline = probe(settings.source)
-    if networks is None:
-        device = choose_device(settings.device, settings.precision)
-        bundle = ensure_bundle(settings.bundle, progress.note)
-        networks = Networks(bundle, device, settings.backend)
+    timeline = known_timeline(settings.source, store.root / _TIMELINES)
     resources = Resources(settings, timeline, networks)
     if not len(resources.frames):
         raise UsageError(
@@ -98,7 +120,7 @@ def prepare(
         )
     for edit in settings.edits:
         resources.editor.name(edit.attribute)  # an unknown one is refused before any work is done
-    return timeline, resources, make_chain(resources)
+    return resources, make_chain(resources)
 
 
 def edit_video(
@@ -108,6 +130,7 @@ def edit_video(
     *,
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    networks: Networks | None = None,
 ) -> Result:
     """Edit the face in a video; resumes by itself where an earlier run stopped.
 
@@ -117,6 +140,7 @@ def edit_video(
         edits: attribute and strength, e.g. ``{"Smiling": 1.5, "Young": "0s:0,2s:-1"}``.
         settings: other fields of ``RunSettings`` by name (``face``, ``start_s``, ``crf``, ...).
         progress: told how it goes.
+        networks: those of an earlier call (:func:`networks_for`), so that they are loaded once.
 
     Returns:
         What was done.
@@ -124,27 +148,7 @@ def edit_video(
     Raises:
         VideditError: see ``videdit.errors``; nothing that was computed is lost.
     """
-    started = time.monotonic()
-    source = Path(source)
-    target = Path(output) if output is not None else default_output(source)
-    run_settings = RunSettings(source, target, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
-    if not run_settings.edits:
-        raise UsageError(
-            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
-        )
-    check_place(source, target)
-    progress = progress or Progress()
-    timeline, resources, stages = prepare(run_settings, progress)
-    blend = stages[-1]
-    assert isinstance(blend, BlendStage)
-    check_suffix(target, None if timeline.is_image else blend.spec(run_settings).codec)
-    with Store(run_settings.cache_dir) as store, progress:
-        save_last_run(store, timeline.content_id, run_settings)
-        report = run(stages, store, timeline.content_id, source, progress=progress)
-        done = assemble_output(blend, resources, run_settings, report.artifacts["blend"])
-    return Result(
-        target, len(timeline), done.edited, done.notes, time.monotonic() - started, report
-    )
+    return _edit(source, output, edits, settings, progress, networks, picture=False)
 
 
 def edit_image(
@@ -154,12 +158,44 @@ def edit_image(
     *,
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    networks: Networks | None = None,
 ) -> Result:
     """Edit the face in a picture; as ``edit_video``, for a source of one frame.
 
     Raises:
         UsageError: the source is a video, besides what ``edit_video`` raises.
     """
-    if not probe(source).is_image:
-        raise UsageError(f"{Path(source).name} is a video", "Use `videdit run`, or edit_video.")
-    return edit_video(source, output, edits, settings=settings, progress=progress)
+    return _edit(source, output, edits, settings, progress, networks, picture=True)
+
+
+def _edit(
+    source: Path | str,
+    output: Path | str | None,
+    edits: Edits,
+    settings: Mapping[str, object] | None,
+    progress: Progress | None,
+    networks: Networks | None,
+    *,
+    picture: bool,
+) -> Result:
+    started = time.monotonic()
+    source = Path(source)
+    target = Path(output) if output is not None else default_output(source)
+    asked = RunSettings(source, target, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
+    check_place(source, target)
+    with Store(asked.cache_dir) as store, progress or Progress() as shown:
+        if picture and not known_timeline(source, store.root / _TIMELINES).is_image:
+            raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
+        networks = networks or networks_for(asked, shown)
+        resources, stages = prepare(asked, store, networks)
+        with resources:
+            timeline = resources.timeline
+            codec = None if timeline.is_image else resources.encode_spec.codec
+            check_suffix(target, codec)
+            store.note_source(timeline.content_id, source)
+            store.note_run(timeline.content_id, asked.to_json())
+            report = run(stages, store, timeline.content_id, source, progress=shown)
+            done = assemble_output(resources, report.artifacts["blend"])
+    return Result(
+        target, len(timeline), done.edited, done.notes, time.monotonic() - started, report
+    )

@@ -5,11 +5,13 @@ How many at a time is decided by ``videdit.device.batch_size``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -25,3 +27,19 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     left = iter(items)
     while batch := list(islice(left, size)):
         yield batch
+
+
+def ahead(items: Iterable[T], make: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Each item with ``make`` of it, which works in a thread, one item ahead of the caller.
+
+    For networks that leave Python alone while they compute: their next result is in the making
+    while the caller works on this one. What ``make`` raises is raised here, in its turn.
+    """
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        left = iter(items)
+        waiting = [(item, thread.submit(make, item)) for item in islice(left, 1)]
+        while waiting:
+            item, result = waiting.pop()
+            made = result.result()
+            waiting = [(after, thread.submit(make, after)) for after in islice(left, 1)]
+            yield item, made

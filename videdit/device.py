@@ -57,6 +57,22 @@ class Device:
     precision: str
 
 
+def check_device(device: str, precision: str) -> None:
+    """Refuse names that no machine knows; asks the machine nothing.
+
+    Raises:
+        UsageError: unknown name, or fp16 on the CPU.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"unknown device {device!r}", f"Choose one of {', '.join(DEVICES)}.")
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"unknown precision {precision!r}", f"Choose one of {', '.join(PRECISIONS)}."
+        )
+    if device == "cpu" and precision == "fp16":
+        raise UsageError("fp16 does not run on the CPU", "Use --precision fp32 or bf16.")
+
+
 def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     """Settle the user's wish against what the machine has.
 
@@ -65,12 +81,7 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     Raises:
         UsageError: unknown name, or a GPU is asked for where there is none, or fp16 on the CPU.
     """
-    if device not in DEVICES:
-        raise UsageError(f"unknown device {device!r}", f"Choose one of {', '.join(DEVICES)}.")
-    if precision not in PRECISIONS:
-        raise UsageError(
-            f"unknown precision {precision!r}", f"Choose one of {', '.join(PRECISIONS)}."
-        )
+    check_device(device, precision)
     if device != "cpu":
         found = _cuda_works()
         if device == "cuda" and not found:
@@ -78,8 +89,7 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
         device = "cuda" if found else "cpu"
     if precision == "auto":
         precision = "fp32" if device == "cpu" else "fp16"
-    if device == "cpu" and precision == "fp16":
-        raise UsageError("fp16 does not run on the CPU", "Use --precision fp32 or bf16.")
+    check_device(device, precision)
     return Device(device, precision)
 
 

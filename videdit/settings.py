@@ -1,16 +1,37 @@
-"""What one run is asked to do."""
+"""What one run is asked to do, checked where it is said, and the numbers that shape its result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from videdit.blending.parameters import BlendingParameters
+from videdit.device import check_device
+from videdit.editing.schedule import Edit
 from videdit.errors import UsageError
+from videdit.faces.choice import check_face
+from videdit.faces.parameters import FaceParameters
+from videdit.inversion.parameters import InversionParameters
+from videdit.media.encoding import CODECS
+from videdit.models.choices import check_backend, check_editor
 
-if TYPE_CHECKING:
-    from videdit.editing.schedule import Edit
-    from videdit.pipeline.store import Json, Store
+METHODS = ("refined", "encoder", "projector")
+"""Ways to invert, the best first."""
+
+_LARGEST_CRF = 63
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The rooms' numbers. They have no options of their own: a changed one is another version of the
+    tool, which makes anew exactly what the number shapes."""
+
+    faces: FaceParameters = FaceParameters()
+    inversion: InversionParameters = InversionParameters()
+    blending: BlendingParameters = BlendingParameters()
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,10 @@ class RunSettings:
         cache_dir: folder of the artifacts, None for the default one.
         chunk_frames: frames per chunk: what is held in memory, and lost at most by a kill.
         bundle: name of the bundle of weights.
+        parameters: the rooms' numbers.
+
+    Raises:
+        UsageError: a setting that no run can have.
     """
 
     source: Path
@@ -54,45 +79,68 @@ class RunSettings:
     cache_dir: Path | None = None
     chunk_frames: int = 48
     bundle: str = "mobile"
+    parameters: Parameters = field(default=Parameters(), repr=False)
 
-    def to_json(self) -> dict[str, Json]:
-        """All settings as plain JSON; edits and paths as their texts."""
-        plain: dict[str, Json] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(
+                f"there is no inversion method {self.method!r}", _one_of("--method", METHODS)
+            )
+        check_face(self.face)
+        check_backend(self.backend)
+        check_editor(self.editor, self.keep)
+        check_device(self.device, self.precision)
+        if self.codec is not None and self.codec not in CODECS:
+            raise UsageError(f"there is no codec {self.codec!r}", _one_of("--codec", tuple(CODECS)))
+        if self.crf is not None and not 0 <= self.crf <= _LARGEST_CRF:
+            raise UsageError(
+                f"--crf is {self.crf}", f"Give a whole number from 0 (best) to {_LARGEST_CRF}."
+            )
+        for value in (self.start_s, self.stop_s):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{value} is not a time", "Give seconds from the first frame.")
+        if self.start_s is not None and self.stop_s is not None and self.start_s >= self.stop_s:
+            raise UsageError(
+                f"the stretch from {self.start_s} s to {self.stop_s} s is empty",
+                "Give a --to after --from.",
+            )
+        if self.chunk_frames < 1:
+            raise UsageError(f"a chunk has at least one frame, not {self.chunk_frames}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings but the rooms' numbers as plain JSON; edits and paths as their texts."""
+        plain: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Parameters):
+                continue
             if isinstance(value, tuple):
                 value = [str(item) for item in value]
             elif isinstance(value, Path):
                 value = str(value)
-            plain[field.name] = value
+            plain[each.name] = value
         return plain
 
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> RunSettings:
+        """Inverse of :meth:`to_json`; what another version wrote besides is left out.
 
-def save_last_run(store: Store, source_id: str, settings: RunSettings) -> None:
-    """Note the settings of a source's last run, for `videdit inspect`.
+        Raises:
+            UsageError: a setting is missing, or is none that a run can have.
+        """
+        names = {each.name for each in fields(cls)} - {"parameters"}
+        values = {name: value for name, value in plain.items() if name in names}
+        try:
+            values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
+            values["keep"] = tuple(values.get("keep", ()))
+            for name in ("source", "output", "cache_dir"):
+                values[name] = None if values[name] is None else Path(values[name])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise UsageError(
+                "the settings of the last run cannot be read", "Run `videdit run` again."
+            ) from error
 
-    Raises:
-        StorageError: the cache cannot be written.
-    """
-    store.note_source(source_id, settings.source)
-    store.note_run(source_id, settings.to_json())
 
-
-def load_last_run(store: Store, source_id: str) -> RunSettings:
-    """The settings of a source's last run.
-
-    Raises:
-        UsageError: there is none that can be read.
-    """
-    from videdit.editing.schedule import Edit
-
-    plain = store.last_run(source_id)
-    if plain is None:
-        raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
-    names = {field.name for field in fields(RunSettings)}
-    values: dict[str, Any] = {name: value for name, value in plain.items() if name in names}
-    values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
-    values["keep"] = tuple(values.get("keep", ()))
-    for name in ("source", "output", "cache_dir"):
-        values[name] = None if values[name] is None else Path(values[name])
-    return RunSettings(**values)
+def _one_of(option: str, values: tuple[str, ...]) -> str:
+    return f"{option} takes one of {', '.join(values)}."

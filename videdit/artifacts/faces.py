@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..faces.align import points_in_crop
-from ..media.reader import Frame, read_frames
-from ..media.timeline import Timeline
-from ..pipeline.store import WHOLE, Artifact, Chunk
+from ..media.reader import Frame, FrameReader
+from ..pipeline.store import Artifact, Chunk
 
 _FACES = "faces.npz"
 _INDEX = "index.npz"
@@ -102,7 +101,7 @@ class FaceTable:
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
-        with np.load(artifact.path(WHOLE, _INDEX), allow_pickle=False) as stored:
+        with np.load(artifact.path(artifact.whole, _INDEX), allow_pickle=False) as stored:
             columns = [stored[field.name] for field in fields(FaceTrack)]
         self.tracks = tuple(
             FaceTrack(*row) for row in zip(*(c.tolist() for c in columns), strict=True)
@@ -174,12 +173,12 @@ def write_index(folder: Path, tracks: Sequence[FaceTrack]) -> None:
 
 
 def frames_with_faces(
-    timeline: Timeline, faces: Faces, start: int, stop: int
+    reader: FrameReader, faces: Faces, start: int, stop: int
 ) -> Iterator[tuple[Frame, list[tuple[int, NDArray[Any]]]]]:
     """The frames ``start <= index < stop`` in order, each with the positions in ``faces`` of its
     faces and, with each position, the frame's pixels (H, W, 3). Frames without a face are not
     converted to RGB."""
-    for frame in read_frames(timeline, start, stop):
+    for frame in reader.read(start, stop):
         rows = faces.rows(frame.index, frame.index + 1)
         rgb = frame.rgb if rows else None
         yield frame, [(row, rgb) for row in rows if rgb is not None]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..faces.detection import Detection, Detections
 from ..faces.tracking import Tracks, TrackSummary
-from ..pipeline.store import WHOLE, Artifact, Chunk
+from ..pipeline.store import Artifact, Chunk
 
 _DETECTIONS = "detections.npz"
 _FLOW = "flow.npz"
@@ -72,14 +72,16 @@ class DetectionReader:
         self._starts = [chunk.start for chunk in chunks]
         self._kept: dict[str, Detections] = {}
 
-    def pieces(self) -> Iterator[Detections]:
-        """All chunks in order, one in memory at a time.
+    def pieces(self, frames: range) -> Iterator[Detections]:
+        """The faces of ``frames`` in order, a chunk of them in memory at a time.
 
         Raises:
             ChunkDamaged: one is missing or damaged.
         """
         for chunk in self._chunks:
-            yield self._read(chunk)
+            first, last = max(chunk.start, frames.start), min(chunk.stop, frames.stop)
+            if first < last:
+                yield self._read(chunk).between(first, last)
 
     def window(self, start: int, stop: int) -> Detections:
         """The faces of ``start <= frame < stop``, which the chunks must hold, at least one frame.
@@ -119,12 +121,12 @@ def write_tracks(folder: Path, tracks: Tracks) -> None:
 
 
 def read_tracks(artifact: Artifact) -> Tracks:
-    """Read what :func:`write_tracks` wrote into the chunk ``whole``.
+    """Read what :func:`write_tracks` wrote into the last chunk.
 
     Raises:
         ChunkDamaged: it is missing or damaged.
     """
-    with np.load(artifact.path(WHOLE, _TRACKS), allow_pickle=False) as stored:
+    with np.load(artifact.path(artifact.whole, _TRACKS), allow_pickle=False) as stored:
         columns = [stored[name].tolist() for name in _SUMMARY]
         rows = zip(*columns, strict=True)
         return Tracks(tuple(TrackSummary(*row) for row in rows), stored["index"])

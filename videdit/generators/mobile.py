@@ -127,9 +127,12 @@ class SynthesisNetwork(nn.Module):
 
         Values leave [-1, 1] by up to about 0.6 in highlights and shadows; clamp before display.
         """
-        x = self.features(codes, len(self.blocks))
+        return self.shown(self.features(codes, len(self.blocks)), codes)
+
+    def shown(self, features: Tensor, codes: Tensor) -> Tensor:
+        """The picture of the features after the last block."""
         scale = self.image_style(codes[:, 15]) * (1.0 / math.sqrt(64))
-        return inverse_haar(self.image(x * scale[:, :, None, None]))
+        return inverse_haar(self.image(features * scale[:, :, None, None]))
 
 
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:

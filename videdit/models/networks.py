@@ -19,6 +19,7 @@ from ..bundles.manifest import ID_LENGTH
 from ..device import Device, choose_device
 from ..errors import UsageError, WeightsError
 from ..files import sha256_of
+from .choices import DIRECTION, EDITORS, check_editor
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     from ..inversion.face_network import FaceNetwork
     from ..inversion.readout import Readout
     from .protocols import Editor, Encoder, Generator, Landmarker
-
-EDITORS = ("transformer", "interfacegan", "ganspace")
-"""Editors that a bundle may have, in the role ``editor-NAME``."""
-
-_DIRECTION = "direction:"
 
 
 class Networks:
@@ -195,7 +191,7 @@ class Networks:
             return linear.ganspace_editor(
                 self.statistics, linear.load_components(path), self.space.rows
             )
-        if choice.startswith(_DIRECTION):
+        if choice.startswith(DIRECTION):
             return linear.direction_editor(path, self.space.shape)
         return load_transformers(path)
 
@@ -212,31 +208,10 @@ class Networks:
     def _editor_file(self, choice: str) -> Path:
         if choice in EDITORS:
             return self.bundle.file(f"editor-{choice}")
-        path = Path(choice.removeprefix(_DIRECTION))
+        path = Path(choice.removeprefix(DIRECTION))
         if not path.is_file():
             raise UsageError(f"the editor's file {path} does not exist", "Check the name.")
         return path
-
-
-def check_editor(choice: str, keep: Sequence[str] = ()) -> None:
-    """Refuse a choice of editor that can be none; no file is looked at.
-
-    Raises:
-        UsageError: unknown editor, or one that cannot keep attributes.
-    """
-    own = choice.startswith(_DIRECTION) or Path(choice).suffix == ".safetensors"
-    if choice not in EDITORS and not own:
-        raise UsageError(
-            f"there is no editor {choice!r}",
-            f"Choose {', '.join(EDITORS)}, direction:FILE.npy, or a file of transformers"
-            " (.safetensors).",
-        )
-    if keep and choice != "interfacegan":
-        raise UsageError(
-            f"the editor {choice!r} takes no attributes to keep",
-            "Leave --keep out (transformers are trained to keep the rest), or use "
-            "--editor interfacegan.",
-        )
 
 
 def open_networks(

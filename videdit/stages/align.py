@@ -22,10 +22,8 @@ from ..artifacts.landmarks import DetectionReader, read_tracks
 from ..errors import NoFaceError
 from ..faces.align import cut_crop, resolution_for
 from ..faces.choice import choose
-from ..faces.parameters import DEFAULT, Aligning
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
-from ..pipeline.settings import RunSettings
 from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Json
 from .resources import Resources
@@ -35,20 +33,30 @@ class AlignStage(Stage):
     """Leaves a ``FaceTable``: its rows per chunk, its index as a whole."""
 
     name = "align"
-    version = 2
+    version = 3
     takes = ("landmarks",)
+    cost = 0.003
 
-    def __init__(self, resources: Resources, parameters: Aligning = DEFAULT.aligning) -> None:
+    def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self.parameters = parameters
+        self.parameters = resources.parameters.faces.aligning
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"face": run.face, "chunk": run.chunk_frames, "aligning": asdict(self.parameters)}
+    def settings(self) -> dict[str, Json]:
+        run, frames = self.resources.run, self.resources.frames
+        return {
+            "frames": [frames.start, frames.stop],
+            "face": run.face,
+            "chunk": run.chunk_frames,
+            "aligning": asdict(self.parameters),
+        }
+
+    def expected(self) -> int:
+        return len(self.resources.frames)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         chosen = self._chosen(ctx)
         first, last = min(t.first for t in chosen), max(t.last for t in chosen)
-        return frame_chunks(first, last + 1, ctx.run.chunk_frames)
+        return frame_chunks(first, last + 1, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         parts = [
@@ -68,7 +76,7 @@ class AlignStage(Stage):
         pictures = []
         for index in frames:
             here = table.window(index, index + 1)
-            for _, faces in frames_with_faces(self.resources.timeline, here, index, index + 1):
+            for _, faces in frames_with_faces(self.resources.reader, here, index, index + 1):
                 for k, rgb in faces:
                     crop = cut_crop(rgb, here.quad[k], 512)
                     picture = np.rint(crop * 255).astype(np.uint8)
@@ -90,10 +98,10 @@ class AlignStage(Stage):
         tracks = self._tracks(ctx).summaries
         if not tracks:
             raise NoFaceError(
-                f"no face was found in {ctx.run.source.name}",
+                f"no face was found in {self.resources.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
-        return ctx.once("chosen", lambda: choose(tracks, ctx.run.face, self.parameters.choosing))
+        return ctx.once("chosen", lambda: choose(tracks, self.resources.run.face, self.parameters.choosing))
 
     def _size(self, track: TrackSummary) -> int:
         return resolution_for(track.inter_ocular, self.parameters.sizes)

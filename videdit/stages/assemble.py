@@ -5,17 +5,13 @@ It is no stage of the cache, since what it leaves is the output itself; it takes
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from ..artifacts.blended import read_blended_picture, read_edited, read_segments
 from ..media.mux import assemble
 from ..media.pictures import write_picture
 from ..pipeline.store import Artifact
-from ..settings import RunSettings
-from .blend import PICTURE, SEGMENT, BlendStage
 from .resources import Resources
 
 
@@ -34,25 +30,19 @@ class Assembled:
     notes: tuple[str, ...]
 
 
-def assemble_output(
-    stage: BlendStage, resources: Resources, run: RunSettings, blended: Artifact
-) -> Assembled:
+def assemble_output(resources: Resources, blended: Artifact) -> Assembled:
     """Write the output from a complete ``blend`` artifact.
 
     Raises:
         StorageError: the output cannot be written.
     """
-    chunks = blended.chunks
-    edited: list[int] = []
-    for chunk in chunks:
-        edited += json.loads(blended.path(chunk.name, "edited.json").read_text())
-    if resources.timeline.is_image:
-        rgb = np.load(blended.path(chunks[0].name, PICTURE))
-        write_picture(run.output, rgb, resources.timeline)
-        return Assembled(run.output, edited, ())
-    spec = stage.spec(run)
-    segments = [blended.path(chunk.name, SEGMENT) for chunk in chunks]
-    report = assemble(run.output, resources.timeline, spec, segments)
+    output, timeline = resources.run.output, resources.timeline
+    edited = read_edited(blended)
+    if timeline.is_image:
+        write_picture(output, read_blended_picture(blended), timeline)
+        return Assembled(output, edited, ())
+    spec = resources.encode_spec
+    report = assemble(output, timeline, spec, read_segments(blended))
     notes = [f"not in the result: {text}" for text in report.dropped]
     notes += [f"converted: {text}" for text in (*spec.notes, *report.changed)]
-    return Assembled(run.output, edited, tuple(notes))
+    return Assembled(output, edited, tuple(notes))

@@ -15,51 +15,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.faces import Faces, frames_with_faces
+from ..artifacts.blended import segment_path, write_blended_picture, write_edited
+from ..artifacts.faces import FaceTable, frames_with_faces
+from ..artifacts.pictures import has_picture, read_picture
+from ..artifacts.rows import frames_within, read_rows, smooth_rows
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
-from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
-from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..media.segments import write_segment
+from ..pipeline.stage import Chunk, Context, frame_chunks
 from ..pipeline.store import Artifact, Json
-from .invert import read_rows, read_table, smooth_rows
-from .pictures import read_picture
-from .resources import Resources
-
-SEGMENT = "segment" + SEGMENT_SUFFIX
-PICTURE = "picture.npy"
-_MAP_SIGMA_S = 0.15
-_BENDING_SIGMA_S = 0.1
-_PAD_S = 4 * max(_MAP_SIGMA_S, _BENDING_SIGMA_S)
+from .resources import FaceStage, Resources
 
 
-class BlendStage(Stage):
+class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 2
+    version = 3
     takes = ("align", "reconstruct", "decode")
+    cost = 0.08
 
-    def __init__(self, resources: Resources) -> None:
-        self.resources = resources
+    def settings(self) -> dict[str, Json]:
+        resources = self.resources
+        encode = None if resources.timeline.is_image else asdict(resources.encode_spec)
+        blending = resources.parameters.blending
+        return {
+            "encode": json.loads(json.dumps(encode)),
+            "chunk": resources.run.chunk_frames,
+            "blending": asdict(blending),
+        }
 
-    def spec(self, run: RunSettings) -> EncodeSpec:
-        """How the output is encoded."""
-        suffix = run.output.suffix
-        return EncodeSpec.for_source(self.resources.timeline, run.codec, run.crf, suffix)
-
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        encode = None if self.resources.timeline.is_image else asdict(self.spec(run))
-        return {"encode": json.loads(json.dumps(encode)), "chunk": run.chunk_frames}
+    def expected(self) -> int:
+        return len(self.resources.timeline)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return frame_chunks(0, len(self.resources.timeline), ctx.run.chunk_frames)
+        return frame_chunks(0, len(self.resources.timeline), self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        if self.resources.timeline.is_image:
+        resources = self.resources
+        if resources.timeline.is_image:
             self._picture(ctx, chunk, folder)
             return
         edited: list[int] = []
@@ -71,26 +67,28 @@ class BlendStage(Stage):
                 yield compose(frame, patches)
                 ctx.tick()
 
-        write_segment(folder / SEGMENT, self.resources.timeline, self.spec(ctx.run), frames())
-        (folder / "edited.json").write_text(json.dumps(edited))
+        write_segment(segment_path(folder), resources.timeline, resources.encode_spec, frames())
+        write_edited(folder, edited)
 
     def _picture(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        """A picture is kept as it is, (H, W, 3) at its own depth."""
         ((frame, patches),) = self._blended(ctx, chunk)
-        np.save(folder / PICTURE, pasted(frame.rgb, patches))
-        (folder / "edited.json").write_text(json.dumps([0] if patches else []))
+        write_blended_picture(folder, pasted(frame.rgb, patches))
+        write_edited(folder, [0] if patches else [])
         ctx.tick()
 
     def _blended(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Frame, list[Patch]]]:
-        table = read_table(ctx)
-        rows = table.rows(chunk.start, chunk.stop)
-        faces = _Faces(ctx, table, self.resources, chunk) if len(rows) else None
-        timeline = self.resources.timeline
-        for frame, here in frames_with_faces(timeline, table, chunk.start, chunk.stop):
+        table = self.table(ctx)
+        start = max(chunk.start, table.first_frame)
+        stop = min(chunk.stop, table.stop_frame)
+        faces = _FacesToPaste(ctx, table, self.resources, start, stop) if start < stop else None
+        here = table.window(chunk.start, chunk.stop)
+        for frame, found in frames_with_faces(
+            self.resources.reader, here, chunk.start, chunk.stop
+        ):
             patches = []
             if faces is not None:
-                found = (faces.patch(frame.index, rgb, row) for row, rgb in here)
-                patches = [patch for patch in found if patch is not None]
+                made = (faces.patch(frame.index, rgb, here.first_row + k) for k, rgb in found)
+                patches = [patch for patch in made if patch is not None]
             yield frame, patches
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -115,45 +113,48 @@ def pasted(rgb: NDArray[Any], patches: Sequence[Patch]) -> NDArray[Any]:
     return picture
 
 
-class _Faces:
-    """What one chunk's faces need from the stages before, smoothed over time."""
+class _FacesToPaste:
+    """What the faces in ``start <= frame < stop`` need from the stages before, smoothed over
+    time."""
 
-    def __init__(self, ctx: Context, table: Faces, resources: Resources, chunk: Chunk) -> None:
-        self.table = table
+    def __init__(
+        self, ctx: Context, table: FaceTable, resources: Resources, start: int, stop: int
+    ) -> None:
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
-        times = resources.times
-        start = max(chunk.start, int(table.frame[0]))
-        stop = min(chunk.stop, int(table.frame[-1]) + 1)
-        first, last = window(times, start, stop, _PAD_S)
-        rows = table.rows(first, last)
-        self.first_row = rows.start
+        self.how = resources.parameters.blending
+        how, times = self.how.compositing.smoothing, resources.times
+        first, last = frames_within(times, start, stop, how.padding_s)
+        self.faces = faces = table.window(first, last)
 
         def smoothed(artifact: Artifact, name: str) -> NDArray[np.float64]:
             values = read_rows(artifact, name, table, first, last).astype(np.float32)
-            return np.maximum(smooth_rows(values, table, rows, times, _MAP_SIGMA_S), 0)
+            return np.maximum(smooth_rows(values, faces, times, how.map_sigma_s), 0)
 
         self.change = smoothed(self.decode, "change.npy")
         self.misfit = smoothed(self.reconstruct, "misfit.npy")
         points = read_rows(self.reconstruct, "points.npy", table, first, last)
-        self.source = np.stack([table.points_in_crop(row) for row in rows])
-        self.shift = smooth_rows(points - self.source, table, rows, times, _BENDING_SIGMA_S)
+        self.source = np.array([faces.points_in_crop(k) for k in range(len(faces))])
+        self.source = self.source.reshape(-1, *points.shape[1:])
+        self.shift = smooth_rows(points - self.source, faces, times, how.bending_sigma_s)
 
     def patch(self, index: int, rgb: NDArray[Any], row: int) -> Patch | None:
-        """The face's patch in frame ``index`` (H, W, 3); None where it is not edited."""
-        name = self.table.name(row)
+        """The patch of a row of the table, in frame ``index`` (H, W, 3); None where it is not
+        edited."""
+        k = row - self.faces.first_row
+        name = self.faces.name(k)
         (chunk,) = self.decode.overlapping(index, index + 1)
-        if f"{name}.jpg" not in self.decode.files(chunk.name):
+        if not has_picture(self.decode, chunk.name, name):
             return None
-        k = row - self.first_row
-        quad = self.table.quad[row]
+        quad = self.faces.quad[k]
         colour, alpha = composite(
-            cut_crop(rgb, quad, int(self.table.size[row])),
+            cut_crop(rgb, quad, int(self.faces.size[k])),
             read_picture(self.reconstruct, chunk.name, name),
             read_picture(self.decode, chunk.name, name),
             self.source[k],
             self.source[k] + self.shift[k],
             self.change[k].astype(np.float32),
             self.misfit[k].astype(np.float32),
+            self.how,
         )
         layers = np.concatenate((colour, alpha[:, :, None]), 2)
         height, width = rgb.shape[:2]

@@ -7,10 +7,11 @@ from .align import AlignStage
 from .blend import BlendStage
 from .decode import DecodeStage
 from .edit import EditStage
+from .encode import EncodeStage
 from .frames import FramesStage
-from .invert import InvertStage
 from .landmarks import LandmarksStage
 from .reconstruct import ReconstructStage
+from .refine import RefineStage
 from .resources import Resources
 
 
@@ -20,7 +21,8 @@ def make_chain(resources: Resources) -> list[Stage]:
         FramesStage(resources),
         LandmarksStage(resources),
         AlignStage(resources),
-        InvertStage(resources),
+        EncodeStage(resources),
+        RefineStage(resources),
         ReconstructStage(resources),
         EditStage(resources),
         DecodeStage(resources),

@@ -1,4 +1,4 @@
-"""``frames``: the timeline, thumbnails, and where the shots begin."""
+"""``frames``: thumbnails, and where the shots begin."""
 
 from __future__ import annotations
 
@@ -9,55 +9,54 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..media.reader import read_frames
+from ..artifacts.shots import write_shots
 from ..media.shots import find_cuts, thumbnail
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
 from .resources import Resources
 
 
 class FramesStage(Stage):
-    """Leaves ``thumbnails.npy`` per chunk; ``timeline.json`` and ``shots.json`` as a whole."""
+    """Leaves ``thumbnails.npy`` per chunk; ``timeline.json`` and the shots of the stretch as a
+    whole."""
 
     name = "frames"
-    version = 1
+    version = 2
+    cost = 0.006
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
     def settings(self) -> dict[str, Json]:
-        frames = self.resources.frames
-        return {"frames": [frames.start, frames.stop], "chunk": self.resources.run.chunk_frames}
+        return {"chunk": self.resources.run.chunk_frames}
+
+    def plan(self) -> str:
+        return self.resources.stretch
+
+    def expected(self) -> int:
+        return len(self.resources.frames)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        frames = self.resources.frames
-        return frame_chunks(frames.start, frames.stop, self.resources.run.chunk_frames)
+        return self.resources.whole_chunks()
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         thumbnails = []
-        for frame in read_frames(self.resources.timeline, chunk.start, chunk.stop):
+        for frame in self.resources.reader.read(chunk.start, chunk.stop):
             thumbnails.append(thumbnail(frame.rgb8))
             ctx.tick()
         np.save(folder / "thumbnails.npy", np.stack(thumbnails))
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        timeline = self.resources.timeline
+        timeline, frames = self.resources.timeline, self.resources.frames
 
         def thumbnails() -> Iterator[NDArray[np.uint8]]:
             for chunk in self.chunks(ctx):
-                yield from np.load(ctx.own.path(chunk.name, "thumbnails.npy"))
+                kept = np.load(ctx.own.path(chunk.name, "thumbnails.npy"))
+                yield from kept[max(0, frames.start - chunk.start) : frames.stop - chunk.start]
 
-        first = self.resources.frames.start
-        shots = [first + cut for cut in find_cuts(thumbnails(), float(timeline.average_rate))]
+        cuts = find_cuts(thumbnails(), float(timeline.average_rate))
         (folder / "timeline.json").write_text(json.dumps(timeline.to_json()))
-        (folder / "shots.json").write_text(json.dumps(shots))
+        write_shots(folder, [frames.start + cut for cut in cuts])
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        return [f.rgb8 for i in frames for f in read_frames(self.resources.timeline, i, i + 1)]
-
-
-def read_shots(ctx: Context) -> list[int]:
-    """The first frame of each shot."""
-    frames = ctx.input("frames")
-    shots = json.loads(frames.path(frames.whole, "shots.json").read_text())
-    return [int(shot) for shot in shots]
+        return [f.rgb8 for i in frames for f in self.resources.reader.read(i, i + 1)]

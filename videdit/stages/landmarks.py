@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.landmarks import DetectionReader, read_tracks, write_detections, write_tracks
+from ..artifacts.shots import read_shots
 from ..faces.detection import Detection
 from ..faces.flow import flow_points
-from ..faces.parameters import DEFAULT, FaceParameters
 from ..faces.paths import measured_around, track_path
 from ..faces.tracking import link_faces
-from ..media.reader import read_frames
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage
 from ..pipeline.store import Json
-from .frames import read_shots
 from .resources import Resources
 
 
@@ -29,14 +26,16 @@ class LandmarksStage(Stage):
     in the next frame; as a whole which of them are one track."""
 
     name = "landmarks"
-    version = 2
+    version = 3
     takes = ("frames",)
+    cost = 0.03
 
-    def __init__(self, resources: Resources, parameters: FaceParameters = DEFAULT) -> None:
+    def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self.parameters = parameters
+        self.parameters = resources.parameters.faces
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
+    def settings(self) -> dict[str, Json]:
+        run = self.resources.run
         detecting = asdict(self.parameters.detecting)
         return {
             "backend": run.backend,
@@ -45,22 +44,28 @@ class LandmarksStage(Stage):
             "tracking": asdict(self.parameters.tracking),
         }
 
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def plan(self) -> str:
+        return self.resources.stretch
+
+    def expected(self) -> int:
+        return len(self.resources.frames)
+
+    def models(self) -> dict[str, str]:
         return self.resources.networks.landmark_models()
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        frames = self.resources.frames
-        return frame_chunks(frames.start, frames.stop, ctx.run.chunk_frames)
+        return self.resources.whole_chunks()
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         found: list[list[Detection]] = []
         moved: list[NDArray[np.float32]] = []
         trusted: list[NDArray[np.bool_]] = []
         luma = None
+        landmarker = self.resources.network(ctx, "landmarker")
         # One frame more than the chunk's, if the source has one: the last frame's flow leads into
         # it, whatever the stretch, so that a chunk depends on its frames alone.
         last = min(chunk.stop + 1, len(self.resources.timeline))
-        for frame in read_frames(self.resources.timeline, chunk.start, last):
+        for frame in self.resources.reader.read(chunk.start, last):
             rgb = frame.rgb8
             after = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
             if luma is not None:
@@ -72,7 +77,7 @@ class LandmarksStage(Stage):
                     trusted.append(ok)
             luma = after
             if frame.index < chunk.stop:
-                found.append(self.resources.networks.backend.detect(rgb))
+                found.append(landmarker.detect(rgb))
                 ctx.tick()
         # No frame follows the source's last one.
         for face in found[-1] if last == chunk.stop else []:
@@ -83,9 +88,9 @@ class LandmarksStage(Stage):
     def finish(self, ctx: Context, folder: Path) -> None:
         reader = DetectionReader(ctx.own, self.chunks(ctx))
         tracks = link_faces(
-            reader.pieces(),
+            reader.pieces(self.resources.frames),
             self.resources.frames,
-            read_shots(ctx),
+            read_shots(ctx.input("frames")),
             self.resources.times,
             self.parameters.tracking,
         )
@@ -93,11 +98,11 @@ class LandmarksStage(Stage):
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         tracks = read_tracks(ctx.own)
-        reader = DetectionReader(ctx.own, ctx.own.chunks)
+        reader = DetectionReader(ctx.own, self.chunks(ctx))
         times = self.resources.times
         pictures = []
         for index in frames:
-            for frame in read_frames(self.resources.timeline, index, index + 1):
+            for frame in self.resources.reader.read(index, index + 1):
                 picture = frame.rgb8.copy()
                 for track in tracks.summaries:
                     if not track.first <= index <= track.last:

@@ -7,6 +7,7 @@ don't depend on the edit, so they are made once for all strengths.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -14,79 +15,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.faces import Faces, frames_with_faces
+from ..artifacts.pictures import read_picture, write_picture
+from ..batches import ahead, batched
 from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
+from ..device import batch_size
 from ..faces.align import cut_crop
 from ..faces.detection import largest
-from ..pipeline.settings import RunSettings
-from ..pipeline.stage import Chunk, Context, Stage
+from ..pipeline.stage import Chunk, Context
 from ..pipeline.store import Json
-from .invert import face_chunks, read_codes, read_table
-from .pictures import read_picture, write_picture
-from .resources import GENERATOR_PARTS, Resources
+from .resources import FaceStage
 
 
-class ReconstructStage(Stage):
+class ReconstructStage(FaceStage):
     """Leaves per chunk a picture per face, ``points.npy`` ((k, 68, 2) its landmarks, crop units)
     and ``misfit.npy`` ((k, 64, 64) float16, its difference to the source)."""
 
     name = "reconstruct"
-    version = 1
-    takes = ("align", "invert")
+    version = 2
+    takes = ("align", "encode", "refine")
+    cost = 0.35
 
-    def __init__(self, resources: Resources) -> None:
-        self.resources = resources
+    def settings(self) -> dict[str, Json]:
+        parameters = self.resources.parameters
+        backend = self.resources.run.backend
+        return {
+            "precision": self.resources.networks.device.precision,
+            "backend": backend,
+            "detecting": asdict(parameters.faces.detecting)[backend],
+            "smoothing": asdict(parameters.inversion.smoothing),
+            "maps": asdict(parameters.blending.maps),
+        }
 
-    def settings(self, run: RunSettings) -> dict[str, Json]:
-        return {"precision": self.resources.networks.device.precision, "backend": run.backend}
-
-    def models(self, run: RunSettings) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
         networks = self.resources.networks
-        return networks.ids(*GENERATOR_PARTS) | networks.landmark_models()
-
-    def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        return face_chunks(ctx)
+        return networks.ids("generator") | networks.landmark_models()
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        table = read_table(ctx)
-        times = self.resources.times
-        codes = read_codes(ctx.input("invert"), table, times, chunk.start, chunk.stop)
-        rows = table.rows(chunk.start, chunk.stop)
-        points = np.empty((len(rows), 68, 2), np.float32)
-        misfit = np.empty((len(rows), MAP_SIZE, MAP_SIZE), np.float16)
-        timeline = self.resources.timeline
-        for _, faces in frames_with_faces(timeline, table, chunk.start, chunk.stop):
-            for row, rgb in faces:
-                k, size = row - rows.start, int(table.size[row])
-                picture = self.resources.networks.decoder.decode(codes[k : k + 1])[0]
-                written = write_picture(folder, table.name(row), picture, size)
-                points[k] = self._landmarks(written, table, row)
-                source = cut_crop(rgb, table.quad[row], size)
-                shown = written.astype(np.float32) / np.float32(255)
+        faces = self.table(ctx).window(chunk.start, chunk.stop)
+        codes = self.codes(ctx).read(chunk.start, chunk.stop)
+        generator = self.resources.network(ctx, "generator")
+        maps = self.resources.parameters.blending.maps
+        points = np.empty((len(faces), 68, 2), np.float32)
+        misfit = np.empty((len(faces), MAP_SIZE, MAP_SIZE), np.float16)
+        batches = batched(range(len(faces)), batch_size(self.resources.networks.device))
+        shown = (
+            (k, picture)
+            for batch, pictures in ahead(batches, lambda batch: generator.decode(codes[batch]))
+            for k, picture in zip(batch, pictures, strict=True)
+        )
+        reader = self.resources.reader
+        for _, here in frames_with_faces(reader, faces, chunk.start, chunk.stop):
+            for k, rgb in here:
+                at, picture = next(shown)
+                assert at == k
+                size = int(faces.size[k])
+                written = write_picture(folder, faces.name(k), picture, size)
+                points[k] = self._landmarks(ctx, written, faces, k)
+                source = cut_crop(rgb, faces.quad[k], size)
+                own = written.astype(np.float32) / np.float32(255)
                 # A cast of colour or light is no misfit: the blend takes it over.
-                misfit[k] = difference_map(source, match_colours(source, shown, shown))
+                misfit[k] = difference_map(source, match_colours(source, own, own, maps.colours), maps)
             ctx.tick()
         np.save(folder / "points.npy", points)
         np.save(folder / "misfit.npy", misfit)
 
-    def _landmarks(self, picture: NDArray[np.uint8], table: Faces, row: int) -> NDArray[np.float64]:
+    def _landmarks(
+        self, ctx: Context, picture: NDArray[np.uint8], faces: Faces, k: int
+    ) -> NDArray[np.float64]:
         """The reconstruction's landmarks; the source's own where no face is found in it."""
         size = 256
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = self.resources.networks.backend.detect(np.asarray(small, np.uint8))
+        found = self.resources.network(ctx, "landmarker").detect(np.asarray(small, np.uint8))
         if not found:
-            return table.points_in_crop(row)
+            return faces.points_in_crop(k)
         return np.asarray(largest(found).points68 / size, np.float64)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = read_table(ctx)
+        table, reader = self.table(ctx), self.resources.reader
         pictures = []
         for index in frames:
-            for _, faces in frames_with_faces(self.resources.timeline, table, index, index + 1):
-                for row, rgb in faces:
+            faces = table.window(index, index + 1)
+            for _, here in frames_with_faces(reader, faces, index, index + 1):
+                for k, rgb in here:
                     (chunk,) = ctx.own.overlapping(index, index + 1)
-                    shown = read_picture(ctx.own, chunk.name, table.name(row))
-                    crop = cut_crop(rgb, table.quad[row], shown.shape[0])
+                    shown = read_picture(ctx.own, chunk.name, faces.name(k))
+                    crop = cut_crop(rgb, faces.quad[k], shown.shape[0])
                     both = np.concatenate((crop, shown), 1)
                     pictures.append(np.rint(both * 255).astype(np.uint8))
         return pictures

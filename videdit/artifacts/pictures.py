@@ -22,7 +22,7 @@ _QUALITY = [
 def write_picture(
     folder: Path, name: str, picture: NDArray[np.float32], size: int
 ) -> NDArray[np.uint8]:
-    """Reduce a decoded picture (1024, 1024, 3) in [0, 1] to ``size``, write it, return it."""
+    """Reduce a decoded picture (s, s, 3) in [0, 1] to ``size``, write it, return it."""
     if picture.shape[0] != size:
         reduced = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         picture = np.asarray(reduced, np.float32)
@@ -39,3 +39,8 @@ def read_picture(artifact: Artifact, chunk: str, name: str) -> NDArray[np.float3
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(bgr[:, :, ::-1], np.float32) / np.float32(255)
+
+
+def has_picture(artifact: Artifact, chunk: str, name: str) -> bool:
+    """Whether a picture of this name was written into the chunk."""
+    return f"{name}.jpg" in artifact.files(chunk)

@@ -1,0 +1,68 @@
+"""Crops cut out of the source, as many at a time as the device takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batches import batched
+from ..device import Device, batch_size
+from ..faces.align import cut_crop
+from ..media.reader import FrameReader
+from .faces import Faces, frames_with_faces
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Some crops of one size.
+
+    Attributes:
+        at: their positions in the faces.
+        pictures: (n, s, s, 3) float32 RGB in [0, 1]; on a GPU a tensor there, (n, 3, s, s).
+    """
+
+    at: list[int]
+    pictures: NDArray[np.float32] | Tensor
+
+
+def read_crops(
+    reader: FrameReader,
+    faces: Faces,
+    start: int,
+    stop: int,
+    size: int,
+    device: Device,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[Crops]:
+    """The crops of the faces in ``start <= frame < stop``, in order.
+
+    Args:
+        reader: of the source.
+        faces: of at least these frames.
+        size: side of the crops, pixels.
+        device: where they are wanted.
+        tick: called once for every frame that was read.
+    """
+
+    def found() -> Iterator[tuple[int, NDArray[Any]]]:
+        for _, here in frames_with_faces(reader, faces, start, stop):
+            yield from here
+            tick()
+
+    for batch in batched(found(), batch_size(device)):
+        at = [k for k, _ in batch]
+        if device.name == "cpu":
+            cut = [cut_crop(rgb, faces.quad[k], size) for k, rgb in batch]
+            yield Crops(at, np.stack(cut))
+        else:
+            from ..faces.crops import cut_crops
+
+            frames = [rgb for _, rgb in batch]
+            yield Crops(at, cut_crops(frames, faces.quad[at], size, device.name))

@@ -1,0 +1,96 @@
+"""The numbers of this room that shape a result, as plain values for a stage's key.
+
+Every class is frozen and ``dataclasses.asdict`` makes plain JSON of it. Numbers that belong to a
+trained network are not here: they change with the weights or never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CodeSmoothing:
+    """Standard deviations of the smoothing of codes over time, in seconds, by the band of the
+    latent space (``LatentSpace.bands``).
+
+    Attributes:
+        pose: follows the head.
+        features: must keep blinks and speech.
+        colour: belongs to the person and the light.
+    """
+
+    pose: float = 0.05
+    features: float = 0.03
+    colour: float = 0.4
+
+    @property
+    def pad_s(self) -> float:
+        """Seconds to read before and after the frames that are smoothed: four times the largest."""
+        return 4 * max(self.pose, self.features, self.colour)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How a person's offset is found (:mod:`videdit.inversion.refine`).
+
+    Attributes:
+        keyframes: frames that are compared.
+        sample: among how many frames of a long track they are looked for.
+        readout_steps: optimisation steps through the generator's cheap picture ...
+        generator_steps: ... and then through the generator itself.
+        learning_rate: Adam's, in whitened coordinates; it falls to 0 over the steps.
+        prior: weight of the offset's size.
+        identity, parts: weights of what the face recognition network sees differ: who it is, and
+            the parts of the face in their places.
+        axes: principal axes of W in which the offset may lie: the others hold no person, only ways
+            to lose contrast, which is where a pixel loss on faces that don't coincide ends.
+        same_person: tracks whose descriptors have at least this cosine show one person.
+    """
+
+    keyframes: int = 4
+    sample: int = 400
+    readout_steps: int = 40
+    generator_steps: int = 4
+    learning_rate: float = 0.05
+    prior: float = 0.02
+    identity: float = 0.6
+    parts: float = 0.2
+    axes: int = 100
+    same_person: float = 0.8
+
+    @property
+    def steps(self) -> int:
+        """All of them."""
+        return self.readout_steps + self.generator_steps
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How a single code is optimised (:mod:`videdit.inversion.projector`).
+
+    Attributes:
+        steps: Adam steps for a face without a predecessor.
+        warm_steps: steps for a face that starts from the frame before.
+        learning_rate: Adam's, in whitened coordinates; it falls to 0 over the steps.
+        prior: weight of the code's size.
+        row_prior: weight of how much its rows differ.
+    """
+
+    steps: int = 100
+    warm_steps: int = 12
+    learning_rate: float = 0.05
+    prior: float = 0.02
+    row_prior: float = 0.02
+
+
+@dataclass(frozen=True)
+class InversionParameters:
+    """All of the room's."""
+
+    smoothing: CodeSmoothing = CodeSmoothing()
+    refinement: Refinement = Refinement()
+    projection: Projection = Projection()
+
+
+DEFAULT = InversionParameters()

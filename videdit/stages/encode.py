@@ -1,0 +1,114 @@
+"""``encode``: a W+ code for every face, as the encoder gives it, or optimised from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.codes import code_of, code_pictures, read_codes, write_codes
+from ..artifacts.crops import read_crops
+from ..artifacts.faces import Faces
+from ..inversion.predict import INPUT_SIZE
+from ..pipeline.stage import Chunk, Context
+from ..pipeline.store import Json
+from .resources import FaceStage
+
+if TYPE_CHECKING:
+    from ..inversion.projector import Projector
+
+
+class EncodeStage(FaceStage):
+    """Leaves ``codes.npy`` per chunk: (k, rows, width) float16, in the face table's order."""
+
+    name = "encode"
+    version = 1
+    takes = ("align",)
+    cost = 0.05
+
+    def settings(self) -> dict[str, Json]:
+        run = self.resources.run
+        settings: dict[str, Json] = {
+            "chunk": run.chunk_frames,
+            "precision": self.resources.networks.device.precision,
+        }
+        if run.method == "projector":
+            settings["projection"] = asdict(self.resources.parameters.inversion.projection)
+        return settings
+
+    def models(self) -> dict[str, str]:
+        return self.resources.networks.ids("encoder")
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        networks = self.resources.networks
+        faces = self.table(ctx).window(chunk.start, chunk.stop)
+        encoder = self.resources.network(ctx, "encoder")
+        previous: dict[int, NDArray[np.float32]] = {}
+        codes: list[NDArray[np.float32]] = []
+        for crops in read_crops(
+            self.resources.reader,
+            faces,
+            chunk.start,
+            chunk.stop,
+            INPUT_SIZE,
+            networks.device,
+            ctx.tick,
+        ):
+            found = encoder.encode(crops.pictures)
+            if self.resources.run.method == "projector":
+                for i, k in enumerate(crops.at):
+                    crop = _on_host(crops.pictures, i)
+                    found[i] = self._project(ctx, chunk, faces, k, crop, found[i], previous)
+            codes += [code.astype(np.float16) for code in found]
+        write_codes(folder, codes, networks.space)
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        table = self.table(ctx)
+        codes = [read_codes(ctx.own, table, i, i + 1) for i in frames if table.rows(i, i + 1)]
+        return code_pictures(codes, self.resources.networks.statistics)
+
+    def _project(
+        self,
+        ctx: Context,
+        chunk: Chunk,
+        faces: Faces,
+        k: int,
+        crop: NDArray[np.float32],
+        code: NDArray[np.float32],
+        previous: dict[int, NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Optimise the code, starting where the track's frame before ended."""
+        track, frame = int(faces.track[k]), int(faces.frame[k])
+        start = previous.get(track)
+        if start is None and frame == chunk.start and frame > self.table(ctx).first_frame:
+            before = next(c for c in self.chunks(ctx) if c.start <= frame - 1 < c.stop)
+            start = code_of(ctx.own, self.table(ctx), before.name, before.start, frame - 1, track)
+        projector: Projector = ctx.once("projector", self._projector)
+        previous[track] = projector.project(crop, code, start)
+        ctx.check_stop()
+        return previous[track]
+
+    def _projector(self) -> Projector:
+        from ..inversion.projector import Projector
+
+        networks = self.resources.networks
+        return Projector(
+            networks.synthesis,
+            networks.statistics,
+            networks.device.name,
+            self.resources.parameters.inversion.projection,
+        )
+
+
+def _on_host(pictures: object, i: int) -> NDArray[np.float32]:
+    """One of a batch's crops as an array (s, s, 3), wherever the batch is."""
+    if isinstance(pictures, np.ndarray):
+        return np.asarray(pictures[i], np.float32)
+    import torch
+
+    assert isinstance(pictures, torch.Tensor)
+    return np.asarray(pictures[i].permute(1, 2, 0).cpu().numpy(), np.float32)

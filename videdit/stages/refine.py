@@ -1,0 +1,164 @@
+"""``refine``: what the encoder misses of each person, found once per person.
+
+A person may have many tracks, one for every shot. The face recognition network tells which tracks
+are one person's; the longest is looked at, the others take over what it found. So does a later run
+over another stretch of the same source: a person's offset is kept per source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.codes import read_codes, read_offset, write_offset, write_offsets
+from ..artifacts.faces import FaceTrack, frames_with_faces
+from ..faces.align import cut_crop
+from ..inversion.predict import INPUT_SIZE
+from ..pipeline.stage import Chunk, Context
+from ..pipeline.store import Artifact, Json
+from .resources import FaceStage
+
+
+class _Keyframes(NamedTuple):
+    """Of one track: crops (k, 256, 256, 3) and codes (k, rows, width)."""
+
+    crops: NDArray[np.float32]
+    codes: NDArray[np.float32]
+
+
+class RefineStage(FaceStage):
+    """Leaves per track ``offset.npz``, as a whole ``offsets.npz``: what is added to all codes of
+    each track. Without the method ``refined`` there is nothing to add."""
+
+    name = "refine"
+    version = 1
+    takes = ("align", "encode")
+    unit = "steps"
+    cost = 0.25
+
+    def settings(self) -> dict[str, Json]:
+        how = self.resources.parameters.inversion.refinement
+        return {"refinement": asdict(how) if self._asked else None}
+
+    def models(self) -> dict[str, str]:
+        if not self._asked:
+            return {}
+        return self.resources.networks.ids("encoder", "readout", "recognition", "statistics")
+
+    @property
+    def _asked(self) -> bool:
+        return self.resources.run.method == "refined"
+
+    def expected(self) -> int:
+        return self.resources.parameters.inversion.refinement.steps if self._asked else 0
+
+    def work(self, ctx: Context, chunk: Chunk) -> int:
+        return self.resources.parameters.inversion.refinement.steps
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        """The longest track first: of a person's tracks it shows most of them."""
+        if not self._asked:
+            return []
+        tracks = sorted(self.table(ctx).tracks, key=lambda t: (t.first - t.last, t.id))
+        return [Chunk(f"track-{t.id}", t.first, t.last + 1) for t in tracks]
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        from ..inversion.refine import describe, refine_person
+
+        how = self.resources.parameters.inversion.refinement
+        networks = self.resources.networks
+        track = next(t for t in self.table(ctx).tracks if f"track-{t.id}" == chunk.name)
+        keyframes = self._keyframes(ctx, track)
+        descriptor = describe(self.resources.network(ctx, "recognition"), keyframes.crops)
+        known = self._known(ctx, chunk, descriptor)
+        if known is not None:
+            write_offset(folder, known, descriptor, own=False)
+            ctx.tick(how.steps)
+            return
+
+        def step_done() -> None:
+            ctx.tick()
+            ctx.check_stop()
+
+        offset = refine_person(
+            self.resources.network(ctx, "synthesis"),
+            self.resources.network(ctx, "readout"),
+            networks.recognition,
+            networks.statistics,
+            keyframes.crops,
+            keyframes.codes,
+            how,
+            networks.device.name,
+            step_done,
+        )
+        write_offset(folder, offset, descriptor, own=True)
+
+    def finish(self, ctx: Context, folder: Path) -> None:
+        chunks = self.chunks(ctx)
+        offsets = [read_offset(ctx.own, chunk.name)[0] for chunk in chunks]
+        tracks = [int(chunk.name.removeprefix("track-")) for chunk in chunks]
+        write_offsets(folder, tracks, offsets, self.resources.networks.space)
+
+    def _keyframes(self, ctx: Context, track: FaceTrack) -> _Keyframes:
+        from ..inversion.refine import choose_keyframes
+
+        how = self.resources.parameters.inversion.refinement
+        table, encoded = self.table(ctx), ctx.input("encode")
+        count = track.last + 1 - track.first
+        # A long track's keyframes are looked for among at most this many of its frames.
+        sample = np.linspace(track.first, track.last, min(count, how.sample)).astype(int)
+        codes: list[NDArray[np.float32]] = []
+        for chunk in encoded.overlapping(track.first, track.last + 1):
+            wanted = sample[(chunk.start <= sample) & (sample < chunk.stop)]
+            faces = table.window(chunk.start, chunk.stop)
+            rows = np.flatnonzero((faces.track == track.id) & np.isin(faces.frame, wanted))
+            codes += list(read_codes(encoded, table, chunk.start, chunk.stop)[rows])
+        bands = self.resources.networks.space.bands
+        moving = np.stack(codes)[:, : max(bands["pose"][1], bands["features"][1])]
+        chosen = sorted(choose_keyframes(moving, how.keyframes))
+        crops = []
+        for frame in sample[chosen]:
+            faces = table.window(int(frame), int(frame) + 1)
+            reader = self.resources.reader
+            for _, here in frames_with_faces(reader, faces, int(frame), int(frame) + 1):
+                crops += [
+                    cut_crop(rgb, faces.quad[k], INPUT_SIZE)
+                    for k, rgb in here
+                    if faces.track[k] == track.id
+                ]
+        return _Keyframes(np.stack(crops), np.stack([codes[i] for i in chosen]))
+
+    def _known(
+        self, ctx: Context, chunk: Chunk, descriptor: NDArray[np.float32]
+    ) -> NDArray[np.float32] | None:
+        """The offset of the person that is most like this one, if it is the same."""
+        best, found = self.resources.parameters.inversion.refinement.same_person, None
+        for artifact, name in self._refined(ctx, chunk):
+            offset, theirs, own = read_offset(artifact, name)
+            likeness = float(descriptor @ theirs)
+            if own and likeness >= best:
+                best, found = likeness, offset
+        return found
+
+    def _refined(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Artifact, str]]:
+        """Tracks that were refined before in the same way: in other stretches of the source, then in
+        this one."""
+        for artifact in ctx.store.others(ctx.own):
+            same = all(artifact.meta[key] == ctx.own.meta[key] for key in ("settings", "models"))
+            if same and artifact.complete:
+                yield from ((artifact, each.name) for each in artifact.chunks)
+        for each in self.chunks(ctx):
+            if each.name == chunk.name:
+                return
+            yield ctx.own, each.name
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The keyframes of every track in these frames."""
+        tracks = [t for t in self.table(ctx).tracks if any(t.first <= f <= t.last for f in frames)]
+        crops = [crop for track in tracks for crop in self._keyframes(ctx, track).crops]
+        return [np.rint(crop * 255).astype(np.uint8) for crop in crops]
