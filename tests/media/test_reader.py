@@ -1,16 +1,26 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import InputError
-from videdit.media._planes import frame_from, layout_of, planes_of
 from videdit.media.probe import probe
-from videdit.media.reader import read_frames
+from videdit.media.reader import WINDOW, FrameReader, read_frames
+from videdit.media.source import decode_frames
+from videdit.media.timeline import Timeline
 
 Clips = Callable[..., Path]
 
@@ -58,192 +68,202 @@ def test_ranges(plain: Path) -> None:
             next(read_frames(timeline, start, stop))
 
 
-FORMATS = [
-    "yuv420p",
-    "yuv422p",
-    "yuv444p",
-    "yuv440p",
-    "yuv411p",
-    "yuv410p",
-    "yuva420p",
-    "yuv420p10le",
-    "yuv422p12le",
-    "yuv444p16le",
-    "yuva444p10le",
-    "gray",
-    "gray10le",
-    "gray16le",
-    "bgr0",
-    "bgra",
-    "gbrp10le",
-    "gbrap12le",
-    "gbrp16le",
-]
+@pytest.fixture(scope="session")
+def long_gop(clips: Clips) -> Path:
+    """120 frames; keyframes 0, 50 and 100 only."""
+    clip = clips(
+        "long_gop.mp4",
+        *pattern("48x32", seconds=4.8),
+        "-c:v libx264 -x264-params keyint=50:scenecut=0:bframes=3 -pix_fmt yuv420p",
+    )
+    assert probe(clip).keyframes.tolist() == [0, 50, 100]
+    return clip
 
 
-@pytest.mark.parametrize("pix_fmt", FORMATS)
-@pytest.mark.parametrize("size", ["32x18", "19x13"])
-def test_planes_hold_the_samples_of_every_format(
-    clips: Clips, tmp_path: Path, pix_fmt: str, size: str
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Per entry into the file, the ticks of the frames that were decoded."""
+    found: list[list[int]] = []
+
+    def counted(*arguments: Any, **options: Any) -> Iterator[VideoFrame]:
+        ticks: list[int] = []
+        found.append(ticks)
+        for frame in decode_frames(*arguments, **options):
+            assert frame.pts is not None
+            ticks.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr("videdit.media.reader.decode_frames", counted)
+    return found
+
+
+@pytest.mark.parametrize("beyond", [0, 1, WINDOW])
+def test_consecutive_chunks_decode_each_frame_once(
+    long_gop: Path, entries: list[list[int]], beyond: int
 ) -> None:
-    """FFV1 keeps every sample, so ffmpeg's own raw output of the same file is the truth."""
-    path = tmp_path / "clip.mkv"
-    run_ffmpeg(
-        *pattern(size, seconds=0.04),
-        "-vf",
-        f"format={pix_fmt}",
-        "-c:v ffv1 -pix_fmt",
-        pix_fmt,
-        path,
-    )
-    timeline = probe(path)
-    assert timeline.pix_fmt == pix_fmt
-    layout, planes = next(read_frames(timeline)).planes()
-    width, height = map(int, size.split("x"))
-    raw = run_ffmpeg("-i", path, "-f rawvideo -pix_fmt", pix_fmt, "-")
-    values = np.frombuffer(raw, layout.dtype)
-    if pix_fmt in ("bgr0", "bgra"):
-        packed = values.reshape(height, width, 4)
-        expected = [packed[..., (1, 0, 2, 3)[i]] for i in range(len(planes))]
-    else:
-        sizes = np.cumsum([p.size for p in planes])
-        assert sizes[-1] == values.size
-        expected = [
-            part.reshape(p.shape)
-            for p, part in zip(planes, np.split(values, sizes[:-1]), strict=True)
-        ]
-    for got, truth in zip(planes, expected, strict=True):
-        np.testing.assert_array_equal(got, truth)
+    """Also when each request goes a little beyond its chunk, as for the flow into the next."""
+    timeline = probe(long_gop)
+    with FrameReader(timeline) as reader:
+        for start in range(0, 120, 8):
+            stop = min(start + 8 + beyond, 120)
+            assert [f.index for f in reader.read(start, stop)] == list(range(start, stop))
+    assert entries == [timeline.pts.tolist()]
 
 
-@pytest.mark.parametrize(
-    ("packed", "planar"),
-    [
-        ("nv12", "yuv420p"),
-        ("yuyv422", "yuv422p"),
-        ("uyvy422", "yuv422p"),
-        ("pal8", "rgba"),
-        ("rgb24", "rgb24"),
-        ("rgb565le", "rgb24"),
-        ("argb", "rgba"),
-        ("ya8", "rgba"),
-        ("rgb48le", "rgb48le"),
-        ("rgb48be", "rgb48le"),
-        ("rgba64le", "rgba64le"),
-        ("monob", "gray"),
-    ],
-)
-def test_unpacking_moves_samples_only(tmp_path: Path, packed: str, planar: str) -> None:
-    """Packed raw video against ffmpeg's own unpacking."""
-    path = tmp_path / "clip.nut"
-    run_ffmpeg(
-        *pattern("32x18", seconds=0.04),
-        "-vf",
-        f"format={packed}",
-        "-c:v rawvideo -pix_fmt",
-        packed,
-        path,
-    )
-    timeline = probe(path)
-    assert timeline.pix_fmt == packed
-    layout, planes = next(read_frames(timeline)).planes()
-    flags = ["-vf", f"scale=flags=accurate_rnd+full_chroma_int+bitexact,format={planar}"]
-    raw = run_ffmpeg("-i", path, *flags, "-f rawvideo -pix_fmt", planar, "-")
-    values = np.frombuffer(raw, layout.dtype)
-    if planar.startswith("rgb"):
-        values = values.reshape(18, 32, -1)
-        expected = [values[..., i] for i in (1, 2, 0, 3)[: len(planes)]]
-    else:
-        parts = np.split(values, np.cumsum([p.size for p in planes])[:-1])
-        expected = [part.reshape(p.shape) for p, part in zip(planes, parts, strict=True)]
-    for got, truth in zip(planes, expected, strict=True):
-        np.testing.assert_array_equal(got, truth)
-
-
-@pytest.mark.parametrize(
-    ("packed", "planar"),
-    [
-        ("p010le", "yuv420p10le"),
-        ("p210le", "yuv422p10le"),
-        ("nv16", "yuv422p"),
-        ("nv24", "yuv444p"),
-        ("yuv420p10be", "yuv420p10le"),
-        ("y210le", "yuv422p10le"),
-    ],
-)
-def test_unpacking_undoes_packing(packed: str, planar: str) -> None:
-    layout = layout_of(planar)[0]
-    rng = np.random.default_rng(0)
-    width, height = 32, 18
-    shapes = [(height, width)] + [(-(-height >> layout.sub_h), -(-width >> layout.sub_w))] * 2
-    planes = [rng.integers(0, layout.peak + 1, shape).astype(layout.dtype) for shape in shapes]
-    frame = frame_from(planes, layout, planar)
-    found, unpacked = planes_of(frame.reformat(format=packed))
-    assert found == layout
-    for got, truth in zip(unpacked, planes, strict=True):
-        np.testing.assert_array_equal(got, truth)
-
-
-def reference_rgb(
-    planes: list[np.ndarray], depth: int, kr: float, kb: float, full: bool, block: tuple[int, int]
-) -> np.ndarray:
-    """BT.709/601 written out from the standards, in float64, RGB in [0, 1]."""
-    y, u, v = (p.astype(float) for p in planes[:3])
-    height, width = y.shape
-    rows, columns = np.arange(height) // block[1], np.arange(width) // block[0]
-    u, v = u[rows][:, columns], v[rows][:, columns]
-    unit = 2.0 ** (depth - 8)
-    if full:
-        peak = 2.0**depth - 1
-        y, u, v = y / peak, (u - 128 * unit) / peak, (v - 128 * unit) / peak
-    else:
-        y = (y - 16 * unit) / (219 * unit)
-        u, v = (u - 128 * unit) / (224 * unit), (v - 128 * unit) / (224 * unit)
-    red = y + 2 * (1 - kr) * v
-    blue = y + 2 * (1 - kb) * u
-    green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    return np.clip(np.stack([red, green, blue], -1), 0, 1)
-
-
-@pytest.mark.parametrize(
-    ("pix_fmt", "tags", "weights", "full", "block"),
-    [
-        ("yuv444p", "range=tv:colorspace=bt709", (0.2126, 0.0722), False, (1, 1)),
-        ("yuv420p", "range=pc:colorspace=smpte170m", (0.299, 0.114), True, (2, 2)),
-        ("yuv422p10le", "range=tv:colorspace=bt2020nc", (0.2627, 0.0593), False, (2, 1)),
-        ("yuv444p10le", "range=pc:colorspace=bt709", (0.2126, 0.0722), True, (1, 1)),
-        ("yuv411p", "range=tv", (0.299, 0.114), False, (4, 1)),
-    ],
-)
-def test_rgb_follows_the_standards(
-    tmp_path: Path,
-    pix_fmt: str,
-    tags: str,
-    weights: tuple[float, float],
-    full: bool,
-    block: tuple[int, int],
+def test_decoding_goes_on_or_seeks_whichever_is_shorter(
+    long_gop: Path, entries: list[list[int]]
 ) -> None:
-    path = tmp_path / "clip.mkv"
-    run_ffmpeg(
-        *pattern("38x24", seconds=0.04),
-        "-vf",
-        f"format={pix_fmt},setparams={tags}",
-        "-c:v ffv1" if pix_fmt == "yuv411p" else "-c:v libx264",
-        "-pix_fmt",
-        pix_fmt,
-        path,
-    )
+    timeline = probe(long_gop)
+    with FrameReader(timeline) as reader:
+
+        def decoded(start: int, stop: int) -> list[int]:
+            before = [*map(len, entries), 0]
+            list(reader.read(start, stop))
+            entry = len(entries) - 1
+            return np.searchsorted(timeline.pts, entries[entry][before[entry] :]).tolist()
+
+        assert decoded(10, 12) == list(range(12))
+        assert decoded(30, 33) == list(range(12, 33))  # no keyframe between
+        assert len(entries) == 1
+        assert decoded(70, 72) == list(range(50, 72))  # a keyframe, far ahead
+        assert len(entries) == 2
+        assert decoded(95, 96) == list(range(72, 96))
+        assert decoded(101, 103) == list(range(96, 103))  # a keyframe, near
+        assert len(entries) == 2
+        assert decoded(60, 61) == list(range(50, 61))  # back
+        assert len(entries) == 3
+        assert decoded(61 - WINDOW, 61) == []  # back, but held
+        assert decoded(60 - WINDOW, 61) == list(range(50, 61))
+        assert len(entries) == 4
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> list[tuple[int, int, int]]:
+    """Ranges, and how many frames of each are taken."""
+    made = []
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, 120))
+        stop = draw(st.integers(start, min(start + 12, 120)))
+        made.append((start, stop, draw(st.integers(0, stop - start))))
+    return made
+
+
+@given(requests())
+@settings(max_examples=40, deadline=None)
+def test_any_requests_give_the_frames_of_one_off_reads(
+    long_gop: Path, wanted: list[tuple[int, int, int]]
+) -> None:
+    timeline = probe_once(long_gop)
+    with FrameReader(timeline) as reader:
+        for start, stop, taken in wanted:
+            for frame in islice(reader.read(start, stop), taken):
+                (alone,) = read_frames(timeline, frame.index, frame.index + 1)
+                assert frame.pts == alone.pts
+                for got, expected in zip(frame.planes()[1], alone.planes()[1], strict=True):
+                    np.testing.assert_array_equal(got, expected)
+
+
+@cache
+def probe_once(path: Path) -> Timeline:
+    return probe(path)
+
+
+def test_iterators_of_one_reader_may_take_turns(long_gop: Path) -> None:
+    with FrameReader(probe(long_gop)) as reader:
+        pairs = zip(reader.read(0, 12), reader.read(60, 72), strict=True)
+        assert [(a.index, b.index) for a, b in pairs] == [(i, i + 60) for i in range(12)]
+
+
+def test_a_reader_is_usable_after_an_error(plain: Path, vfr: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    shutil.copy(plain, path)
     timeline = probe(path)
-    assert timeline.pix_fmt.replace("yuvj", "yuv") == pix_fmt
-    assert timeline.full_range is full
-    frame = next(read_frames(timeline))
-    layout, planes = frame.planes()
-    truth = reference_rgb(planes, layout.depth, *weights, full, block)
-    peak = 255 if layout.depth == 8 else 65535
-    assert frame.rgb.dtype == (np.uint8 if layout.depth == 8 else np.uint16)
-    # One 8-bit step: OpenCV rounds 8-bit transforms through fixed point.
-    assert np.abs(frame.rgb / peak - truth).max() < (1.1 / 255 if peak == 255 else 1e-4)
-    assert np.abs(frame.rgb8 / 255 - truth).max() < 1.1 / 255
+    with FrameReader(timeline) as reader:
+        with pytest.raises(ValueError, match="not in a timeline"):
+            next(reader.read(0, 26))
+        assert next(reader.read(13)).index == 13
+        shutil.copy(vfr, path)
+        with pytest.raises(InputError, match="not the file it was"):
+            list(reader.read(0, 1))
+        path.unlink()
+        with pytest.raises(InputError, match="cannot be read"):
+            list(reader.read(0, 1))
+        shutil.copy(plain, path)
+        assert [frame.index for frame in reader.read(4, 7)] == [4, 5, 6]
+
+
+def test_an_interrupted_reader_starts_anew(long_gop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[VideoFrame]:
+        for number, frame in enumerate(decode_frames(*arguments, **options)):
+            if number == 20:
+                raise KeyboardInterrupt
+            yield frame
+
+    with FrameReader(probe(long_gop)) as reader:
+        with monkeypatch.context() as patched:
+            patched.setattr("videdit.media.reader.decode_frames", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                list(reader.read(0, 30))
+        assert [frame.index for frame in reader.read(20, 23)] == [20, 21, 22]
+
+
+def test_the_end_of_a_file_that_lost_its_end(plain: Path, tmp_path: Path) -> None:
+    """Matroska's frames are found from front to back, so the start can still be read."""
+    path = tmp_path / "clip.mkv"
+    run_ffmpeg("-i", plain, "-an -c copy", path)
+    timeline = probe(path)
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    with FrameReader(timeline) as reader:
+        assert len(list(reader.read(0, 5))) == 5
+        with pytest.raises(InputError, match="damaged at or shortly after frame"):
+            list(reader.read(5))
+
+
+def test_keyframes_that_cannot_be_reached_are_passed_over(
+    long_gop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three before are tried, then the beginning, where no seek is needed."""
+    timeline = replace(probe(long_gop), keyframes=np.array([0, 10, 20, 30, 40], np.int32))
+    targets: list[int | None] = []
+
+    def only_from_the_beginning(
+        *arguments: Any, target: int | None = None, **options: Any
+    ) -> Iterator[VideoFrame]:
+        targets.append(target)
+        if target is None:
+            yield from decode_frames(*arguments, target=target, **options)
+
+    monkeypatch.setattr("videdit.media.reader.decode_frames", only_from_the_beginning)
+    with FrameReader(timeline) as reader:
+        assert [frame.index for frame in reader.read(45, 48)] == [45, 46, 47]
+    assert targets == [*timeline.pts[[40, 30, 20]].tolist(), None]
+
+
+def open_files() -> list[str]:
+    links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    return [link for link in links if link.endswith(".mp4")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_closing_releases_the_file(plain: Path) -> None:
+    timeline = probe(plain)
+    reader = FrameReader(timeline)
+    assert open_files() == []
+    frames = reader.read()
+    first = next(frames)
+    assert open_files() == [str(plain)]
+    reader.close()
+    assert open_files() == []
+    # What was handed out stays, and reading may begin again.
+    assert first.rgb8.shape == (64, 96, 3)
+    assert next(frames).index == 1
+    assert open_files() == [str(plain)]
+    reader.close()
+    with reader:
+        list(reader.read(0, 2))
+    assert open_files() == []
+    next(read_frames(timeline))
+    assert open_files() == []
 
 
 def test_a_replaced_file_is_noticed(plain: Path, vfr: Path, tmp_path: Path) -> None:
