@@ -10,7 +10,8 @@ from videdit.errors import UsageError
 
 if TYPE_CHECKING:
     from videdit.editing.schedule import Edit
-    from videdit.pipeline.store import Json, Store
+    from videdit.pipeline.records import Json
+    from videdit.pipeline.store import Store
 
 
 @dataclass(frozen=True)

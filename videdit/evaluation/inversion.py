@@ -25,6 +25,7 @@ from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
 from ..pipeline.store import Store
+from ..pipeline.upkeep import show
 from ..settings import RunSettings
 from ..stages.faces import FaceTable, frames_with_faces
 from ..stages.invert import read_codes, read_rows
@@ -186,7 +187,7 @@ class InversionMeter:
         aligned = contexts["align"].own
         table = FaceTable.load(aligned.path(aligned.whole, "faces.npz"))
         score = InputScore(source.name)
-        took = {info.key: info.seconds for info in self.store.show(timeline.content_id)}
+        took = {info.key: info.seconds for info in show(self.store, timeline.content_id)}
         score.seconds_per_crop = took[inverted.key] / len(table)
         self._limit = self._limit or w_norm_limit(networks)
         stop = int(table.frame[-1]) + 1

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..errors import NoFaceError
 from ..faces.align import cut_crop, ffhq_quad, smooth_quads
 from ..faces.tracking import choose, load_tracks
-from ..pipeline.stage import Chunk, Context, Stage
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .faces import FaceTable, frames_with_faces, resolution_for
 from .resources import Resources
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..media.mux import assemble
 from ..media.writer import write_picture
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 from ..settings import RunSettings
 from .blend import PICTURE, SEGMENT, BlendStage
 from .resources import Resources

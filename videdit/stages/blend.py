@@ -20,8 +20,7 @@ from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.writer import SEGMENT_SUFFIX, EncodeSpec, write_segment
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Artifact, Json
+from ..pipeline.stage import Artifact, Chunk, Context, Json, Stage, frame_chunks
 from ..settings import RunSettings
 from .faces import FaceTable, frames_with_faces
 from .invert import read_rows, read_table, smooth_rows, window

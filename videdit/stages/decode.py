@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blending.masks import MAP_SIZE, difference_map
-from ..pipeline.stage import Chunk, Context, Stage
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .invert import face_chunks, read_rows, read_table
 from .pictures import read_picture, write_picture
 from .resources import GENERATOR_PARTS, Resources

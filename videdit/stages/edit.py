@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.stage import Chunk, Context, Stage
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .invert import code_pictures, face_chunks, read_codes, read_rows, read_table
 from .resources import Resources
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..media.reader import read_frames
 from ..media.shots import find_cuts, thumbnail
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from .resources import Resources
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..faces.align import cut_crop
 from ..faces.smoothing import smooth
 from ..inversion.encoder import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Artifact, Json
+from ..pipeline.stage import Artifact, Chunk, Context, Json, Stage, frame_chunks
 from .faces import FaceTable, frames_with_faces
 from .resources import ENCODER_PARTS, Resources
 from .sheet import code_picture

@@ -22,8 +22,7 @@ from ..faces.tracking import (
     save_tracks,
 )
 from ..media.reader import read_frames
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from .frames import read_shots
 from .resources import Resources
 

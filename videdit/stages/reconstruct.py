@@ -17,8 +17,7 @@ from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
 from ..faces.backend import largest
-from ..pipeline.stage import Chunk, Context, Stage
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .faces import FaceTable, frames_with_faces
 from .invert import face_chunks, read_codes, read_table
 from .pictures import read_picture, write_picture
