@@ -8,7 +8,9 @@ from videdit.cli.inspect import describe, parse_frames
 from videdit.cli.main import main
 from videdit.errors import UsageError
 from videdit.media.source import content_id
-from videdit.pipeline.store import ArtifactInfo, Chunk, Store
+from videdit.pipeline.stage import Chunk
+from videdit.pipeline.store import Store
+from videdit.pipeline.upkeep import ArtifactInfo
 
 
 def test_parse_frames() -> None:

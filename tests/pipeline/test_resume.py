@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from videdit.pipeline.upkeep import verify
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -120,7 +122,7 @@ def test_killed_before_every_single_change_of_the_disk(
         again = sum(map(len, runs.made.values()))
         assert again == total - there
         with runs.toy.Store(runs.cache) as store:
-            assert store.verify() == ()
+            assert verify(store) == ()
     assert at > 50
 
 

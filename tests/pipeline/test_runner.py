@@ -15,10 +15,11 @@ import pytest
 
 from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
 from videdit.media.source import content_id
-from videdit.pipeline import store as store_module
+from videdit.pipeline.records import StoredFile
 from videdit.pipeline.runner import REMAKES, open_contexts, run
-from videdit.pipeline.stage import Stage, frame_chunks, stage_key
-from videdit.pipeline.store import Chunk, Store
+from videdit.pipeline.stage import Chunk, Stage, frame_chunks, stage_key
+from videdit.pipeline.store import Store
+from videdit.pipeline.upkeep import verify
 from videdit.settings import RunSettings, load_last_run, save_last_run
 
 NAMES = ["0000000", "0000004", "0000008"]
@@ -123,7 +124,7 @@ def test_a_damaged_input_is_made_anew(runs: Any, stage: str, damage: str) -> Non
     assert runs() == first
     assert runs.made[stage] == [NAMES[1]]
     with Store(runs.cache) as store:
-        assert store.verify() == ()
+        assert verify(store) == ()
     assert runs() == first
     assert not any(runs.made.values())
 
@@ -140,7 +141,7 @@ def test_damage_of_damage_is_made_anew(runs: Any) -> None:
         assert runs.report.stages[stage].chunks_done == 3
         assert runs.report.stages[stage].chunks_remade == 3
     with Store(runs.cache) as store:
-        assert store.verify() == ()
+        assert verify(store) == ()
 
 
 def test_a_damaged_chunk_of_the_stage_itself_is_made_anew(runs: Any) -> None:
@@ -152,7 +153,7 @@ def test_a_damaged_chunk_of_the_stage_itself_is_made_anew(runs: Any) -> None:
     # Begun, found each chunk damaged in turn.
     assert [name for name in runs.made["joined"] if name != "whole"] == NAMES
     with Store(runs.cache) as store:
-        assert store.verify() == ()
+        assert verify(store) == ()
 
 
 @pytest.mark.parametrize("file", ["0000004/data.npy", "whole/joined.bin"])
@@ -188,14 +189,14 @@ def test_a_disk_that_damages_everything_is_given_up(
 ) -> None:
     runs()
     shutil.rmtree(runs.folder("joined"))
-    look = store_module._file_problem
+    look = StoredFile.problem
 
-    def rotten(path: Path, *rest: Any, **options: Any) -> str | None:
+    def rotten(file: StoredFile, path: Path, **options: Any) -> str | None:
         if "doubled" in path.parts and NAMES[1] in path.parts:
             return "does not have its checksum"
-        return look(path, *rest, **options)
+        return look(file, path, **options)
 
-    monkeypatch.setattr(store_module, "_file_problem", rotten)
+    monkeypatch.setattr(StoredFile, "problem", rotten)
     with pytest.raises(StorageError, match=f"made anew {REMAKES} times") as caught:
         runs()
     assert "Check the disk" in caught.value.remedy

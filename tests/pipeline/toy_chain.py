@@ -22,8 +22,8 @@ from videdit.errors import VideditError
 from videdit.media.source import content_id
 from videdit.pipeline.progress import make_progress
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.stage import Chunk, Context, Stage, frame_chunks
-from videdit.pipeline.store import Json, Store
+from videdit.pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
+from videdit.pipeline.store import Store
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pytest
 from tests.faces.helpers import face68
 from videdit.faces.align import ffhq_quad
 from videdit.faces.smoothing import smooth
-from videdit.pipeline.stage import frame_chunks
-from videdit.pipeline.store import Artifact, Chunk, Store
+from videdit.pipeline.stage import Artifact, Chunk, frame_chunks
+from videdit.pipeline.store import Store
 from videdit.stages.faces import FaceTable, resolution_for
 from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows, window
 from videdit.stages.pictures import read_picture, write_picture

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.segments import SEGMENT_SUFFIX
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 
 _SEGMENT = "segment" + SEGMENT_SUFFIX
 _PICTURE = "picture.npy"

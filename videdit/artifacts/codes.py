@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..bundles.latent import LatentSpace
 from ..inversion.parameters import CodeSmoothing
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 from ..sheet import code_picture
 from .faces import FaceTable
 from .rows import frames_within, read_rows, smooth_rows

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..faces.align import points_in_crop
 from ..media.reader import Frame, FrameReader
-from ..pipeline.store import Artifact, Chunk
+from ..pipeline.stage import Artifact, Chunk
 
 _FACES = "faces.npz"
 _INDEX = "index.npz"

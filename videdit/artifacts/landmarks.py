@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..faces.detection import Detection, Detections
 from ..faces.tracking import Tracks, TrackSummary
-from ..pipeline.store import Artifact, Chunk
+from ..pipeline.stage import Artifact, Chunk
 
 _DETECTIONS = "detections.npz"
 _FLOW = "flow.npz"

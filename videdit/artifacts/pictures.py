@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 
 _QUALITY = [
     cv2.IMWRITE_JPEG_QUALITY,

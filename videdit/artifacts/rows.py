@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..faces.smoothing import smooth
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 from .faces import Faces, FaceTable
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 
 _SHOTS = "shots.json"
 

@@ -40,8 +40,10 @@ _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)")
 @app.command("ls")
 def list_sources(cache_dir: CacheOption = None) -> None:
     """List the sources, the one used last first."""
+    from videdit.pipeline import upkeep
+
     store = _store(cache_dir)
-    sources = store.sources()
+    sources = upkeep.sources(store)
     if not sources:
         print(f"nothing in {store.root}")
         return
@@ -66,14 +68,16 @@ def show_source(
     cache_dir: CacheOption = None,
 ) -> None:
     """Show what each stage has left for one source."""
+    from videdit.pipeline import upkeep
+
     store = _store(cache_dir)
     source_id = _find(store, source)
-    known = next(s for s in store.sources() if s.source_id == source_id)
+    known = next(s for s in upkeep.sources(store) if s.source_id == source_id)
     print(f"{known.path or known.name or '?'}\n{store.root / source_id}\n")
     rows: list[tuple[str, ...]] = [
         ("STAGE", "KEY", "VERSION", "STATE", "CHUNKS", "SIZE", "TOOK", "LAST USED")
     ]
-    for a in store.show(source_id):
+    for a in upkeep.show(store, source_id):
         state = "complete" if a.complete else "partial"
         took = f"{a.seconds:.1f} s" if a.complete else "-"
         size = size_text(a.bytes)
@@ -95,11 +99,16 @@ def verify_store(
     cache_dir: CacheOption = None,
 ) -> None:
     """Compare every file with its checksum; exit code 6 when something is damaged."""
+    from videdit.pipeline import upkeep
+
     store = _store(cache_dir)
     source_id = None if source is None else _find(store, source)
     with store:
-        damage = store.verify(
-            source_id, repair=repair, waiting=lambda text: print(text, file=sys.stderr)
+        damage = upkeep.verify(
+            store,
+            source_id,
+            repair=repair,
+            waiting=lambda text: print(text, file=sys.stderr),
         )
     for each in damage:
         chunk = f", chunk {each.chunk}" if each.chunk else ""
@@ -139,8 +148,9 @@ def prune_store(
         )
     max_bytes = None if max_size is None else parse_size(max_size)
     older_than_s = None if older_than is None else parse_age(older_than)
-    store = _store(cache_dir)
-    pruned = store.prune(max_bytes, older_than_s, dry_run=dry_run)
+    from videdit.pipeline import upkeep
+
+    pruned = upkeep.prune(_store(cache_dir), max_bytes, older_than_s, dry_run=dry_run)
     for a in pruned.removed:
         print(f"{a.source_id[:12]}/{a.stage}/{a.key}  {size_text(a.bytes)}  {_when(a.last_used)}")
     verb = "would free" if dry_run else "freed"
@@ -198,7 +208,9 @@ def _store(cache_dir: Path | None) -> Store:
 
 def _find(store: Store, text: str) -> str:
     """The id of the source meant by ``text``: an id, its beginning, or a file."""
-    known = [s.source_id for s in store.sources()]
+    from videdit.pipeline import upkeep
+
+    known = [s.source_id for s in upkeep.sources(store)]
     if Path(text).is_file():
         from videdit.media.source import content_id
 

@@ -12,7 +12,8 @@ import typer
 from videdit.errors import InputError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from videdit.pipeline.store import ArtifactInfo, Store
+    from videdit.pipeline.store import Store
+    from videdit.pipeline.upkeep import ArtifactInfo
 
 Cache = Annotated[
     Path | None,
@@ -42,9 +43,10 @@ def inspect(
         raise InputError(f"there is no file {source}", "Check the path.")
     from videdit.media.source import content_id
     from videdit.pipeline.store import Store
+    from videdit.pipeline.upkeep import show
 
     with Store(cache) as store:
-        kept = store.show(content_id(source))
+        kept = show(store, content_id(source))
         if not kept:
             raise UsageError(f"nothing is kept for {source.name}", "Run `videdit run` first.")
         if stage is None:

@@ -12,8 +12,9 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from videdit.errors import Interrupted, StorageError
@@ -27,12 +28,65 @@ class FileLock:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+        _held.add(self)
 
     def release(self) -> None:
         """Frees the lock; harmless when done twice."""
+        _held.discard(self)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+_held: set[FileLock] = set()
+
+
+def _let_go() -> None:
+    """A forked child has copies of the descriptors, which would hold the locks after its parent's
+    death; closing a copy frees nothing while the parent lives."""
+    for lock in list(_held):
+        with contextlib.suppress(OSError):
+            lock.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+class SharedLock:
+    """A file lock that the threads of a process take in turns; the thread that has it may take it
+    again."""
+
+    def __init__(self) -> None:
+        self._thread_lock = threading.RLock()
+        self._depth = 0
+
+    @contextlib.contextmanager
+    def hold(
+        self, take: Callable[[], FileLock], stopping: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
+        """Holds it for the block.
+
+        Args:
+            take: takes the file lock; called unless this thread has it already.
+            stopping: asked while waiting for another thread; True ends the wait.
+
+        Raises:
+            Interrupted: ``stopping`` said so.
+        """
+        while not self._thread_lock.acquire(timeout=_POLL_S):
+            if stopping is not None and stopping():
+                raise _stopped("another thread")
+        try:
+            held = take() if self._depth == 0 else None
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if held is not None:
+                    held.release()
+        finally:
+            self._thread_lock.release()
 
 
 def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
@@ -94,9 +148,7 @@ def acquire(
         if lock is not None:
             return lock
         if stopping is not None and stopping():
-            raise Interrupted(
-                f"stopped while waiting for {holder(path)}", "Run the same command again to go on."
-            )
+            raise _stopped(holder(path))
         if not told and waiting is not None:
             waiting(f"waiting for {holder(path)}, which works on the same step")
         told = True
@@ -110,6 +162,12 @@ def holder(path: Path) -> str:
         return f"process {signed['pid']} on {signed['host']}, since {signed['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def _stopped(waiting_for: str) -> Interrupted:
+    return Interrupted(
+        f"stopped while waiting for {waiting_for}", "Run the same command again to go on."
+    )
 
 
 def _still_at(path: Path, descriptor: int) -> bool:

@@ -20,8 +20,10 @@ from typing import TypeVar
 
 from videdit.errors import Interrupted, StorageError
 from videdit.pipeline.progress import Progress
-from videdit.pipeline.stage import Context, Stage, interrupted, stage_key
-from videdit.pipeline.store import Artifact, Chunk, ChunkDamaged, Store
+from videdit.pipeline.records import Chunk
+from videdit.pipeline.stage import Artifact, Context, Stage, interrupted, stage_key
+from videdit.pipeline.store import Store
+from videdit.pipeline.stored import ChunkDamaged
 
 REMAKES = 3
 """How often one chunk is made anew in one run before the disk is given up."""
@@ -277,8 +279,9 @@ class _Runner:
 
     def _remake(self, damage: ChunkDamaged) -> None:
         """Makes a damaged chunk anew, with the stage that owns it and, if need be, its inputs."""
-        artifact, name = damage.artifact, damage.artifact.stage
-        if self.report.artifacts.get(name) is not artifact:
+        name = damage.artifact.stage
+        artifact = self.report.artifacts.get(name)
+        if artifact is None or artifact is not damage.artifact:
             raise damage
         own = {chunk.name: chunk for chunk in self.in_hand.get(name, ())}
         if name in self.in_hand and damage.chunk not in own:

@@ -19,14 +19,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from videdit.errors import Interrupted
+from videdit.pipeline.artifact import Artifact
+from videdit.pipeline.manifest import FORMAT
 from videdit.pipeline.progress import Progress
-from videdit.pipeline.store import FORMAT, Artifact, Chunk, Json, Store, canonical_json
+from videdit.pipeline.records import Chunk, Json, canonical_json
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Chunk", "Context", "Stage", "frame_chunks", "stage_key"]
+# What a file with a stage in it needs.
+__all__ = [
+    "Artifact",
+    "Chunk",
+    "Context",
+    "Json",
+    "Stage",
+    "frame_chunks",
+    "interrupted",
+    "stage_key",
+]
 
 T = TypeVar("T")
 
@@ -35,7 +47,6 @@ class Context:
     """What a stage works with while it makes its chunks. One per stage and run.
 
     Attributes:
-        store: the artifact store.
         source_id: the source's content id.
         own: the stage's own artifact, for reading chunks it committed before.
     """
@@ -47,7 +58,6 @@ class Context:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        self.store: Store = own.store
         self.source_id = own.source_id
         self.own = own
         self._inputs = dict(inputs)

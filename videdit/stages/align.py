@@ -24,8 +24,7 @@ from ..faces.align import cut_crop, resolution_for
 from ..faces.choice import choose
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks, Json
 from .resources import Resources
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..artifacts.blended import read_blended_picture, read_edited, read_segments
 from ..media.mux import assemble
 from ..media.pictures import write_picture
-from ..pipeline.store import Artifact
+from ..pipeline.stage import Artifact
 from .resources import Resources
 
 

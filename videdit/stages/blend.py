@@ -24,8 +24,7 @@ from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
-from ..pipeline.stage import Chunk, Context, frame_chunks
-from ..pipeline.store import Artifact, Json
+from ..pipeline.stage import Chunk, Context, frame_chunks, Json
 from .resources import FaceStage, Resources
 
 

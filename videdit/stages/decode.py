@@ -15,8 +15,7 @@ from ..artifacts.rows import read_rows
 from ..batches import ahead, batched
 from ..blending.masks import MAP_SIZE, difference_map
 from ..device import batch_size
-from ..pipeline.stage import Chunk, Context
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.codes import code_pictures, read_codes, write_codes
-from ..pipeline.stage import Chunk, Context
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 

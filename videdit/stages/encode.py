@@ -14,8 +14,7 @@ from ..artifacts.codes import code_of, code_pictures, read_codes, write_codes
 from ..artifacts.crops import read_crops
 from ..artifacts.faces import Faces
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.shots import write_shots
 from ..media.shots import find_cuts, thumbnail
-from ..pipeline.stage import Chunk, Context, Stage
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Stage, Json
 from .resources import Resources
 
 

@@ -22,8 +22,7 @@ from ..blending.masks import MAP_SIZE, difference_map
 from ..device import batch_size
 from ..faces.align import cut_crop
 from ..faces.detection import largest
-from ..pipeline.stage import Chunk, Context
-from ..pipeline.store import Json
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 

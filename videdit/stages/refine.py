@@ -19,8 +19,7 @@ from ..artifacts.codes import read_codes, read_offset, write_offset, write_offse
 from ..artifacts.faces import FaceTrack, frames_with_faces
 from ..faces.align import cut_crop
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context
-from ..pipeline.store import Artifact, Json
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 

@@ -18,7 +18,7 @@ from ..media.reader import FrameReader
 from ..media.segments import output_ticks
 from ..media.timeline import Timeline
 from ..models.networks import Networks
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks, Json
 from ..settings import RunSettings
 
 if TYPE_CHECKING:
