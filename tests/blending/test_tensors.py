@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.faces.helpers import face68
-from videdit.blending import alignment, composite, masks, membrane, tensors
+from videdit.blending import alignment, composite, masks, membrane, tensor_membrane, tensors
 
 POINTS = face68() * 0.22 + (0.5, 0.42)
 FACES = 3
@@ -151,7 +151,7 @@ def test_membrane(device: str, size: int) -> None:
     confidence = rng.random((FACES, size, size)).astype(np.float32)
     confidence[1] = confidence[1] ** 30 + 1e-4
     confidence[2] = np.where(np.arange(size) < 2, 0.5, 0)  # nothing is known but at one side
-    found = tensors.membrane(tensor(known, device), tensor(confidence, device))
+    found = tensor_membrane.membrane(tensor(known, device), tensor(confidence, device))
     close(found, [membrane.membrane(*both) for both in zip(known, confidence, strict=True)])
 
 
@@ -212,8 +212,8 @@ def test_unusable_shapes_and_types_are_refused() -> None:
     with pytest.raises(ValueError, match="fields"):
         tensors.bend(PICTURE, torch.zeros(2, 48, 48, 2))
     with pytest.raises(ValueError, match="confidence"):
-        tensors.membrane(PICTURE, MAP)
+        tensor_membrane.membrane(PICTURE, MAP)
     with pytest.raises(ValueError, match="power of two"):
-        tensors.membrane(torch.zeros(1, 3, 36, 36), torch.ones(1, 1, 36, 36))
+        tensor_membrane.membrane(torch.zeros(1, 3, 36, 36), torch.ones(1, 1, 36, 36))
     with pytest.raises(ValueError, match="number"):
         tensors.composite(PICTURE, PICTURE, PICTURE, LANDMARKS[:1], LANDMARKS, MAP, MAP)

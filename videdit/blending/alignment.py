@@ -14,19 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from .parameters import DEFAULT, Bending
 
-_GRID = 48
-_REACH = 0.055
-"""Radius of one landmark's influence, crop units: about half the distance between the eyes."""
-_GROUND = 0.35
-"""Weight of 'no displacement' against the landmarks; makes the field fade away from the face."""
-_LIMIT = 0.06
-"""Longest displacement, crop units: beyond it the landmarks are wrong, not the reconstruction."""
+FloatArray = NDArray[np.float32]
 
 
 def bending_field(
-    source_points: NDArray[np.floating[Any]], reconstruction_points: NDArray[np.floating[Any]]
+    source_points: NDArray[np.floating[Any]],
+    reconstruction_points: NDArray[np.floating[Any]],
+    parameters: Bending = DEFAULT.compositing.bending,
 ) -> FloatArray:
     """The smooth field that takes source positions to the reconstruction's.
 
@@ -36,20 +32,21 @@ def bending_field(
     Args:
         source_points: (k, 2) landmarks of the source, crop units.
         reconstruction_points: (k, 2) the same points found in the reconstruction.
+        parameters: how far landmarks reach and move.
 
     Returns:
-        (48, 48, 2) displacements (x, y) in crop units, on the centres of a regular grid.
+        (grid, grid, 2) displacements (x, y) in crop units, on the centres of a regular grid.
     """
     source = np.asarray(source_points, np.float32)
     shift = np.asarray(reconstruction_points, np.float32) - source
     length = np.linalg.norm(shift, axis=1, keepdims=True)
-    shift = shift * np.minimum(1, _LIMIT / np.maximum(length, 1e-6))
-    axis = (np.arange(_GRID, dtype=np.float32) + 0.5) / _GRID
+    shift = shift * np.minimum(1, parameters.limit / np.maximum(length, 1e-6))
+    axis = (np.arange(parameters.grid, dtype=np.float32) + 0.5) / parameters.grid
     x, y = np.meshgrid(axis, axis)
     nodes = np.stack((x, y), 2)
     squared = ((nodes[:, :, None] - source) ** 2).sum(3)
-    weight = np.exp(-squared / (2 * _REACH**2))
-    field = weight @ shift / (weight.sum(2, keepdims=True) + _GROUND)
+    weight = np.exp(-squared / (2 * parameters.reach**2))
+    field = weight @ shift / (weight.sum(2, keepdims=True) + parameters.ground)
     return np.asarray(field, np.float32)
 
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .parameters import DEFAULT, Membrane
+
 FloatArray = NDArray[np.float32]
 
 
@@ -26,10 +28,11 @@ def _neighbours(h: FloatArray) -> FloatArray:
     return np.asarray(total, np.float32)
 
 
-def _relax(h: FloatArray, c: FloatArray, cg: FloatArray, sweeps: int) -> FloatArray:
-    inverse = 0.8 / (c + 4)
-    for _ in range(sweeps):
-        h = h * np.float32(0.2) + (_neighbours(h) + cg) * inverse
+def _relax(h: FloatArray, c: FloatArray, cg: FloatArray, parameters: Membrane) -> FloatArray:
+    inverse = parameters.damping / (c + 4)
+    kept = np.float32(1 - parameters.damping)
+    for _ in range(parameters.sweeps):
+        h = h * kept + (_neighbours(h) + cg) * inverse
     return h
 
 
@@ -55,25 +58,30 @@ def _halved(values: FloatArray) -> FloatArray:
     return np.asarray(means, np.float32).reshape(half, half, -1) * np.float32(4)
 
 
-def _cycle(h: FloatArray, c: FloatArray, right: FloatArray) -> FloatArray:
+def _cycle(h: FloatArray, c: FloatArray, right: FloatArray, parameters: Membrane) -> FloatArray:
     """One multigrid V-cycle for ``(c + 4 - neighbours) h = right`` with damped Jacobi smoothing."""
     size = h.shape[0]
-    if size <= 8:
+    if size <= parameters.coarsest:
         return _solve(c, right)
-    h = _relax(h, c, right, 3)
+    h = _relax(h, c, right, parameters)
     coarse_right = _halved(right - ((c + 4) * h - _neighbours(h)))
-    correction = _cycle(np.zeros_like(coarse_right), _halved(c), coarse_right)
+    correction = _cycle(np.zeros_like(coarse_right), _halved(c), coarse_right, parameters)
     up = cv2.resize(correction, (size, size), interpolation=cv2.INTER_LINEAR)
-    return _relax(h + up.reshape(h.shape), c, right, 3)
+    return _relax(h + up.reshape(h.shape), c, right, parameters)
 
 
-def membrane(known: FloatArray, confidence: FloatArray, cycles: int = 6) -> FloatArray:
+def membrane(
+    known: FloatArray,
+    confidence: FloatArray,
+    parameters: Membrane = DEFAULT.compositing.seam.membrane,
+) -> FloatArray:
     """Fill a field in smoothly.
 
     Args:
-        known: (n, n, channels) values, n a power of two times at most 8; finite everywhere.
+        known: (n, n, channels) values, n a power of two times at most ``coarsest``; finite
+            everywhere.
         confidence: (n, n) weight of each value, >= 0, in units of 1/pixel²; positive somewhere.
-        cycles: multigrid cycles; six leave an error of at most 0.3 % of the input's range.
+        parameters: how exactly it is solved.
 
     Returns:
         (n, n, channels) the solution.
@@ -81,6 +89,6 @@ def membrane(known: FloatArray, confidence: FloatArray, cycles: int = 6) -> Floa
     c = np.ascontiguousarray(confidence[:, :, None], np.float32)
     right = np.asarray(c * known, np.float32)
     h = np.zeros_like(right)
-    for _ in range(cycles):
-        h = _cycle(h, c, right)
+    for _ in range(parameters.cycles):
+        h = _cycle(h, c, right, parameters)
     return h
