@@ -28,7 +28,9 @@ _OFFSET = "offset.npz"
 _OFFSETS = "offsets.npz"
 
 
-def write_codes(folder: Path, codes: Sequence[NDArray[Any]], space: LatentSpace) -> None:
+def write_codes(
+    folder: Path, codes: Sequence[NDArray[Any]] | NDArray[Any], space: LatentSpace
+) -> None:
     """Write a chunk's codes, ``codes.npy``: (k, rows, width) float16, a row per face."""
     shaped = np.array(codes, np.float16).reshape(-1, *space.shape)
     np.save(folder / _CODES, shaped)

@@ -144,7 +144,9 @@ def ganspace_editor(
         WeightsError: a named edit moves rows that a code does not have.
     """
     if any(what.last >= rows for what in named.values()):
-        raise WeightsError(f"components move more than {rows} rows", "Run `videdit weights verify`.")
+        raise WeightsError(
+            f"components move more than {rows} rows", "Run `videdit weights verify`."
+        )
     axes, scale = stats.axes.numpy(), stats.scale.numpy()
     steps = {}
     listed = {f"pc{i}": Component(i, 0, rows - 1, 1.0) for i in range(components)}

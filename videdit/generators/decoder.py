@@ -133,9 +133,8 @@ class TorchDecoder:
         self.device = device
         self._space = space
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self._network: Any = network.to(device).eval()
-        if device != "cpu":
-            self._network = self._network.to(memory_format=torch.channels_last)
+        run: Any = network.to(device).eval()
+        self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """See ``models.Generator``; all codes at once, so give as many as the memory takes."""

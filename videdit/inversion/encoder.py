@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bundles.tensors import load_weights
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
-from .face_network import FaceNetwork
 from .predict import INPUT_SIZE
-from .weights import load_weights
 
 _ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
 _WIDTHS = (32, 64, 128, 256, 384)

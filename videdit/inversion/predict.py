@@ -16,7 +16,7 @@ from ..bundles.latent import LatentSpace
 from ..compiled import compiled, traced
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 INPUT_SIZE = 256
 """Side of the crops that encoders look at, pixels."""
@@ -78,21 +78,21 @@ class TorchEncoder:
         self._space = space
         self._device = device
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self._network: Any = network.to(device).eval()
-        if device != "cpu":
-            self._network = self._network.to(memory_format=torch.channels_last)
+        run: Any = network.to(device).eval()
+        self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
 
-    def encode(self, crops: np.ndarray) -> np.ndarray:
+    def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
         """See ``models.Encoder``; all crops at once, so give as many as the memory takes."""
         import torch
 
         if not len(crops):
             return np.zeros((0, *self._space.shape), np.float32)
-        batch = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).to(self._device)
+        if isinstance(crops, np.ndarray):
+            crops = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).permute(0, 3, 1, 2)
         kind = self._device.split(":")[0]
         with (
             torch.inference_mode(),
             torch.autocast(kind, self._dtype, enabled=self._dtype is not None),
         ):
-            codes = self._network(batch.permute(0, 3, 1, 2))
+            codes = self._network(crops.to(self._device))
             return np.asarray(codes.float().cpu().numpy())

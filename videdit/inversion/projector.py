@@ -12,31 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..device import kept_memory
 from ..generators.mobile import SynthesisNetwork
 from ..generators.wspace import WStatistics
-
-_PRIOR = 0.02
-_ROW_PRIOR = 0.02
-
-
-def picture_loss(picture: Tensor, target: Tensor, scales: int = 4) -> Tensor:
-    """Mean absolute difference of pictures and of their gradients, summed over scales.
-
-    Args:
-        picture: (n, 3, s, s), s a multiple of 8, range [-1, 1].
-        target: the same shape.
-        scales: how often the pictures are compared, each time at half the size.
-    """
-    total = torch.zeros((), device=picture.device)
-    for _ in range(scales):
-        error = picture - target
-        total = total + error.abs().mean()
-        total = total + error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-        picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
-    return total
+from .losses import picture_loss
+from .parameters import DEFAULT, Projection
 
 
 class Projector:
@@ -46,9 +27,7 @@ class Projector:
         network: the generator; its weights are left as they are.
         stats: W's statistics.
         device: "cpu" or "cuda".
-        steps: Adam steps for a face without a predecessor.
-        warm_steps: steps for a face that starts from the frame before.
-        learning_rate: Adam's, in whitened coordinates.
+        how: steps and weights.
     """
 
     def __init__(
@@ -56,16 +35,12 @@ class Projector:
         network: SynthesisNetwork,
         stats: WStatistics,
         device: str = "cpu",
-        steps: int = 100,
-        warm_steps: int = 12,
-        learning_rate: float = 0.05,
+        how: Projection = DEFAULT.projection,
     ) -> None:
         self.network = network.to(device).requires_grad_(False)
         self.stats = stats.to(device)
         self.device = device
-        self.steps = steps
-        self.warm_steps = warm_steps
-        self.learning_rate = learning_rate
+        self.how = how
 
     @kept_memory()
     def project(
@@ -78,24 +53,27 @@ class Projector:
 
         Args:
             crop: (256, 256, 3) RGB in [0, 1].
-            encoded: (16, 512) the encoder's code, the start for a new face.
-            previous: (16, 512) the optimised code of the frame before, the start where given.
+            encoded: (rows, width) the encoder's code, the start for a new face.
+            previous: (rows, width) the optimised code of the frame before, the start where given.
 
         Returns:
-            (16, 512) float32.
+            (rows, width) float32.
         """
         target = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))[None] * 2 - 1
         target = target.to(self.device)
         start = torch.from_numpy(encoded if previous is None else previous).to(self.device)
         y = self.stats.whiten(start[None].float()).clone().requires_grad_(True)
-        optimiser = torch.optim.Adam([y], lr=self.learning_rate)
-        steps = self.steps if previous is None else self.warm_steps
+        how = self.how
+        optimiser = torch.optim.Adam([y], lr=how.learning_rate)
+        steps = how.steps if previous is None else how.warm_steps
         for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = self.learning_rate * (1 - step / steps)
-            picture = F.avg_pool2d(self.network(self.stats.color(y)), 1024 // target.shape[-1])
+                group["lr"] = how.learning_rate * (1 - step / steps)
+            picture = self.network(self.stats.color(y))
+            picture = F.avg_pool2d(picture, picture.shape[-1] // target.shape[-1])
             spread = (y - y.mean(1, keepdim=True)).square().mean()
-            loss = picture_loss(picture, target) + _PRIOR * y.square().mean() + _ROW_PRIOR * spread
+            loss = picture_loss(picture, target)
+            loss = loss + how.prior * y.square().mean() + how.row_prior * spread
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -1,45 +1,41 @@
-"""Refinement per track: what the encoder misses of a person, found once and added to every frame.
+"""Refinement: what the encoder misses of a person, found once and added to every frame.
 
 Most of an encoder's error on a person is the same in all frames: ``w_t = E(x_t) + offset``. The
-offset, one code for the whole track, is optimised on a few keyframes, so its cost does not grow
+offset, one code for the whole person, is optimised on a few keyframes, so its cost does not grow
 with the video, and the frames' own differences, speech and blinks, stay the encoder's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..device import kept_memory
-from ..generators.mobile import RESOLUTION, STYLE_DIM, SynthesisNetwork
+from ..faces.recognition import FaceNetwork
+from ..generators.mobile import SynthesisNetwork
 from ..generators.wspace import WStatistics
-from .encoder import INPUT_SIZE
-from .face_network import FaceNetwork, compare_faces
-
-KEYFRAMES = 4
-_LEARNING_RATE = 0.05
-_PRIOR = 0.02
-_IDENTITY = 0.6
-_PARTS = 0.2
-_AXES = 100
-"""Principal axes of W in which the offset may lie: the others hold no person, only ways to lose
-contrast, which is where a pixel loss on faces that don't coincide ends."""
+from .losses import face_loss, face_weight, structure_loss
+from .parameters import DEFAULT, Refinement
+from .readout import Readout
 
 
-def choose_keyframes(codes: NDArray[np.float32], count: int = KEYFRAMES) -> list[int]:
-    """Frames that differ most in pose and expression (rows 0 to 7): farthest-point sampling.
+def choose_keyframes(codes: NDArray[np.float32], count: int) -> list[int]:
+    """Frames that differ most in pose and expression: farthest-point sampling.
 
     Args:
-        codes: (k, 16, 512) the track's codes.
+        codes: (k, r, width) the rows that hold pose and expression, of a track's codes.
         count: how many; fewer where the track is shorter.
 
     Returns:
         Indices, the most typical frame first.
     """
-    flat = codes[:, :8].reshape(len(codes), -1)
+    flat = codes.reshape(len(codes), -1)
     chosen = [int(np.linalg.norm(flat - np.median(flat, 0), axis=1).argmin())]
     distance = np.linalg.norm(flat - flat[chosen[0]], axis=1)
     while len(chosen) < min(count, len(codes)):
@@ -48,115 +44,101 @@ def choose_keyframes(codes: NDArray[np.float32], count: int = KEYFRAMES) -> list
     return chosen
 
 
-def steps_for(frames: int) -> int:
-    """Optimisation steps for a track: in proportion to its length, between 30 and 80."""
-    return int(np.clip(frames // 2, 30, 80))
-
-
-def face_weight(size: int) -> Tensor:
-    """(1, 1, size, size): 1 on the face of an FFHQ-aligned crop, a fifth at its corners."""
-    axis = (torch.arange(size) + 0.5) / size
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    bell = torch.exp(-((x - 0.5) ** 2) / (2 * 0.2**2) - (y - 0.57) ** 2 / (2 * 0.24**2))
-    return (0.2 + 0.8 * bell)[None, None]
-
-
-def structure_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """How much two pictures differ in structure, local contrast and overall colour.
-
-    At three scales, 1 - local normalised cross-correlation (windows of 9 pixels) plus a quarter of
-    the difference of the local standard deviations; at the coarsest, the mean absolute difference.
-    A plain pixel loss would be least for a picture without contrast as long as features do not
-    coincide; the correlation does not reward that.
+@torch.no_grad()
+def describe(face: FaceNetwork, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Who a track's crops show.
 
     Args:
-        picture: (n, 3, s, s), s a multiple of 16 and at least 256, range [-1, 1].
-        target: the same shape.
-        weight: (1, 1, s, s) how much each place counts.
+        face: the recognition network.
+        crops: (k, 256, 256, 3) RGB in [0, 1].
+
+    Returns:
+        (d,) float32 of unit length: the cosine of two tells how likely they are one person's.
     """
-    total = torch.zeros((), device=picture.device)
-    picture, target, weight = _halved(picture, target, weight)
-    for _ in range(3):
-        mean_p, mean_t = _local(picture), _local(target)
-        var_p = (_local(picture * picture) - mean_p * mean_p).clamp_min(0) + 1e-3
-        var_t = (_local(target * target) - mean_t * mean_t).clamp_min(0) + 1e-3
-        covariance = _local(picture * target) - mean_p * mean_t
-        here = _local(weight)
-        total = total + (here * (1 - covariance / (var_p * var_t).sqrt())).mean()
-        total = total + 0.25 * (here * (var_p.sqrt() - var_t.sqrt()).abs()).mean()
-        picture, target, weight = _halved(picture, target, weight)
-    return 0.5 * total + 2 * ((picture - target) * weight).abs().mean()
+    pictures = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+    device = next(face.parameters()).device
+    mean = face(pictures.to(device)).descriptor.mean(0)
+    return np.asarray(F.normalize(mean, dim=0).cpu().numpy(), np.float32)
 
 
-def face_loss(face: FaceNetwork, picture: Tensor, target: Tensor) -> Tensor:
-    """How much a face recognition network sees two pictures differ.
+class _Shown(nn.Module):
+    """Codes to pictures (n, 3, 256, 256) in [-1, 1], by the generator, its blocks checkpointed: what
+    they compute is computed again on the way back, which takes a third longer and a fraction of the
+    memory."""
 
-    Who it is, and a little of what the features differ by: see ``compare_faces``.
+    def __init__(self, network: SynthesisNetwork, size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
 
-    Args:
-        face: the network.
-        picture: (n, 3, 256, 256), range [-1, 1].
-        target: the same shape.
-    """
-    parts, identity = compare_faces(face, picture * 0.5 + 0.5, target * 0.5 + 0.5)
-    return _IDENTITY * identity + _PARTS * parts
-
-
-def _local(values: Tensor) -> Tensor:
-    return F.avg_pool2d(values, 9, 2)
-
-
-def _halved(*values: Tensor) -> tuple[Tensor, ...]:
-    return tuple(F.avg_pool2d(v, 2) for v in values)
+    def forward(self, codes: Tensor) -> Tensor:
+        x = self.network.features(codes, 4)
+        for index in range(4, len(self.network.blocks)):
+            block, rows = self.network.blocks[index], codes[:, 2 * index + 1 : 2 * index + 3]
+            x = checkpoint(block, x, rows[:, 0], rows[:, 1], use_reentrant=False)
+        picture = checkpoint(self.network.shown, x, codes, use_reentrant=False)
+        return F.avg_pool2d(picture, picture.shape[-1] // self.size)
 
 
 @kept_memory()
-def refine_track(
+def refine_person(
     network: SynthesisNetwork,
+    readout: Readout,
     face: FaceNetwork,
     stats: WStatistics,
     crops: NDArray[np.float32],
     codes: NDArray[np.float32],
-    steps: int,
+    how: Refinement = DEFAULT.refinement,
     device: str = "cpu",
+    step_done: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
-    """The offset that makes a track's codes show its person.
+    """The offset that makes a person's codes show them.
 
     Adam in whitened coordinates, in which one step size suits all directions, one keyframe a step
-    in turn; a quadratic prior on the offset keeps codes where the generator is at home.
+    in turn; a quadratic prior on the offset keeps codes where the generator is at home. Most steps
+    look at the generator's cheap picture, the last ones at the generator's own.
 
     Args:
         network: the generator; it is moved to ``device``, its weights are left as they are.
+        readout: its cheap picture; likewise.
         face: the face recognition network; likewise.
         stats: W's statistics.
         crops: (k, 256, 256, 3) the keyframes' crops, RGB in [0, 1].
-        codes: (k, 16, 512) the encoder's codes of them.
-        steps: optimisation steps.
+        codes: (k, rows, width) the encoder's codes of them.
+        how: steps and weights.
         device: "cpu" or "cuda".
+        step_done: called after every step; what it raises ends the work.
 
     Returns:
-        (16, 512) float32 in W's units, to be added to every code of the track.
+        (rows, width) float32 in W's units, to be added to every code of the person.
     """
     network = network.to(device).requires_grad_(False)
+    readout = readout.to(device).requires_grad_(False)
     face = face.to(device)
     stats = stats.to(device)
     targets = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(device) * 2 - 1
+    size = targets.shape[-1]
     start = stats.whiten(torch.from_numpy(codes).to(device))
-    weight = face_weight(targets.shape[-1]).to(device)
-    offset = torch.zeros_like(start[:1, :, :_AXES]).requires_grad_(True)
-    rest = STYLE_DIM - _AXES
-    optimiser = torch.optim.Adam([offset], lr=_LEARNING_RATE)
-    for step in range(steps):
+    weight = face_weight(size).to(device)
+    offset = torch.zeros_like(start[:1, :, : how.axes]).requires_grad_(True)
+    rest = start.shape[-1] - offset.shape[-1]
+    optimiser = torch.optim.Adam([offset], lr=how.learning_rate)
+    generator = _Shown(network, size)
+    for step in range(how.steps):
         for group in optimiser.param_groups:
-            group["lr"] = _LEARNING_RATE * (1 - step / steps)
+            group["lr"] = how.learning_rate * (1 - step / how.steps)
         k = step % len(targets)
-        picture = network(stats.color(start[k : k + 1] + F.pad(offset, (0, rest))))
-        picture = F.avg_pool2d(picture, RESOLUTION // INPUT_SIZE)
+        moved = stats.color(start[k : k + 1] + F.pad(offset, (0, rest)))
+        if step < how.readout_steps:
+            picture = readout.show(network, moved) * 2 - 1
+        else:
+            picture = generator(moved)
         loss = structure_loss(picture, targets[k : k + 1], weight)
-        loss = loss + face_loss(face, picture, targets[k : k + 1])
-        loss = loss + _PRIOR * (offset.square().mean() + offset.var(1).mean())
+        loss = loss + face_loss(face, picture, targets[k : k + 1], how.identity, how.parts)
+        loss = loss + how.prior * (offset.square().mean() + offset.var(1).mean())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    moved = stats.color(F.pad(offset.detach(), (0, rest))) - stats.mean
-    return np.asarray(moved[0].cpu().numpy(), np.float32)
+        step_done()
+    found = stats.color(F.pad(offset.detach(), (0, rest))) - stats.mean
+    return np.asarray(found[0].cpu().numpy(), np.float32)

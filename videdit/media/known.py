@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from videdit.errors import StorageError
-from videdit.media._files import write_atomically
+from videdit.files import write_atomically
 from videdit.media.probe import probe
 from videdit.media.source import content_id
 from videdit.media.timeline import Timeline

@@ -18,8 +18,8 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from videdit.media._colour import convert
 from videdit.files import storage_errors
+from videdit.media._colour import convert
 from videdit.media._planes import frame_from, layout_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, EncodeSpec

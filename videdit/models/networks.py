@@ -23,10 +23,10 @@ from .choices import DIRECTION, EDITORS, check_editor
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
+    from ..faces.recognition import FaceNetwork
     from ..generators.mobile import MappingNetwork, SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.corrector import CorrectedEncoder
-    from ..inversion.face_network import FaceNetwork
     from ..inversion.readout import Readout
     from .protocols import Editor, Encoder, Generator, Landmarker
 
@@ -83,8 +83,10 @@ class Networks:
         if self.device.name != "cpu":
             precision = self.device.precision
             return TorchDecoder(self.synthesis, self.space, self.device.name, precision)
+        xml, binary = self.bundle.files("generator")
         return OpenVinoDecoder(
-            *self.bundle.files("generator"),
+            xml,
+            binary,
             self.space,
             self.device.precision,
             ids=self.ids("generator"),
@@ -139,15 +141,15 @@ class Networks:
     @cached_property
     def recognition(self) -> FaceNetwork:
         """The face recognition network, for losses and for telling people apart."""
-        from ..inversion.face_network import load_face_network
+        from ..faces.recognition import load_face_network
 
         return load_face_network(self.bundle.file("recognition"))
 
     @cached_property
     def readout(self) -> Readout:
         """The generator's cheap picture."""
+        from ..bundles.tensors import load_weights
         from ..inversion.readout import Readout
-        from ..inversion.weights import load_weights
 
         return load_weights(Readout(4), self.bundle.file("readout"), "readout")
 

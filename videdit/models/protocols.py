@@ -6,13 +6,16 @@ A second generator or encoder takes part by having these methods; nothing outsid
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..editing.editor import Editor
-from ..faces.backend import Backend as Landmarker
+from ..faces.detection import Landmarker
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Editor", "Encoder", "Generator", "Landmarker"]
 
@@ -27,5 +30,8 @@ class Generator(Protocol):
 class Encoder(Protocol):
     """Turns crops into codes."""
 
-    def encode(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, 256, 256, 3) float32 RGB crops in [0, 1] to (n, rows, width) float32 codes."""
+    def encode(self, crops: NDArray[np.float32] | Tensor) -> NDArray[np.float32]:
+        """(n, 256, 256, 3) float32 RGB crops in [0, 1] to (n, rows, width) float32 codes.
+
+        On a GPU also a tensor that is there already, (n, 3, 256, 256).
+        """

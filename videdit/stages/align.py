@@ -24,7 +24,7 @@ from ..faces.align import cut_crop, resolution_for
 from ..faces.choice import choose
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks, Json
+from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from .resources import Resources
 
 
@@ -100,7 +100,9 @@ class AlignStage(Stage):
                 f"no face was found in {self.resources.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
-        return ctx.once("chosen", lambda: choose(tracks, self.resources.run.face, self.parameters.choosing))
+        return ctx.once(
+            "chosen", lambda: choose(tracks, self.resources.run.face, self.parameters.choosing)
+        )
 
     def _size(self, track: TrackSummary) -> int:
         return resolution_for(track.inter_ocular, self.parameters.sizes)

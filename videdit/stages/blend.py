@@ -24,7 +24,7 @@ from ..faces.align import cut_crop, paste_warp
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
-from ..pipeline.stage import Chunk, Context, frame_chunks, Json
+from ..pipeline.stage import Artifact, Chunk, Context, Json, frame_chunks
 from .resources import FaceStage, Resources
 
 
@@ -81,9 +81,7 @@ class BlendStage(FaceStage):
         stop = min(chunk.stop, table.stop_frame)
         faces = _FacesToPaste(ctx, table, self.resources, start, stop) if start < stop else None
         here = table.window(chunk.start, chunk.stop)
-        for frame, found in frames_with_faces(
-            self.resources.reader, here, chunk.start, chunk.stop
-        ):
+        for frame, found in frames_with_faces(self.resources.reader, here, chunk.start, chunk.stop):
             patches = []
             if faces is not None:
                 made = (faces.patch(frame.index, rgb, here.first_row + k) for k, rgb in found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..pipeline.stage import Stage, Json
+from ..pipeline.stage import Stage
 from .align import AlignStage
 from .blend import BlendStage
 from .decode import DecodeStage

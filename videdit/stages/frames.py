@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.shots import write_shots
 from ..media.shots import find_cuts, thumbnail
-from ..pipeline.stage import Chunk, Context, Stage, Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .resources import Resources
 
 

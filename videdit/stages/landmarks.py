@@ -16,7 +16,7 @@ from ..faces.detection import Detection
 from ..faces.flow import flow_points
 from ..faces.paths import measured_around, track_path
 from ..faces.tracking import link_faces
-from ..pipeline.stage import Chunk, Context, Stage, Json
+from ..pipeline.stage import Chunk, Context, Json, Stage
 from .resources import Resources
 
 

@@ -74,7 +74,9 @@ class ReconstructStage(FaceStage):
                 source = cut_crop(rgb, faces.quad[k], size)
                 own = written.astype(np.float32) / np.float32(255)
                 # A cast of colour or light is no misfit: the blend takes it over.
-                misfit[k] = difference_map(source, match_colours(source, own, own, maps.colours), maps)
+                misfit[k] = difference_map(
+                    source, match_colours(source, own, own, maps.colours), maps
+                )
             ctx.tick()
         np.save(folder / "points.npy", points)
         np.save(folder / "misfit.npy", misfit)

@@ -19,7 +19,7 @@ from ..artifacts.codes import read_codes, read_offset, write_offset, write_offse
 from ..artifacts.faces import FaceTrack, frames_with_faces
 from ..faces.align import cut_crop
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context, Json
+from ..pipeline.stage import Artifact, Chunk, Context, Json
 from .resources import FaceStage
 
 
@@ -145,12 +145,10 @@ class RefineStage(FaceStage):
         return found
 
     def _refined(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Artifact, str]]:
-        """Tracks that were refined before in the same way: in other stretches of the source, then in
-        this one."""
-        for artifact in ctx.store.others(ctx.own):
-            same = all(artifact.meta[key] == ctx.own.meta[key] for key in ("settings", "models"))
-            if same and artifact.complete:
-                yield from ((artifact, each.name) for each in artifact.chunks)
+        """Tracks that were refined before in the same way: in other stretches of the source, then
+        in this one."""
+        for artifact in ctx.kin():
+            yield from ((artifact, each.name) for each in artifact.chunks)
         for each in self.chunks(ctx):
             if each.name == chunk.name:
                 return

@@ -18,7 +18,7 @@ from ..media.reader import FrameReader
 from ..media.segments import output_ticks
 from ..media.timeline import Timeline
 from ..models.networks import Networks
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks, Json
+from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
 from ..settings import RunSettings
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ class FaceStage(Stage, ABC):
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         table = self.table(ctx)
-        return frame_chunks(
-            table.first_frame, table.stop_frame, self.resources.run.chunk_frames
-        )
+        return frame_chunks(table.first_frame, table.stop_frame, self.resources.run.chunk_frames)
 
     def table(self, ctx: Context) -> FaceTable:
         """The faces to edit."""
