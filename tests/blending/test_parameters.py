@@ -101,24 +101,16 @@ def points(values: NDArray[np.floating]) -> Tensor:
 
 
 def numpy_composite(parameters: BlendingParameters) -> NDArray[np.float32]:
-    shown = RECONSTRUCTION
-    matched = composite.match_colours(SOURCE, shown, shown, parameters.maps.colours)
-    misfit = masks.difference_map(SOURCE, matched, parameters.maps)
-    change = masks.difference_map(shown, EDITED, parameters.maps)
-    colour, alpha = composite.composite(
-        SOURCE, shown, EDITED, POINTS, FOUND, change, misfit, parameters
-    )
+    pictures = (SOURCE, RECONSTRUCTION, EDITED)
+    maps = (masks.difference_map(*pair) for pair in (pictures[1:], pictures[:2]))
+    colour, alpha = composite.composite(*pictures, POINTS, FOUND, *maps, parameters)
     return np.dstack((colour, alpha))
 
 
 def torch_composite(parameters: BlendingParameters) -> Tensor:
-    source, shown, edited = (tensor(each) for each in (SOURCE, RECONSTRUCTION, EDITED))
-    matched = tensors.match_colours(source, shown, shown, parameters.maps.colours)
-    misfit = tensors.difference_maps(source, matched, parameters.maps)
-    change = tensors.difference_maps(shown, edited, parameters.maps)
-    colour, alpha = tensors.composite(
-        source, shown, edited, POINTS[None], FOUND[None], change, misfit, parameters
-    )
+    pictures = tuple(tensor(each) for each in (SOURCE, RECONSTRUCTION, EDITED))
+    maps = (tensors.difference_maps(*pair) for pair in (pictures[1:], pictures[:2]))
+    colour, alpha = tensors.composite(*pictures, POINTS[None], FOUND[None], *maps, parameters)
     return torch.cat((colour, alpha), 1)
 
 
@@ -197,8 +189,9 @@ def test_every_number_counts_in_its_function(backend: str, path: Path, value: fl
 @pytest.mark.parametrize("backend", FUNCTIONS)
 @pytest.mark.parametrize(("path", "value"), LEAVES, ids=NAMES)
 def test_the_composite_hands_every_number_on(backend: str, path: Path, value: float) -> None:
-    # Smoothing over time is the stage's.
-    assert counts(backend, "all", path, value) == ("smoothing" not in path)
+    # It is given the maps, and smoothing them over time is the stage's.
+    elsewhere = path == ("maps", "blur_sigma") or "smoothing" in path
+    assert counts(backend, "all", path, value) != elsewhere
 
 
 def test_changed_numbers_mean_the_same_in_both_paths() -> None:
