@@ -9,13 +9,13 @@ Example::
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .editing.schedule import Edit
-from .errors import UsageError
-from .media.known import known_timeline
+from .errors import Interrupted, UsageError, VideditError, WeightsError
+from .media.known import known_content_id, known_timeline
 from .media.output import CONTAINERS, PICTURE_SUFFIXES, check_place, check_suffix
 from .models.networks import Networks, open_networks
 from .pipeline.progress import Progress
@@ -95,6 +95,15 @@ def networks_for(settings: RunSettings, progress: Progress) -> Networks:
     )
 
 
+def source_id_of(source: Path, store: Store) -> str:
+    """The content id of a source, looked up where it was found before.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return known_content_id(source, store.root / _TIMELINES)
+
+
 def prepare(
     settings: RunSettings, store: Store, networks: Networks
 ) -> tuple[Resources, list[Stage]]:
@@ -166,6 +175,52 @@ def edit_image(
         UsageError: the source is a video, besides what ``edit_video`` raises.
     """
     return _edit(source, output, edits, settings, progress, networks, picture=True)
+
+
+def edit_images(
+    sources: Sequence[Path | str],
+    output: Path | str | None = None,
+    edits: Edits = (),
+    *,
+    settings: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Path, Result | VideditError]]:
+    """Edit the face in each of some pictures, with the same networks; what goes wrong with one
+    does not stop the others.
+
+    Args:
+        output: of a single picture; several go beside their sources.
+        sources, edits, settings, progress: as in ``edit_video``.
+
+    Yields:
+        Each picture with its result, or with what went wrong.
+
+    Raises:
+        VideditError: what goes wrong for all of them: the request, the weights; or a stop.
+    """
+    if not sources:
+        return
+    if output is not None and len(sources) > 1:
+        raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
+    progress = progress or Progress()
+    first = Path(sources[0])
+    asked = RunSettings(first, first, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
+    networks = networks_for(asked, progress)
+    editor = networks.editor(asked.editor, asked.keep)
+    for edit in asked.edits:
+        editor.name(edit.attribute)
+    for source in map(Path, sources):
+        try:
+            yield (
+                source,
+                edit_image(
+                    source, output, edits, settings=settings, progress=progress, networks=networks
+                ),
+            )
+        except (Interrupted, WeightsError):
+            raise
+        except VideditError as error:
+            yield source, error
 
 
 def _edit(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..bundles.latent import LatentSpace
 from ..inversion.parameters import CodeSmoothing
-from ..pipeline.stage import Artifact
+from ..pipeline.stage import Artifact, StoredArtifact
 from ..sheet import code_picture
 from .faces import FaceTable
 from .rows import frames_within, read_rows, smooth_rows
@@ -73,7 +73,7 @@ def write_offset(
 
 
 def read_offset(
-    artifact: Artifact, chunk: str
+    artifact: StoredArtifact, chunk: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
     """What ``write_offset`` wrote: offset, descriptor, own.
 

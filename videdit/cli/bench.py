@@ -45,16 +45,14 @@ def bare_networks(calls: int = 10) -> dict[str, float]:
     """Seconds per call of each network alone, the mean after a warm-up."""
     import numpy as np
 
-    from videdit.bundles import ensure_bundle
-    from videdit.device import choose_device
-    from videdit.inversion.encoder import INPUT_SIZE
-    from videdit.stages.resources import Networks
+    from videdit.inversion.predict import INPUT_SIZE
+    from videdit.models.networks import open_networks
 
-    networks = Networks(ensure_bundle(), choose_device("cpu"), "mesh")
-    encoder, decoder, backend = networks.encoder, networks.decoder, networks.backend
+    networks = open_networks("mobile", "cpu")
+    encoder, generator, landmarker = networks.encoder, networks.generator, networks.landmarker
     crop = np.full((1, INPUT_SIZE, INPUT_SIZE, 3), 0.5, np.float32)
     code = encoder.encode(crop)
-    face = np.rint(decoder.decode(code)[0] * 255).astype(np.uint8)
+    face = np.rint(generator.decode(code)[0] * 255).astype(np.uint8)
 
     def seconds(call: Callable[[], Any]) -> float:
         call()
@@ -64,9 +62,9 @@ def bare_networks(calls: int = 10) -> dict[str, float]:
         return (time.perf_counter() - started) / calls
 
     return {
-        "landmarks": seconds(lambda: backend.detect(face)),
+        "landmarks": seconds(lambda: landmarker.detect(face)),
         "encoder": seconds(lambda: encoder.encode(crop)),
-        "generator": seconds(lambda: decoder.decode(code)),
+        "generator": seconds(lambda: generator.decode(code)),
     }
 
 

@@ -41,19 +41,20 @@ def inspect(
     """
     if not source.exists():
         raise InputError(f"there is no file {source}", "Check the path.")
-    from videdit.media.source import content_id
+    from videdit.api import source_id_of
     from videdit.pipeline.store import Store
     from videdit.pipeline.upkeep import show
 
     with Store(cache) as store:
-        kept = show(store, content_id(source))
+        source_id = source_id_of(source, store)
+        kept = show(store, source_id)
         if not kept:
             raise UsageError(f"nothing is kept for {source.name}", "Run `videdit run` first.")
         if stage is None:
             for info in kept:
                 print(describe(info))
             return
-        _draw(store, source, stage, frames, output or Path(f"{source.stem}-{stage}.png"))
+        _draw(store, source_id, source, stage, frames, output or Path(f"{source.stem}-{stage}.png"))
 
 
 def describe(info: ArtifactInfo) -> str:
@@ -66,20 +67,24 @@ def describe(info: ArtifactInfo) -> str:
     )
 
 
-def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Path) -> None:
+def _draw(
+    store: Store, source_id: str, source: Path, stage: str, frames: str | None, output: Path
+) -> None:
     import cv2
     import numpy as np
 
-    from videdit.api import prepare
-    from videdit.media.source import content_id
+    from videdit.api import networks_for, prepare
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
-    from videdit.settings import load_last_run
-    from videdit.stages.sheet import contact_sheet
+    from videdit.settings import RunSettings
+    from videdit.sheet import contact_sheet
 
-    settings = replace(load_last_run(store, content_id(source)), source=source)
-    timeline, resources, stages = prepare(settings, Progress())
-    contexts = open_contexts(stages, store, timeline.content_id)
+    kept = store.last_run(source_id)
+    if kept is None:
+        raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
+    settings = replace(RunSettings.from_json(kept), source=source)
+    resources, stages = prepare(settings, store, networks_for(settings, Progress()))
+    contexts = open_contexts(stages, store, source_id)
     chosen = {s.name: s for s in stages}
     if stage not in chosen:
         raise UsageError(f"there is no stage {stage!r}", f"Choose one of {', '.join(chosen)}.")
@@ -92,9 +97,10 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     indices = (
         [int(i) for i in np.linspace(span.start, span.stop - 1, min(6, len(span)))]
         if frames is None
-        else parse_frames(frames, len(timeline))
+        else parse_frames(frames, len(resources.timeline))
     )
-    pictures = chosen[stage].preview(contexts[stage], indices)
+    with resources:
+        pictures = chosen[stage].preview(contexts[stage], indices)
     if not pictures:
         raise UsageError(f"{stage} left nothing to draw for these frames", "Name others.")
     ok, data = cv2.imencode(".png", contact_sheet(pictures)[:, :, ::-1])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.errors import UsageError
+from videdit.errors import UsageError, VideditError
 
 if TYPE_CHECKING:
     from videdit.api import Result
     from videdit.editing.schedule import Edit
-
-METHODS = ("refined", "encoder", "projector")
 
 Input = Annotated[Path, typer.Argument(help="The video or picture to edit.", show_default=False)]
 Attributes = Annotated[
@@ -115,8 +113,8 @@ def run(
         "face": face,
         "start_s": parse_time(start),
         "stop_s": parse_time(stop),
-        "method": choice("--method", method, METHODS),
-        "backend": choice("--backend", backend, ("mesh", "fan")),
+        "method": method,
+        "backend": backend,
         "codec": codec,
         "crf": crf,
         "device": device,
@@ -125,8 +123,13 @@ def run(
         "cache_dir": cache,
     }
     from videdit.api import edit_video
+    from videdit.pipeline.progress import make_progress
 
-    _edit(edit_video, source, output, collect_edits(attr, alpha, edit), settings, quiet)
+    edits = collect_edits(attr, alpha, edit)
+    progress = make_progress(quiet=quiet)
+    result = edit_video(source, output, edits, settings=settings, progress=progress)
+    if not quiet:
+        print(summary(result, edits))
 
 
 def image(
@@ -147,53 +150,46 @@ def image(
     bundle: Bundle = "mobile",
     cache: Cache = None,
     quiet: Quiet = False,
-) -> None:
-    """Edit pictures: videdit image portrait.jpg --attr Smiling"""
+) -> int:
+    """Edit pictures: videdit image portrait.jpg --attr Smiling
+
+    A picture that cannot be edited does not stop the others; the exit code is that of the one that
+    went worst.
+    """
     if output is not None and len(sources) > 1:
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
     settings = {
         "editor": editor,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "face": face,
-        "method": choice("--method", method, METHODS),
-        "backend": choice("--backend", backend, ("mesh", "fan")),
+        "method": method,
+        "backend": backend,
         "device": device,
         "precision": precision,
         "bundle": bundle,
         "cache_dir": cache,
     }
     edits = collect_edits(attr, alpha, edit)
-    from videdit.api import edit_image
-
-    for source in sources:
-        _edit(edit_image, source, output, edits, settings, quiet)
-
-
-def _edit(
-    edit_source: Callable[..., Result],
-    source: Path,
-    output: Path | None,
-    edits: list[Edit],
-    settings: dict[str, Any],
-    quiet: bool,
-) -> None:
+    from videdit.api import edit_images
     from videdit.pipeline.progress import make_progress
 
     progress = make_progress(quiet=quiet)
-    result = edit_source(source, output, edits, settings=settings, progress=progress)
-    if not quiet:
-        print(summary(result, edits))
-
-
-def choice(option: str, value: str, allowed: tuple[str, ...]) -> str:
-    """``value`` if it is allowed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if value not in allowed:
-        raise UsageError(f"{option} is {value!r}", f"Choose one of {', '.join(allowed)}.")
-    return value
+    failed: list[tuple[Path, VideditError]] = []
+    for source, result in edit_images(sources, output, edits, settings=settings, progress=progress):
+        if isinstance(result, VideditError):
+            if len(sources) == 1:
+                raise result
+            failed.append((source, result))
+            print(f"videdit: {' '.join(str(result).split())}", file=sys.stderr)
+        elif not quiet:
+            print(summary(result, edits))
+    if failed:
+        names = ", ".join(str(source) for source, _ in failed)
+        print(
+            f"videdit: {len(failed)} of {len(sources)} pictures were not edited: {names}",
+            file=sys.stderr,
+        )
+    return max((error.exit_code for _, error in failed), default=0)
 
 
 def parse_time(text: str | None) -> float | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from videdit.files import storage_errors, sync_folder
 from videdit.pipeline import locks
 from videdit.pipeline.manifest import FORMAT, Manifest, Plan
-from videdit.pipeline.records import ELSEWHERE, Chunk, Json, seal_chunk
+from videdit.pipeline.records import ELSEWHERE, Chunk, Json, canonical_json, seal_chunk
 from videdit.pipeline.stored import StoredArtifact
 
 if TYPE_CHECKING:
@@ -56,6 +56,26 @@ class Artifact(StoredArtifact):
         self.store = store
         self.meta = dict(meta)
         self._lock = locks.SharedLock()
+
+    def kin(self) -> Iterator[StoredArtifact]:
+        """What this stage left for this source when it was made in the same way (version, settings,
+        models) from other inputs: complete artifacts, by their keys."""
+        try:
+            keys = sorted(entry.name for entry in os.scandir(self.folder.parent))
+        except OSError:
+            return
+        for key in keys:
+            other = StoredArtifact(self.store.root, self.source_id, self.stage, key)
+            manifest = None if key == self.key else other.manifest()
+            if manifest is None or self._way(manifest.meta) != self._way(self.meta):
+                continue
+            for plan in manifest.plans:
+                found = StoredArtifact(self.store.root, self.source_id, self.stage, key, plan)
+                if found.complete:
+                    yield found
+
+    def _way(self, meta: Mapping[str, Json]) -> str:
+        return canonical_json({k: v for k, v in meta.items() if k not in ("inputs", "plan")})
 
     @contextlib.contextmanager
     def lock(

@@ -23,6 +23,7 @@ from videdit.pipeline.artifact import Artifact
 from videdit.pipeline.manifest import FORMAT
 from videdit.pipeline.progress import Progress
 from videdit.pipeline.records import Chunk, Json, canonical_json
+from videdit.pipeline.stored import StoredArtifact
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "Context",
     "Json",
     "Stage",
+    "StoredArtifact",
     "frame_chunks",
     "interrupted",
     "stage_key",

@@ -19,7 +19,7 @@ from ..artifacts.codes import read_codes, read_offset, write_offset, write_offse
 from ..artifacts.faces import FaceTrack, frames_with_faces
 from ..faces.align import cut_crop
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Artifact, Chunk, Context, Json
+from ..pipeline.stage import Chunk, Context, Json, StoredArtifact
 from .resources import FaceStage
 
 
@@ -144,11 +144,13 @@ class RefineStage(FaceStage):
                 best, found = likeness, offset
         return found
 
-    def _refined(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Artifact, str]]:
+    def _refined(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[StoredArtifact, str]]:
         """Tracks that were refined before in the same way: in other stretches of the source, then
         in this one."""
-        for artifact in ctx.kin():
-            yield from ((artifact, each.name) for each in artifact.chunks)
+        for artifact in ctx.own.kin():
+            for each in artifact.chunks:
+                if artifact.problem(each.name) is None:
+                    yield artifact, each.name
         for each in self.chunks(ctx):
             if each.name == chunk.name:
                 return
