@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -8,12 +11,13 @@ import pytest
 
 from tests.media.conftest import pattern, run_ffmpeg
 from videdit.errors import StorageError
+from videdit.media import segments
 from videdit.media._planes import planes_of
-from videdit.media.compose import Patch, compose
+from videdit.media.compose import EncodableFrame, Patch, compose
 from videdit.media.encoding import CODECS, EncodeSpec
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
-from videdit.media.segments import SEGMENT_SUFFIX, write_segment
+from videdit.media.segments import QUEUED, SEGMENT_SUFFIX, write_segment
 from videdit.media.timeline import Timeline
 
 
@@ -127,3 +131,108 @@ def test_wrong_frames(plain: Path, tmp_path: Path) -> None:
         write_segment(tmp_path / f"b{SEGMENT_SUFFIX}", timeline, spec, [frames[0], frames[2]])
     with pytest.raises(StorageError, match="does not exist"):
         write_segment(tmp_path / "none" / f"b{SEGMENT_SUFFIX}", timeline, spec, frames)
+
+
+class Encoding:
+    """What `_encodable`, the first thing done to a frame in the encoder's thread, was called with.
+
+    Args:
+        before: called first, with the frame's index.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, before: Callable[[int], object]) -> None:
+        self.indices: list[int] = []
+        self.threads: set[threading.Thread] = set()
+        original = segments._encodable
+
+        def encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> av.VideoFrame:
+            self.threads.add(threading.current_thread())
+            before(frame.index)
+            self.indices.append(frame.index)
+            return original(frame, timeline, spec)
+
+        monkeypatch.setattr(segments, "_encodable", encodable)
+
+
+def test_frames_are_made_while_others_are_encoded(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline = probe(plain)
+    permits = threading.Semaphore(0)
+    encoding = Encoding(monkeypatch, lambda _: permits.acquire(timeout=60))
+
+    def frames() -> Iterator[EncodableFrame]:
+        assert threading.current_thread() is threading.main_thread()
+        for frame in read_frames(timeline):
+            # None but the oldest is waited for, and no more wait than are allowed to.
+            assert len(encoding.indices) == max(0, frame.index - QUEUED)
+            if frame.index >= QUEUED:
+                permits.release()
+            yield compose(frame)
+        permits.release(QUEUED)
+
+    path = tmp_path / f"a{SEGMENT_SUFFIX}"
+    assert write_segment(path, timeline, EncodeSpec.for_source(timeline), frames()) == 25
+    assert encoding.indices == list(range(25))
+    (thread,) = encoding.threads
+    assert thread is not threading.main_thread()
+    assert not thread.is_alive()
+    assert len(decoded(path)) == 25
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(3), RuntimeError("no"), StorageError("no")]
+)
+def test_errors_of_who_makes_the_frames(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    timeline = probe(plain)
+    encoding = Encoding(monkeypatch, lambda _: None)
+
+    def frames() -> Iterator[EncodableFrame]:
+        yield from map(compose, read_frames(timeline, 0, 12))
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        write_segment(tmp_path / "a", timeline, EncodeSpec.for_source(timeline), frames())
+    assert caught.value is error
+    assert not any(thread.is_alive() for thread in encoding.threads)
+
+
+@pytest.mark.parametrize("at", [0, 3, 24])
+def test_errors_of_the_encoder(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    timeline = probe(plain)
+
+    def fail(index: int) -> None:
+        if index == at:
+            raise OSError(errno.ENOSPC, "no space")
+
+    encoding = Encoding(monkeypatch, fail)
+    made: list[int] = []
+
+    def frames() -> Iterator[EncodableFrame]:
+        for frame in read_frames(timeline):
+            made.append(frame.index)
+            yield compose(frame)
+
+    with pytest.raises(StorageError, match="no space left"):
+        write_segment(tmp_path / "a", timeline, EncodeSpec.for_source(timeline), frames())
+    assert encoding.indices[:at] == list(range(at))
+    assert made[-1] <= at + QUEUED + 1
+    assert not any(thread.is_alive() for thread in encoding.threads)
+
+
+def test_errors_of_the_file_s_end(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is written when the file is closed."""
+
+    def close(segment: segments._Segment) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(segments._Segment, "close", close)
+    timeline = probe(plain)
+    with pytest.raises(StorageError, match="no space left"):
+        write(tmp_path / "a", timeline, EncodeSpec.for_source(timeline))
