@@ -37,11 +37,13 @@ class LandmarksStage(Stage):
         self.parameters = parameters
 
     def settings(self, run: RunSettings) -> dict[str, Json]:
-        detecting = asdict(self.parameters.detecting)
+        detecting = asdict(self.parameters.detecting).items()
         return {
             "backend": run.backend,
             "chunk": run.chunk_frames,
-            "detecting": {name: detecting[name] for name in (run.backend, "flow")},
+            "detecting": {
+                name: group for name, group in detecting if name in (run.backend, "flow")
+            },
             "tracking": asdict(self.parameters.tracking),
         }
 
