@@ -37,13 +37,12 @@ class LandmarksStage(Stage):
         self.parameters = parameters
 
     def settings(self, run: RunSettings) -> dict[str, Json]:
-        detecting = asdict(self.parameters.detecting).items()
+        detecting = asdict(self.parameters.detecting)
+        acting = (run.backend, "flow")
         return {
             "backend": run.backend,
             "chunk": run.chunk_frames,
-            "detecting": {
-                name: group for name, group in detecting if name in (run.backend, "flow")
-            },
+            "detecting": {name: group for name, group in detecting.items() if name in acting},
             "tracking": asdict(self.parameters.tracking),
         }
 
