@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.faces.helpers import face68
 from videdit.faces.align import (
-    crop_size,
     cut_crop,
     ffhq_quad,
     paste_warp,
     quad_transform,
-    smooth_quads,
+    resolution_for,
 )
+from videdit.faces.detection import inter_ocular
+from videdit.faces.parameters import CropSizes
 
 
 def layout(
@@ -59,7 +61,7 @@ def test_quad_of_an_upright_face() -> None:
     quad = ffhq_quad(layout((400, 300), (480, 300), (440, 390)))
     # Half side max(2 * 80, 1.8 * 90) = 162 around (440, 300 + 9).
     np.testing.assert_allclose(quad, [[278, 147], [278, 471], [602, 471], [602, 147]], atol=1e-9)
-    assert crop_size(quad) == pytest.approx(324)
+    assert np.linalg.norm(quad[1] - quad[0]) == pytest.approx(324)
 
 
 def test_quad_turns_with_the_face() -> None:
@@ -273,12 +275,22 @@ def test_masks_keep_their_range_and_channels() -> None:
     np.testing.assert_allclose(centre, np.arange(6) / 5, atol=1e-6)
 
 
-def test_smooth_quads_keeps_squares_and_steady_motion() -> None:
-    times = np.cumsum(np.random.default_rng(5).uniform(0.02, 0.06, 40))
-    quads = np.stack([square((100 + 50 * t, 80 - 20 * t), 60, 15) for t in times])
-    np.testing.assert_allclose(smooth_quads(quads, times), quads, atol=1e-9)
-    shaky = quads + np.random.default_rng(6).normal(0, 1, (40, 1, 2))
-    steady = smooth_quads(shaky, times)
-    sides = np.linalg.norm(np.roll(steady, -1, axis=1) - steady, axis=2)
-    np.testing.assert_allclose(sides, 60, atol=1e-9)
-    assert np.abs(steady - quads).std() < 0.6 * np.abs(shaky - quads).std()
+@given(st.floats(-180, 180), st.floats(20, 400), st.floats(0.3, 1.2))
+@settings(max_examples=30, deadline=None)
+def test_the_quads_side_is_four_inter_ocular_distances(
+    degrees: float, size: float, turned: float
+) -> None:
+    a = np.deg2rad(degrees)
+    turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    points = (face68() * (turned, 1)) @ turn.T * size + 500
+    quad = ffhq_quad(points)
+    side = np.linalg.norm(quad[1] - quad[0])
+    assert side == pytest.approx(4 * float(inter_ocular(points)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(60, 256), (300, 256), (310, 512), (600, 512), (900, 1024), (3000, 1024)]
+)
+def test_resolution(side: float, size: int) -> None:
+    assert resolution_for(side / 4) == size
+    assert resolution_for(side / 4, CropSizes(sizes=(64, 128))) == (64 if side <= 75 else 128)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.faces.helpers import face68
+from tests.faces.helpers import face68, plainly_stabilised
+from videdit.faces.detection import inter_ocular
 from videdit.faces.flow import flow_points, stabilise
+from videdit.faces.parameters import Flow, Stabilising
+from videdit.faces.smoothing import window
 
 
 def texture(height: int, width: int, grain: float, seed: int = 0) -> NDArray[np.float32]:
@@ -163,3 +168,74 @@ def test_stabilise_checks_its_input() -> None:
         stabilise(rough, moved[:4], ok, times)
     with pytest.raises(ValueError, match="increase"):
         stabilise(rough, moved, ok, times * 0)
+
+
+def some_times(count: int, kind: str) -> NDArray[np.float64]:
+    """Even ones at which frames lie exactly on the end of the reach, or as a phone records them."""
+    rates = {"25": 25.0, "30": 30.0, "60": 60.0, "120": 120.0}
+    if kind in rates:
+        return 7.0 + np.arange(count) / rates[kind]
+    rng = np.random.default_rng(4)
+    return 3600.0 + np.cumsum(
+        rng.choice([1 / 60, 1 / 24, 1 / 10, 0.9, 2.0], count, p=[0.3, 0.4, 0.2, 0.05, 0.05])
+    )
+
+
+@pytest.mark.parametrize("speed", [0.0, 1.0, 6.0])
+@pytest.mark.parametrize("kind", ["25", "120", "uneven"])
+def test_a_finite_reach_hardly_differs_from_an_infinite_one(speed: float, kind: str) -> None:
+    times = some_times(300, kind)
+    _, truth, rough, moved = clip(300, speed, 0.02)
+    rng = np.random.default_rng(1)
+    moved = moved + rng.normal(0, 0.004 * 80, moved.shape)  # flow drifts
+    ok = rng.random((300, 68)) < 0.97
+    difference = stabilise(rough, moved, ok, times) - plainly_stabilised(rough, moved, ok, times)
+    assert np.abs(difference).max() / inter_ocular(truth).mean() < 1e-3
+
+
+@given(
+    st.sampled_from(["25", "30", "60", "uneven"]),
+    st.integers(0, 149),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([Stabilising(), Stabilising(memory_s=0.3, reach_s=0.4)]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_window_gives_the_same_bits_as_the_whole(
+    kind: str, start: int, length: int, seed: int, parameters: Stabilising
+) -> None:
+    times = some_times(150, kind)
+    _, _, rough, moved = clip(150, 1.0, 0.02)
+    rng = np.random.default_rng(seed)
+    rough, ok = rough + rng.normal(0, 1, rough.shape), rng.random((150, 68)) < 0.98
+    whole = stabilise(rough, moved, ok, times, parameters)
+    stop = min(150, start + length)
+    first, last = window(times, start, stop, parameters.reach_s)
+    part = slice(first, last)
+    here = stabilise(rough[part], moved[part], ok[part], times[part], parameters)
+    np.testing.assert_array_equal(here[start - first : stop - first], whole[start:stop])
+
+
+def test_the_reach_ends_where_it_says() -> None:
+    times, _, rough, moved = clip(60, 0.0, 0.01, rate=10.0)
+    ok = np.ones((60, 68), bool)
+    far = rough.copy()
+    far[:20] += 0.3  # seconds 0 to 1.9
+    limits = Stabilising(reach_s=1.0)
+    changed = stabilise(far, moved + (far - rough), ok, times, limits)
+    same = changed == stabilise(rough, moved, ok, times, limits)
+    assert same[30:].all()
+    assert not same[29].all()  # one second after frame 19, within the last of the reach
+    assert not same[:20].any()
+
+
+def test_how_points_are_followed_is_a_parameter() -> None:
+    picture = texture(300, 300, 2.0)
+    points = (face68() * 54 + (150, 120)).astype(np.float32)
+    frames = shifted(picture, 0, 0), shifted(picture, 8.6, 4.3)
+    _, ok = flow_points(*frames, points)
+    _, near = flow_points(*frames, points, Flow(levels=0))
+    _, strict = flow_points(*frames, points, Flow(closure=1e-5))
+    assert ok.mean() > 0.9
+    assert near.mean() < 0.5
+    assert strict.mean() < ok.mean() - 0.2

@@ -14,7 +14,8 @@ from openvino import opset13 as ops
 from tests.faces.helpers import face68
 from videdit.errors import UsageError, WeightsError
 from videdit.faces.align import cut_crop, ffhq_quad
-from videdit.faces.backend import inter_ocular, load_backend
+from videdit.faces.backend import load_backend
+from videdit.faces.detection import inter_ocular
 from videdit.faces.mesh import (
     _MIRROR,
     DETECTOR_FILE,
@@ -23,6 +24,7 @@ from videdit.faces.mesh import (
     MeshBackend,
     points68_of_mesh,
 )
+from videdit.faces.parameters import Mesh
 
 BOX = 24.0  # side of every box that the stand-in detector gives, its input's pixels
 
@@ -175,11 +177,14 @@ def test_frames_of_another_kind_are_refused(files: dict[str, Path]) -> None:
             backend.detect(wrong)
 
 
-def test_ids_follow_the_files_content(files: dict[str, Path]) -> None:
-    backend = MeshBackend(files)
-    assert set(backend.model_ids) == {DETECTOR_FILE, MESH_FILE}
-    assert len(set(backend.model_ids.values())) == 2
-    assert all(len(value) == 16 for value in backend.model_ids.values())
+def test_thresholds_are_parameters(files: dict[str, Path]) -> None:
+    frame = lit(360, 640, 300, 200, 24)
+    (face,) = MeshBackend(files).detect(frame)
+    strict = Mesh(mesh_threshold=face.score + 1e-3, detector_threshold=face.score + 1e-3)
+    assert MeshBackend(files, strict).detect(frame) == []
+    far = lit(1080, 1920, 1003, 505, 16)
+    assert MeshBackend(files).detect(far)
+    assert MeshBackend(files, Mesh(tiles=(2,))).detect(far) == []
 
 
 def test_missing_damaged_or_wrong_networks(files: dict[str, Path], tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from videdit.faces.smoothing import smooth
+from videdit.faces.parameters import DEFAULT
+from videdit.faces.smoothing import smooth, window
 
 RATE = 30.0
 
@@ -94,3 +95,51 @@ def test_degenerate_inputs() -> None:
     for bad_times, sigma in (([0, 0, 1], 0.1), ([0, 1], 0.1), ([0, 1, 2], -1), ([0, 1, 2], np.nan)):
         with pytest.raises(ValueError, match=r"times|sigma"):
             smooth(far, np.array(bad_times, np.float64), sigma)
+
+
+def test_squares_stay_squares_and_steady_motion_stays() -> None:
+    sigma = DEFAULT.aligning.smoothing.quad_sigma_s
+    times = np.cumsum(np.random.default_rng(5).uniform(0.02, 0.06, 40))
+    right = 30 * np.array([np.cos(0.26), np.sin(0.26)])
+    down = np.array([-right[1], right[0]])
+    corners = np.array([-right - down, -right + down, right + down, right - down])
+    quads = corners + np.stack([100 + 50 * times, 80 - 20 * times], 1)[:, None]
+    np.testing.assert_allclose(smooth(quads, times, sigma), quads, atol=1e-9)
+    shaky = quads + np.random.default_rng(6).normal(0, 1, (40, 1, 2))
+    steady = smooth(shaky, times, sigma)
+    sides = np.linalg.norm(np.roll(steady, -1, axis=1) - steady, axis=2)
+    np.testing.assert_allclose(sides, 60, atol=1e-9)
+    assert np.abs(steady - quads).std() < 0.6 * np.abs(shaky - quads).std()
+
+
+def test_window() -> None:
+    times = np.arange(100) / 10
+    assert window(times, 50, 60, 0.45) == (45, 65)  # 46 to 63 are within, and one on each side
+    assert window(times, 0, 100, 1.0) == (0, 100)
+    assert window(times, 0, 1, 0) == (0, 2)
+    # What lies exactly at the end of the reach is within, however the sums are rounded.
+    for rate in (24, 25, 30, 50, 60):
+        even = 1000.0 + np.arange(400) / rate
+        assert window(even, 200, 201, 12 / rate) == (187, 214)
+
+
+@given(
+    st.sampled_from([24.0, 25.0, 30.0, 60.0, 100.0, 0.0]),
+    st.sampled_from([0.03, 0.12, 0.05, 0.4]),
+    st.integers(0, 199),
+    st.integers(1, 60),
+    st.floats(0, 1e5),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_window_gives_the_same_bits_as_the_whole(
+    rate: float, sigma: float, start: int, length: int, origin: float
+) -> None:
+    """At 25 fps, four times 0.12 s are exactly twelve frames."""
+    times = origin + (np.arange(200) / rate if rate else uneven(200))
+    values = np.random.default_rng(start).normal(500, 30, (200, 3, 2))
+    stop = min(200, start + length)
+    first, last = window(times, start, stop, 4 * sigma)
+    here = smooth(values[first:last], times[first:last], sigma)
+    np.testing.assert_array_equal(
+        here[start - first : stop - first], smooth(values, times, sigma)[start:stop]
+    )

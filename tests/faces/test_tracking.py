@@ -1,32 +1,59 @@
-"""From faces per frame to tracks, and the choice among them."""
+"""From faces per frame to tracks, and the paths of those."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import chain
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from tests.faces.helpers import detection
-from videdit.errors import NoFaceError, UsageError
-from videdit.faces.backend import Detection, inter_ocular
-from videdit.faces.tracking import (
-    Track,
-    build_tracks,
-    choose,
-    load_detections,
-    load_tracks,
-    save_detections,
-    save_tracks,
-)
+from tests.faces.helpers import detection, laid_out
+from tests.faces.plain_tracking import plain_tracks
+from videdit.faces.detection import Detection, inter_ocular
+from videdit.faces.parameters import Tracking
+from videdit.faces.paths import measured_around, track_path
+from videdit.faces.tracking import link_faces
 
 RATE = 30.0
 
 
 def seconds(count: int) -> np.ndarray:
     return np.arange(count) / RATE
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A track and its path, from first to last frame."""
+
+    id: int
+    shot: int
+    frames: NDArray[np.int64]
+    points68: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    index: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def build_tracks(
+    frames: Sequence[Sequence[Detection]], shots: Sequence[int], times: NDArray[np.float64]
+) -> list[Whole]:
+    """The tracks of frames numbered from 0, each with all of its landmarks."""
+    faces = laid_out(frames)
+    tracks = link_faces([faces], range(len(frames)), shots, times)
+    whole = []
+    for track in tracks.summaries:
+        path = track_path(tracks, track, faces.between(track.first, track.last + 1), times)
+        index = tracks.index_of(track)
+        assert len(track) == len(path) == len(index)
+        whole.append(Whole(track.id, track.shot, path.frames, path.points68, path.measured, index))
+    return whole
 
 
 def walk(count: int, x: float, speed: float = 60.0, size: float = 60.0) -> list[Detection]:
@@ -65,7 +92,6 @@ def test_short_gaps_are_filled_and_long_ones_split() -> None:
     np.testing.assert_array_equal(np.flatnonzero(~first.measured), np.arange(10, 18))
     truth = np.stack([d.points68 for d in walk(60, 200)])
     np.testing.assert_allclose(first.points68, truth[:30], atol=1e-3)
-    assert (first.score[10:18] == 0).all()
     assert (first.index[10:18] == -1).all()
 
 
@@ -141,83 +167,93 @@ def test_wrong_arguments() -> None:
         build_tracks(frames, [0], seconds(3))
 
 
-def make(number: int, shot: int, start: int, stop: int, size: float) -> Track:
-    frames = [[detection(300, 300, size)]] * (stop - start)
-    track = build_tracks(frames, [0], seconds(stop - start))[0]
-    return replace(track, id=number, shot=shot, frames=track.frames + start)
-
-
-def test_choose_largest_is_by_summed_area_in_each_shot() -> None:
-    tracks = [
-        make(0, 0, 0, 100, 50),
-        make(1, 0, 40, 60, 80),  # larger, but short
-        make(2, 1, 100, 200, 40),
-        make(3, 1, 100, 200, 45),
-    ]
-    assert [t.id for t in choose(tracks, "largest")] == [0, 3]
-
-
-def test_choose_largest_goes_on_after_a_loss() -> None:
-    tracks = [
-        make(0, 0, 0, 50, 60),
-        make(1, 0, 0, 150, 20),  # someone small in the back
-        make(2, 0, 80, 150, 60),  # the same person again
-    ]
-    assert [t.id for t in choose(tracks, "largest")] == [0, 2]
-    # With the first one alone, the person in the back still isn't a stand-in.
-    assert [t.id for t in choose([tracks[0], make(1, 0, 60, 150, 20)], "largest")] == [0]
-
-
-def test_choose_all_and_by_number() -> None:
-    tracks = [make(1, 0, 0, 10, 50), make(0, 0, 20, 30, 50)]
-    assert [t.id for t in choose(tracks, "all")] == [0, 1]
-    assert [t.id for t in choose(tracks, "track:1")] == [1]
-    for wrong in ("track:7", "track:", "track:x", "track:-1"):
-        with pytest.raises(UsageError, match="0, 1"):
-            choose(tracks, wrong)
-    with pytest.raises(UsageError, match="largest"):
-        choose(tracks, "biggest")
-    with pytest.raises(NoFaceError):
-        choose([], "largest")
-
-
-def test_rows_point_into_all_detections() -> None:
+def test_paths_point_into_the_detections() -> None:
     frames = [[detection(800, 300), detection(200, 300)] for _ in range(20)]
     frames[7] = [detection(800, 300)]
     frames[3] = []
-    tracks = build_tracks(frames, [0], seconds(20))
-    every = [face for frame in frames for face in frame]
-    for track in tracks:
-        rows = track.rows([len(frame) for frame in frames])
-        assert (rows[~track.measured] == -1).all()
-        for row, points in zip(rows[track.measured], track.points68[track.measured], strict=True):
-            np.testing.assert_array_equal(every[row].points68, points)
+    for track in build_tracks(frames, [0], seconds(20)):
+        assert (track.index[~track.measured] == -1).all()
+        for k in np.flatnonzero(track.measured):
+            face = frames[track.frames[k]][track.index[k]]
+            np.testing.assert_array_equal(face.points68, track.points68[k])
 
 
-def test_files_give_back_what_was_written(tmp_path: Path) -> None:
-    mesh = np.random.default_rng(0).normal(300, 50, (468, 3)).astype(np.float32)
-    frames = [
-        [detection(200, 300), replace(detection(600, 300), mesh=mesh)],
-        [],
-        [detection(210, 300)],
-    ]
-    save_detections(tmp_path / "faces.npz", frames)
-    again = load_detections(tmp_path / "faces.npz")
-    assert [len(frame) for frame in again] == [2, 0, 1]
-    for a, b in zip(chain(*frames), chain(*again), strict=True):
-        np.testing.assert_array_equal(a.points68, b.points68)
-        np.testing.assert_array_equal(a.box, b.box)
-        assert a.score == pytest.approx(b.score)
-        assert (a.mesh is None) == (b.mesh is None)
-    np.testing.assert_array_equal(again[0][1].mesh, mesh)
-    without = load_detections(tmp_path / "faces.npz", meshes=False)
-    assert all(face.mesh is None for frame in without for face in frame)
+def scene(seed: int, count: int = 90) -> tuple[list[list[Detection]], list[int], np.ndarray]:
+    """People who come, go, cross, hide for a moment and are mistaken, through a few shots."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.choice([1 / 60, 1 / 24, 1 / 10, 0.5], count, p=[0.4, 0.4, 0.18, 0.02]))
+    shots = [0, *sorted(rng.choice(np.arange(1, count), rng.integers(0, 4), replace=False))]
+    frames: list[list[Detection]] = [[] for _ in range(count)]
+    for _ in range(rng.integers(1, 5)):
+        x, y, size = rng.uniform(100, 900), rng.uniform(200, 500), rng.uniform(20, 80)
+        speed, there = rng.normal(0, 150, 2), True
+        come, go = sorted(rng.integers(0, count + 1, 2))
+        for frame in range(come, go):
+            there = rng.random() < (0.95 if there else 0.35)
+            if rng.random() < 0.02:
+                x, size = x + rng.normal(0, 1.5) * size, size * rng.uniform(0.5, 2)
+            if there:
+                at = np.array([x, y]) + speed * times[frame] + rng.normal(0, 0.02, 2) * size
+                score = float(np.float32(rng.uniform(0.5, 1)))
+                face = detection(*at, size * rng.uniform(0.95, 1.05), score)
+                frames[frame].insert(rng.integers(0, len(frames[frame]) + 1), face)
+    return frames, [int(shot) for shot in shots], times
 
-    for tracks in (build_tracks(frames, [0], seconds(3)), []):
-        save_tracks(tmp_path / "tracks.npz", tracks)
-        loaded = load_tracks(tmp_path / "tracks.npz")
-        assert [(t.id, t.shot) for t in loaded] == [(t.id, t.shot) for t in tracks]
-        for a, b in zip(tracks, loaded, strict=True):
-            for name in ("frames", "points68", "box", "score", "measured", "index"):
-                np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-                assert getattr(a, name).dtype == getattr(b, name).dtype
+
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 90), max_size=6), st.sampled_from([0, 37]))
+@settings(max_examples=60, deadline=None)
+def test_the_stream_gives_what_plain_tracking_gives(seed: int, cuts: list[int], first: int) -> None:
+    frames, shots, times = scene(seed)
+    pieces = [laid_out(frames[a:b], first + a) for a, b in pairwise([0, *sorted(cuts), 90])]
+    padded = np.concatenate([times[0] - np.arange(first, 0, -1.0), times])
+    tracks = link_faces(
+        iter(pieces), range(first, first + 90), [first + shot for shot in shots], padded
+    )
+    expected = plain_tracks(frames, shots, times)
+    assert len(tracks.summaries) == len(expected)
+    every = laid_out(frames, first)
+    for number, (track, plain) in enumerate(zip(tracks.summaries, expected, strict=True)):
+        assert (track.id, track.shot) == (number, plain.shot)
+        assert (track.first, track.last) == (first + plain.seen[0], first + plain.seen[-1])
+        index = tracks.index_of(track)
+        assert index[index >= 0].tolist() == plain.index
+        assert (np.flatnonzero(index >= 0) + track.first - first).tolist() == plain.seen
+        points = plain.points(times)
+        sizes = inter_ocular(points)
+        assert track.area == float(np.sum(sizes**2))
+        assert track.inter_ocular == float(np.median(sizes))
+        # A window's path is the same as that part of the whole, wherever gaps lie.
+        rng = np.random.default_rng(seed)
+        start = int(rng.integers(track.first, track.last + 1))
+        stop = int(rng.integers(start + 1, track.last + 2))
+        around = measured_around(tracks, track, start, stop)
+        path = track_path(tracks, track, every.between(*around), padded).between(start, stop)
+        part = slice(start - track.first, stop - track.first)
+        np.testing.assert_array_equal(path.points68, points[part])
+        np.testing.assert_array_equal(path.measured, index[part] >= 0)
+        np.testing.assert_array_equal(path.frames, np.arange(start, stop))
+        assert not path.ok[~path.measured].any()
+        np.testing.assert_array_equal(path.moved[~path.measured], points[part][~path.measured])
+
+
+def test_limits_are_parameters() -> None:
+    frames = [[face] for face in walk(60, 200)]
+    for lost in range(10, 18):
+        frames[lost] = []
+    stretch = ([laid_out(frames)], range(60), [0], seconds(60))
+    assert len(link_faces(*stretch).summaries) == 1
+    assert len(link_faces(*stretch, Tracking(max_gap_s=0.2)).summaries) == 2
+    assert len(link_faces(*stretch, Tracking(base_distance=0, speed=0)).summaries) > 2
+
+
+def test_pieces_must_make_up_the_stretch() -> None:
+    frames = [[detection(100, 100)]] * 6
+    first, last = laid_out(frames[:3]), laid_out(frames[3:], 3)
+    for pieces, problem in (
+        ([first], "frame 3 is missing"),
+        ([last], "frame 0 is missing"),
+        ([first, first], "frame 3 is missing"),
+        ([first, last, laid_out(frames, 6)], "beyond frame 5"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            link_faces(pieces, range(6), [0], seconds(6))

@@ -116,6 +116,7 @@ class Chain:
             editor=lambda choice, keep: FakeEditor(),
         )
         resources = Resources(asked, timeline, networks)
+        self.asked = asked
         self.stages = make_chain(resources)
         blend = self.stages[-1]
         assert isinstance(blend, BlendStage)
@@ -181,6 +182,23 @@ def test_a_stretch(chain: Chain) -> None:
     done = chain("Smiling=1", start_s=4 / RATE, stop_s=9 / RATE)
     # The face comes two frames after the stretch begins.
     assert done.edited == [6, 7, 8]
+
+
+def test_previews_show_the_faces(chain: Chain, clip: Path) -> None:
+    chain("Smiling=1")
+    frames = frames_of(clip)
+    landmarks, align = (stage for stage in chain.stages if stage.name in ("landmarks", "align"))
+    with Store(chain.folder / "cache") as store:
+        contexts = open_contexts(chain.stages, chain.asked, store, probe(clip).content_id)
+        without, shown = landmarks.preview(contexts["landmarks"], [0, 5])
+        # The source's YUV as RGB, rounded in another way than here.
+        assert np.abs(without.astype(int) - frames[0]).max() <= 2
+        marked = (np.abs(shown.astype(int) - frames[5]) > 2).any(2)
+        assert marked[58:62, WIDTH // 2 - 15 : WIDTH // 2 + 15].any()  # the eyes
+        assert 60 < marked.sum() < marked.size / 5
+        (crop,) = align.preview(contexts["align"], [0, 5])
+        assert crop.shape == (512, 512, 3)
+        assert (crop == (0, 255, 0)).all(2).sum() > 68
 
 
 def test_codes_follow_the_face_table(chain: Chain) -> None:

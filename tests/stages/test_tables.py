@@ -1,4 +1,4 @@
-"""Face tables, and per-face arrays read across chunks."""
+"""Per-face arrays read across chunks, pictures, and sheets of them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import face68
+from videdit.artifacts.faces import Faces
 from videdit.faces.align import ffhq_quad
 from videdit.faces.smoothing import smooth
-from videdit.pipeline.stage import Artifact, Chunk, frame_chunks
-from videdit.pipeline.store import Store
-from videdit.stages.faces import FaceTable, resolution_for
-from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows, window
+from videdit.pipeline.stage import frame_chunks
+from videdit.pipeline.store import WHOLE, Artifact, Chunk, Store
+from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows
 from videdit.stages.pictures import read_picture, write_picture
 from videdit.stages.sheet import contact_sheet
 
 
-def table_of(*spans: tuple[int, int, int]) -> FaceTable:
+def table_of(*spans: tuple[int, int, int]) -> Faces:
     """A table of tracks given as (id, first frame, last frame and one)."""
     pairs = sorted((frame, track) for track, a, b in spans for frame in range(a, b))
     frame, track = np.array(pairs, np.int64).T
     points = (face68() * 30 + (100, 80))[None] + np.arange(len(pairs))[:, None, None]
-    return FaceTable(
-        frame, track, ffhq_quad(points), points.astype(np.float32), np.full(len(pairs), 256)
+    return Faces(
+        0, frame, track, ffhq_quad(points), points.astype(np.float32), np.full(len(pairs), 256)
     )
 
 
@@ -65,43 +65,6 @@ def stored(store: Store, size: int, **arrays: np.ndarray) -> Artifact:
     return artifact
 
 
-def test_table_rows_and_names() -> None:
-    assert TABLE.rows(0, 3) == range(0)
-    assert [int(f) for f in TABLE.frame[list(TABLE.rows(3, 5))]] == [3, 4]
-    both = TABLE.rows(10, 11)
-    assert [int(t) for t in TABLE.track[list(both)]] == [0, 2]
-    assert TABLE.rows(0, 99) == range(len(TABLE))
-    assert len({TABLE.name(row) for row in range(len(TABLE))}) == len(TABLE)
-    assert TABLE.name(both[1]) == "0000010-2"
-
-
-def test_table_is_read_back(tmp_path: Path) -> None:
-    TABLE.save(tmp_path / "faces.npz")
-    read = FaceTable.load(tmp_path / "faces.npz")
-    for name in ("frame", "track", "quad", "points", "size"):
-        assert np.array_equal(getattr(read, name), getattr(TABLE, name))
-        assert getattr(read, name).dtype == getattr(TABLE, name).dtype
-
-
-def test_landmarks_in_the_crop() -> None:
-    for row in (0, 30):
-        points = TABLE.points_in_crop(row)
-        # The face is upright and its quad a square: a shift and a scale.
-        quad = TABLE.quad[row]
-        expected = (TABLE.points[row] - quad[0]) / np.linalg.norm(quad[3] - quad[0])
-        np.testing.assert_allclose(points, expected, atol=1e-6)
-        assert 0.3 < points[30, 0] < 0.7
-
-
-@pytest.mark.parametrize(
-    ("side", "size"), [(60, 256), (300, 256), (310, 512), (600, 512), (900, 1024), (3000, 1024)]
-)
-def test_resolution(side: float, size: int) -> None:
-    square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float64)
-    quads = np.stack([square * side * factor for factor in (0.2, 1, 1.01, 5, 0.99)])
-    assert resolution_for(quads) == size
-
-
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_rows_across_chunks(store: Store, size: int) -> None:
     artifact = stored(store, size, codes=CODES)
@@ -137,13 +100,6 @@ def test_tracks_are_smoothed_by_themselves() -> None:
     values = np.where(TABLE.track == 2, 5.0, -1.0)
     smoothed = smooth_rows(values, TABLE, rows, TIMES["uneven"], 0.4)
     np.testing.assert_allclose(smoothed, values, atol=1e-9)
-
-
-def test_window() -> None:
-    times = np.arange(100) / 10
-    assert window(times, 50, 60, 0.45) == (45, 65)  # 46 to 63 are within, and one on each side
-    assert window(times, 0, 100, 1.0) == (0, 100)
-    assert window(times, 0, 1, 0) == (0, 2)
 
 
 def test_pictures_are_kept_well(store: Store, tmp_path: Path) -> None:

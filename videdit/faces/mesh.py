@@ -257,7 +257,7 @@ def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _levels(height: int, width: int, parameters: Mesh) -> Iterator[list[tuple[int, int, int, int]]]:
-    """The whole frame, then tiles whose side is a half, then a quarter of its long side.
+    """The whole frame, then tiles whose side is a part of its long side, smaller and smaller.
 
     Neighbours overlap: a face that the level before was too coarse for lies whole in one of them.
     """

@@ -36,10 +36,11 @@ class LandmarksStage(Stage):
     def settings(self) -> dict[str, Json]:
         run = self.resources.run
         detecting = asdict(self.parameters.detecting)
+        acting = (run.backend, "flow")
         return {
             "backend": run.backend,
             "chunk": run.chunk_frames,
-            "detecting": {name: detecting[name] for name in (run.backend, "flow")},
+            "detecting": {name: group for name, group in detecting.items() if name in acting},
             "tracking": asdict(self.parameters.tracking),
         }
 

@@ -1,0 +1,73 @@
+"""Which tracks are edited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.faces.helpers import detection, laid_out
+from videdit.errors import NoFaceError, UsageError
+from videdit.faces.choice import check_face, choose
+from videdit.faces.parameters import Choosing
+from videdit.faces.tracking import TrackSummary, link_faces
+
+
+def make(number: int, shot: int, start: int, stop: int, size: float) -> TrackSummary:
+    faces = laid_out([[detection(300, 300, size)]] * (stop - start), start)
+    frames = range(start, stop)
+    (track,) = link_faces([faces], frames, [start], np.arange(stop) / 30).summaries
+    return replace(track, id=number, shot=shot)
+
+
+def test_choose_largest_is_by_summed_area_in_each_shot() -> None:
+    tracks = [
+        make(0, 0, 0, 100, 50),
+        make(1, 0, 40, 60, 80),  # larger, but short
+        make(2, 1, 100, 200, 40),
+        make(3, 1, 100, 200, 45),
+    ]
+    assert [t.id for t in choose(tracks, "largest")] == [0, 3]
+
+
+def test_choose_largest_goes_on_after_a_loss() -> None:
+    tracks = [
+        make(0, 0, 0, 50, 60),
+        make(1, 0, 0, 150, 20),  # someone small in the back
+        make(2, 0, 80, 150, 60),  # the same person again
+    ]
+    assert [t.id for t in choose(tracks, "largest")] == [0, 2]
+    # With the first one alone, the person in the back still isn't a stand-in.
+    assert [t.id for t in choose([tracks[0], make(1, 0, 60, 150, 20)], "largest")] == [0]
+
+
+def test_choose_all_and_by_number() -> None:
+    tracks = [make(1, 0, 0, 10, 50), make(0, 0, 20, 30, 50)]
+    assert [t.id for t in choose(tracks, "all")] == [0, 1]
+    assert [t.id for t in choose(tracks, "track:1")] == [1]
+    for wrong in ("track:7", "track:", "track:x", "track:-1"):
+        with pytest.raises(UsageError, match="0, 1"):
+            choose(tracks, wrong)
+    with pytest.raises(UsageError, match="largest"):
+        choose(tracks, "biggest")
+    with pytest.raises(NoFaceError):
+        choose([], "largest")
+
+
+@pytest.mark.parametrize("face", ["largest", "all", "track:0", "track:17"])
+def test_good_requests(face: str) -> None:
+    check_face(face)
+
+
+@pytest.mark.parametrize(
+    "face", ["", "bogus", "Largest", "all ", "track", "track:", "track:x", "track:-1", "track:1\n"]
+)
+def test_bad_requests_are_refused_before_any_work(face: str) -> None:
+    with pytest.raises(UsageError, match="largest, all, or track:N"):
+        check_face(face)
+
+
+def test_the_size_of_the_same_person_is_a_parameter() -> None:
+    tracks = [make(0, 0, 0, 50, 60), make(1, 0, 60, 150, 20)]
+    assert [t.id for t in choose(tracks, "largest", Choosing(same_size=0.3))] == [0, 1]
