@@ -91,6 +91,7 @@ def networks_for(settings: RunSettings, progress: Progress) -> Networks:
         settings.precision,
         settings.backend,
         kept_in=default_cache_dir() / _COMPILED,
+        detecting=settings.parameters.faces.detecting,
         say=progress.note,
     )
 

@@ -14,13 +14,12 @@ from hypothesis.extra import numpy as hnp
 from videdit.bundles import Bundle
 from videdit.errors import WeightsError
 from videdit.generators.decoder import (
-    Decoder,
     OpenVinoDecoder,
     TorchDecoder,
     _row_of,
-    load_decoder,
 )
 from videdit.generators.mobile import (
+    SPACE,
     MappingNetwork,
     SynthesisNetwork,
     inverse_haar,
@@ -69,8 +68,8 @@ def synthesis(synthesis_files: Files) -> SynthesisNetwork:
 
 
 @pytest.fixture(scope="module")
-def decoder(synthesis_files: Files) -> Decoder:
-    return load_decoder(*synthesis_files)
+def decoder(synthesis_files: Files) -> OpenVinoDecoder:
+    return OpenVinoDecoder(*synthesis_files, SPACE)
 
 
 def test_inverse_haar_of_known_bands() -> None:
@@ -118,7 +117,7 @@ def test_inverse_haar_keeps_energy(bands: np.ndarray) -> None:
     ],
 )
 def test_rows_of_styles(name: str, row: int) -> None:
-    assert _row_of(name) == row
+    assert _row_of(name, SPACE.rows) == row
 
 
 @pytest.mark.weights
@@ -141,12 +140,11 @@ def test_synthesis_is_the_wheels(
 
 @pytest.mark.weights
 def test_openvino_decodes_rows_as_pytorch_does(
-    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: Decoder
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: OpenVinoDecoder
 ) -> None:
-    assert isinstance(decoder, OpenVinoDecoder)
     codes = codes_of_w(mapping, 16, seed=3)[None].numpy()  # every row another code
     pictures = decoder.decode(codes)
-    expected = TorchDecoder(synthesis, "cpu").decode(codes)
+    expected = TorchDecoder(synthesis, SPACE, "cpu").decode(codes)
     assert pictures.shape == expected.shape == (1, 1024, 1024, 3)
     assert pictures.dtype == expected.dtype == np.float32
     # Pictures are halved on the way from [-1, 1] to [0, 1].
@@ -174,7 +172,7 @@ def test_a_row_drives_its_own_layers_and_no_earlier_ones(
 
 
 @pytest.mark.weights
-def test_the_last_rows_matter_too(mapping: MappingNetwork, decoder: Decoder) -> None:
+def test_the_last_rows_matter_too(mapping: MappingNetwork, decoder: OpenVinoDecoder) -> None:
     codes = codes_of_w(mapping, 1, seed=6)[:, None].expand(-1, 16, -1).numpy().copy()
     first = decoder.decode(codes)
     codes[0, 15] = codes_of_w(mapping, 1, seed=7)[0].numpy()
@@ -194,7 +192,7 @@ def test_damaged_files(
     with pytest.raises(WeightsError, match=r"generator|layout"):
         load_synthesis(xml, binary)
     with pytest.raises(WeightsError, match="generator"):
-        load_decoder(xml, binary)
+        OpenVinoDecoder(xml, binary, SPACE)
     if damage != "other network":
         with pytest.raises(WeightsError, match=r"generator|layout"):
             load_mapping(xml, binary)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from videdit.bundles.bundle import Bundle
 from videdit.errors import WeightsError
-from videdit.generators.mobile import load_synthesis
+from videdit.faces.recognition import FaceNetwork, load_face_network
+from videdit.generators.mobile import SPACE, load_synthesis
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.corrector import CorrectedEncoder, Corrector, load_corrected_encoder
-from videdit.inversion.encoder import Encoder, code_predictor
-from videdit.inversion.face_network import FaceNetwork, load_face_network
+from videdit.inversion.encoder import Encoder
+from videdit.inversion.predict import OpenVinoEncoder
 from videdit.inversion.readout import Readout
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
@@ -66,7 +67,7 @@ def test_openvino_and_pytorch_agree() -> None:
     made = network()
     stir(made.corrector)
     crops = np.random.default_rng(0).random((2, 256, 256, 3)).astype(np.float32)
-    codes = code_predictor(made).encode(crops)
+    codes = OpenVinoEncoder(lambda: made, SPACE).encode(crops)
     expected = made(torch.from_numpy(crops).permute(0, 3, 1, 2)).numpy()
     assert np.abs(codes - expected).max() < 2e-3
 

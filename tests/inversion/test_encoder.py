@@ -9,8 +9,10 @@ from safetensors.torch import save_file
 
 from videdit.bundles import Bundle
 from videdit.errors import WeightsError
+from videdit.generators.mobile import SPACE
 from videdit.generators.wspace import WStatistics
-from videdit.inversion.encoder import Encoder, _TorchEncoder, code_predictor, load_network
+from videdit.inversion.encoder import Encoder, load_network
+from videdit.inversion.predict import OpenVinoEncoder, TorchEncoder
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +68,9 @@ def test_every_row_has_its_own_query(network: Encoder, crops: np.ndarray) -> Non
 def test_openvino_and_pytorch_agree(
     saved: Path, network: Encoder, stats: WStatistics, crops: np.ndarray
 ) -> None:
-    encoder = code_predictor(load_network(saved, stats))
+    encoder = OpenVinoEncoder(lambda: load_network(saved, stats), SPACE)
     codes = encoder.encode(crops)
-    expected = _TorchEncoder(network, "cpu").encode(crops)
+    expected = TorchEncoder(network, SPACE, "cpu").encode(crops)
     assert codes.shape == (3, 16, 512)
     assert codes.dtype == np.float32
     assert np.abs(codes - expected).max() < 1e-3
@@ -94,8 +96,7 @@ def test_damaged_weights(damage: str, network: Encoder, stats: WStatistics, tmp_
 @pytest.mark.weights
 def test_the_bundles_encoder_loads_and_gives_codes(bundle: Bundle, crops: np.ndarray) -> None:
     stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    codes = code_predictor(load_network(bundle.path("encoder.safetensors"), stats)).encode(
-        crops[:1]
-    )
+    network = load_network(bundle.path("encoder.safetensors"), stats)
+    codes = OpenVinoEncoder(lambda: network, SPACE).encode(crops[:1])
     assert codes.shape == (1, 16, 512)
     assert np.isfinite(codes).all()

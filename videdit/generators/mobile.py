@@ -20,11 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bundles.latent import LatentSpace
 from ..errors import WeightsError
 
 ROWS = 16
 STYLE_DIM = 512
 RESOLUTION = 1024
+SPACE = LatentSpace(
+    ROWS, STYLE_DIM, RESOLUTION, {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)}
+)
+"""What a manifest says of a bundle with this generator."""
+
 _BLOCK_CHANNELS = (512, 512, 512, 512, 256, 128, 64)
 _LEAK = 0.2
 

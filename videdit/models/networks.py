@@ -18,6 +18,7 @@ from ..bundles.latent import LatentSpace
 from ..bundles.manifest import ID_LENGTH
 from ..device import Device, choose_device
 from ..errors import UsageError, WeightsError
+from ..faces.parameters import DEFAULT, Detecting
 from ..files import sha256_of
 from .choices import DIRECTION, EDITORS, check_editor
 
@@ -39,15 +40,22 @@ class Networks:
         device: where networks run.
         backend_name: the landmark backend's.
         kept_in: folder where compiled networks are kept; None keeps none.
+        detecting: numbers of the landmarker.
     """
 
     def __init__(
-        self, bundle: Bundle, device: Device, backend_name: str, kept_in: Path | None = None
+        self,
+        bundle: Bundle,
+        device: Device,
+        backend_name: str,
+        kept_in: Path | None = None,
+        detecting: Detecting = DEFAULT.detecting,
     ) -> None:
         self.bundle = bundle
         self.device = device
         self.backend_name = backend_name
         self._kept_in = kept_in
+        self._detecting = detecting
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -72,7 +80,7 @@ class Networks:
         files = {}
         if self.backend_name == "mesh":
             files = {path.name: path for path in self.bundle.files("landmarker")}
-        return load_backend(self.backend_name, files, self.device.name)
+        return load_backend(self.backend_name, files, self.device.name, self._detecting)
 
     @cached_property
     def generator(self) -> Generator:
@@ -223,6 +231,7 @@ def open_networks(
     backend: str = "mesh",
     *,
     kept_in: Path | None = None,
+    detecting: Detecting = DEFAULT.detecting,
     say: Callable[[str], None] = lambda _: None,
 ) -> Networks:
     """The networks of a bundle, after fetching the weights that are absent.
@@ -232,6 +241,7 @@ def open_networks(
         device, precision: see ``choose_device``.
         backend: of the landmarks, ``mesh`` or ``fan``.
         kept_in: folder where compiled networks are kept; None keeps none.
+        detecting: numbers of the landmarker.
         say: gets one line when something is about to be fetched.
 
     Raises:
@@ -240,4 +250,4 @@ def open_networks(
         StorageError: they cannot be written.
     """
     chosen = choose_device(device, precision)
-    return Networks(ensure_bundle(bundle, say), chosen, backend, kept_in)
+    return Networks(ensure_bundle(bundle, say), chosen, backend, kept_in, detecting)

@@ -1,0 +1,125 @@
+"""Compiled networks are kept, found again, and never a reason to fail or to call anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+import pytest
+import torch
+from torch import nn
+
+from videdit.compiled import compiled, traced
+
+
+def plus(number: float) -> ov.Model:
+    """A model that adds a number."""
+    x = ops.parameter([1, 3], np.float32)
+    return ov.Model([ops.add(x, np.float32(number))], [x], "plus")
+
+
+class Maker:
+    """Counts how often it is asked."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+        self.calls = 0
+
+    def __call__(self) -> ov.Model:
+        self.calls += 1
+        return plus(self.number)
+
+
+def result(model: Any) -> float:
+    return float(model(np.zeros((1, 3), np.float32))[0][0, 0])
+
+
+def test_a_model_is_made_once(tmp_path: Path) -> None:
+    first, second = Maker(1), Maker(2)
+    folder = tmp_path / "compiled"
+    assert result(compiled("net", {"a": "1"}, "fp32", first, folder)) == 1
+    # Found by what it is made of, not made: else this one would add 2.
+    assert result(compiled("net", {"a": "1"}, "fp32", second, folder)) == 1
+    assert (first.calls, second.calls) == (1, 0)
+    assert result(compiled("net", {"a": "2"}, "fp32", second, folder)) == 2
+    assert result(compiled("net", {"a": "1"}, "bf16", second, folder)) == 2
+    assert second.calls == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "empty", "note"])
+def test_a_damaged_file_is_made_anew(damage: str, tmp_path: Path) -> None:
+    compiled("net", {}, "fp32", Maker(1), tmp_path)
+    (blob,) = tmp_path.glob("*.blob")
+    (note,) = tmp_path.glob("*.json")
+    if damage == "cut":
+        os.truncate(blob, blob.stat().st_size // 2)
+    elif damage == "other":
+        blob.write_bytes(bytes(blob.stat().st_size))
+    elif damage == "empty":
+        blob.write_bytes(b"")
+        note.write_text(json.dumps({"bytes": 0, "sha256": "x"}))
+    else:
+        note.write_text("{")
+    again = Maker(1)
+    assert result(compiled("net", {}, "fp32", again, tmp_path)) == 1
+    assert again.calls == 1
+    assert result(compiled("net", {}, "fp32", again, tmp_path)) == 1
+    assert again.calls == 1
+
+
+def test_a_file_that_openvino_refuses_is_made_anew(tmp_path: Path) -> None:
+    """Right by its checksum, and still no model: written by some other program."""
+    compiled("net", {}, "fp32", Maker(1), tmp_path)
+    (blob,) = tmp_path.glob("*.blob")
+    (note,) = tmp_path.glob("*.json")
+    import hashlib
+
+    content = b"no model" * 100
+    blob.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    note.write_text(json.dumps({"bytes": len(content), "sha256": digest}))
+    again = Maker(1)
+    assert result(compiled("net", {}, "fp32", again, tmp_path)) == 1
+    assert again.calls == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    made = Maker(3)
+    assert result(compiled("net", {}, "fp32", made, tmp_path / "file" / "compiled")) == 3
+    assert result(compiled("net", {}, "fp32", made, None)) == 3
+    assert made.calls == 2
+
+
+def test_what_nobody_reads_is_removed(tmp_path: Path) -> None:
+    compiled("net", {"a": "1"}, "fp32", Maker(1), tmp_path)
+    for path in tmp_path.iterdir():
+        os.utime(path, (1, 1))
+    compiled("net", {"a": "2"}, "fp32", Maker(2), tmp_path)
+    assert len(list(tmp_path.glob("*.blob"))) == len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_a_network_from_pytorch_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("the converter sends telemetry")
+
+    monkeypatch.setattr(ov, "convert_model", refuse)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+    network = network.eval().requires_grad_(False)
+    model = compiled("net", {}, "fp32", lambda: traced(network, torch.zeros(1, 3, 8, 8)), None)
+    x = torch.rand(2, 3, 8, 8)
+    np.testing.assert_allclose(model(x.numpy())[0], network(x).numpy(), atol=1e-5)
+    assert "openvino_telemetry" not in sys.modules or not _telemetry_started()
+
+
+def _telemetry_started() -> bool:
+    """Whether a telemetry object was made: making one is what the converter does first."""
+    telemetry: Any = sys.modules["openvino_telemetry"].Telemetry
+    return bool(getattr(telemetry, "_instance", None) or getattr(telemetry, "instance", None))
