@@ -1,0 +1,85 @@
+"""What one run can be asked to do, and what is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videdit.editing.schedule import Edit
+from videdit.errors import UsageError
+from videdit.settings import Parameters, RunSettings
+
+SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"method": "refine"}, "no inversion method 'refine'"),
+        ({"face": "bogus"}, "largest, all, or track:N"),
+        ({"face": "track:x"}, "track:N"),
+        ({"backend": "cascade"}, "mesh, fan"),
+        ({"editor": "magic"}, "no editor 'magic'"),
+        ({"keep": ("Male",)}, "takes no attributes to keep"),
+        ({"device": "tpu"}, "unknown device"),
+        ({"precision": "int8"}, "unknown precision"),
+        ({"device": "cpu", "precision": "fp16"}, "fp16 does not run on the CPU"),
+        ({"codec": "mpeg1"}, "no codec 'mpeg1'"),
+        ({"crf": -1}, "--crf is -1"),
+        ({"crf": 64}, "--crf is 64"),
+        ({"start_s": float("nan")}, "not a time"),
+        ({"stop_s": -1.0}, "not a time"),
+        ({"start_s": 2.0, "stop_s": 2.0}, "is empty"),
+        ({"chunk_frames": 0}, "at least one frame"),
+    ],
+)
+def test_what_no_run_can_have_is_refused_where_it_is_said(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        RunSettings(SOURCE, OUTPUT, **wrong)
+    with pytest.raises(UsageError, match=said):
+        replace(RunSettings(SOURCE, OUTPUT), **wrong)
+
+
+def test_settings_survive_being_written_down() -> None:
+    asked = RunSettings(
+        SOURCE,
+        OUTPUT,
+        (Edit.parse("Smiling=1.5"), Edit.parse("Young=0s:0,2s:-1")),
+        editor="interfacegan",
+        keep=("Male", "Young"),
+        face="track:3",
+        start_s=1.25,
+        crf=18,
+        cache_dir=Path("/somewhere"),
+        chunk_frames=7,
+    )
+    plain = json.loads(json.dumps(asked.to_json()))
+    assert RunSettings.from_json(plain) == asked
+    assert RunSettings.from_json({**plain, "of a later version": 1}) == asked
+    # Every field but the rooms' numbers is written down.
+    assert set(plain) == {field.name for field in fields(RunSettings)} - {"parameters"}
+
+
+@pytest.mark.parametrize("damage", [{"edits": None}, {"source": 3}, {"method": "refine"}])
+def test_damaged_settings_are_told(damage: dict[str, Any]) -> None:
+    plain = RunSettings(SOURCE, OUTPUT).to_json()
+    with pytest.raises(UsageError):
+        RunSettings.from_json({**plain, **damage})
+    del plain["output"]
+    with pytest.raises(UsageError, match="cannot be read"):
+        RunSettings.from_json(plain)
+
+
+def test_the_rooms_numbers_are_no_part_of_equality_by_accident() -> None:
+    asked = RunSettings(SOURCE, OUTPUT)
+    assert asked.parameters == Parameters()
+    other = replace(
+        asked.parameters.inversion,
+        smoothing=replace(asked.parameters.inversion.smoothing, colour=1.0),
+    )
+    changed = replace(asked, parameters=replace(asked.parameters, inversion=other))
+    assert changed != asked
