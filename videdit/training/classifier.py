@@ -193,23 +193,30 @@ def trained_classifier(folder: Path) -> LatentClassifier:
     return load_classifier(path)
 
 
-def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats]:
-    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, and its logits (n, k).
+def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, its logits (n, k), and
+    which of the n the encoder gave.
 
     Args:
         folder: of the training.
         kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed-R`` for
             those that were edited in round R.
     """
-    codes, logits = [], []
+    codes, logits, inverted = [], [], []
     for path in sorted(folder.glob(f"{kind}-*.npz")):
         with np.load(path, allow_pickle=False) as arrays:
             codes.append(arrays["codes"])
             logits.append(arrays["logits"])
+            inverted.append(np.zeros(len(codes[-1]), bool))
             if "inverted" in arrays:
                 codes.append(arrays["inverted"])
                 logits.append(arrays["logits"])
-    return np.concatenate(codes).astype(np.float32), np.concatenate(logits)
+                inverted.append(np.ones(len(codes[-1]), bool))
+    return (
+        np.concatenate(codes).astype(np.float32),
+        np.concatenate(logits),
+        np.concatenate(inverted),
+    )
 
 
 def fit_classifier(

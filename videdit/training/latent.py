@@ -73,7 +73,7 @@ def train_classifier(
                 assert network is not None
                 push_faces(folder, number, network, teacher, viewer, data, stats, how, report)
             kinds = ("labelled", *(f"pushed-{n}" for n in range(1, number + 1)))
-            codes, logits = (
+            codes, logits, _ = (
                 np.concatenate(parts)
                 for parts in zip(*(labelled_codes(folder, kind) for kind in kinds), strict=True)
             )

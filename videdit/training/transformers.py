@@ -6,12 +6,14 @@ flipped.
 
 - classification: cross-entropy of C(T(w, alpha))_k against the flipped label, samples weighted by
   the inverse frequency of their target in the batch;
-- attributes: squared difference of all logits before and after, each weighted by 1 - |correlation|
-  of its labels with the edited attribute's;
+- attributes: squared difference of all attributes before and after, each weighted by
+  1 - |correlation| of its labels with the edited attribute's;
 - length: mean squared difference of the codes.
 
 What differs, and why:
 
+- The attributes kept are compared as probabilities, 16 (p' - p)^2, which is the square of the
+  logits' difference where a decision is open (p = 1/2) and little where it is beyond doubt.
 - The map is learned with a rank of 16, in W's principal axes, each scaled by the root of its
   deviation. There the length is d' Q^-1 d with Q the root of W's covariance, so that an edit goes
   where faces differ rather than where C happens to be steep.
@@ -52,6 +54,7 @@ from ..editing.transformer import (
 )
 from ..errors import UsageError
 from ..generators.wspace import WStatistics
+from ..inversion.encoder import CodePredictor
 from .classifier import Viewer, judged, labelled_codes, trained_classifier
 from .labelled import EDIT, JUDGE, LabelledFaces
 
@@ -71,7 +74,8 @@ _PAYS = 30
 
 @dataclass(frozen=True)
 class TransformerTraining:
-    """Settings; the defaults made what ships.
+    """Settings of the next training. What ships was made with a `classification` of 1, an
+    `attributes` of 2 on logits, and pictures of codes that were not inverted.
 
     Attributes:
         steps: optimisation steps.
@@ -90,8 +94,8 @@ class TransformerTraining:
     refining_steps: int = 150
     refining_batch: int = 8
     refining_rate: float = 2e-3
-    classification: float = 1.0
-    attributes: float = 2.0
+    classification: float = 5.0
+    attributes: float = 5.0
     length: float = 3.0
     pose: float = 1.0
     identity: float = 2.0
@@ -134,6 +138,7 @@ class Pool:
         classifier: C, frozen.
         space: of the coordinates.
         codes: (n, 16, 512).
+        inverted: (n,) which of them the encoder gave.
         coordinates: of the codes.
         logits: (n, k) C's, of the codes.
         correlation: (k, k) of the labels.
@@ -142,6 +147,7 @@ class Pool:
     classifier: LatentClassifier
     space: Space
     codes: Floats
+    inverted: npt.NDArray[np.bool_]
     coordinates: Tensor
     logits: Tensor
     correlation: Floats
@@ -152,12 +158,14 @@ class Pool:
     ) -> Pool:
         """The labelled faces and those that the teacher labelled in ``folder``."""
         space = Space(stats)
-        codes = np.concatenate((own.codes, labelled_codes(folder, "labelled")[0]))
+        taught, _, inverted = labelled_codes(folder, "labelled")
+        codes = np.concatenate((own.codes, taught))
+        inverted = np.r_[np.zeros(len(own.codes), bool), inverted]
         rows = torch.cat([space.of(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
         logits = torch.from_numpy(classifier.logits(codes))
         count = len(own.names)
         table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
-        return Pool(classifier, space, codes, rows, logits, table.astype(np.float32))
+        return Pool(classifier, space, codes, inverted, rows, logits, table.astype(np.float32))
 
     def kept(self, index: int) -> Tensor:
         """(k,) how much an edit of the attribute in column ``index`` keeps the others."""
@@ -225,7 +233,7 @@ def _losses(
     share = target.mean()
     weight = 1 / torch.where(target > 0.5, share, 1 - share)
     wrong = F.binary_cross_entropy_with_logits(seen[:, index], target, weight / weight.mean())
-    others = ((seen - before).square() * kept).mean()
+    others = 16 * ((seen.sigmoid() - before.sigmoid()).square() * kept).mean()
     return how.classification * wrong + how.attributes * others
 
 
@@ -356,12 +364,12 @@ class Pictured:
     def of(
         pool: Pool, viewer: Viewer, teacher: PictureClassifier, how: TransformerTraining
     ) -> Pictured:
-        """Some of the pool's faces."""
+        """Some of the pool's inverted faces."""
         witness = Witness(viewer, teacher)
         rng = np.random.default_rng(how.seed)
-        chosen = rng.choice(
-            len(pool.codes), min(how.refining_faces, len(pool.codes)), replace=False
-        )
+        # What users edit are inverted codes; a folder without any has only the others.
+        rows = np.flatnonzero(pool.inverted) if pool.inverted.any() else np.arange(len(pool.codes))
+        chosen = rng.choice(rows, min(how.refining_faces, len(rows)), replace=False)
         logits, descriptors = [], []
         with torch.no_grad():
             for piece in np.array_split(chosen, max(1, len(chosen) // 10)):
@@ -445,7 +453,7 @@ def train_transformers(
         pool, held = Pool.of(folder, classifier, data.of(EDIT), stats), data.of(JUDGE)
         viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
-        trial = Trial.of(held.chosen(held.random).codes, viewer, teacher)
+        trial = Trial.of(held.chosen(held.random).codes, viewer, teacher, networks.encoder)
         faces = Pictured.of(pool, viewer, teacher, how)
         for number, name in enumerate(missing, 1):
             started = time.monotonic()
@@ -491,9 +499,16 @@ class Trial:
     teacher: PictureClassifier
 
     @staticmethod
-    def of(codes: Floats, viewer: Viewer, teacher: PictureClassifier, most: int = 400) -> Trial:
-        """A trial on the first codes."""
-        codes = codes[:most]
+    def of(
+        codes: Floats,
+        viewer: Viewer,
+        teacher: PictureClassifier,
+        encoder: CodePredictor,
+        most: int = 200,
+    ) -> Trial:
+        """A trial on the first codes, as the encoder inverts their pictures."""
+        crops = viewer.pictures(codes[:most]).permute(0, 2, 3, 1).numpy()
+        codes = encoder.encode(crops).astype(np.float32)
         return Trial(codes, judged(teacher, viewer.looks(codes)).numpy(), viewer, teacher)
 
     def length(self, found: AffineMap, mean: Floats, index: int) -> tuple[float, float]:
