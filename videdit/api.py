@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bundles.bundle import ensure_bundle
+from .bundles.ensure import ensure_bundle
 from .device import choose_device
 from .editing.schedule import Edit
 from .errors import StorageError, UsageError

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from videdit.bundles.bundle import Bundle
 from videdit.errors import WeightsError
+from videdit.faces.recognition import FaceNetwork, load_face_network
 from videdit.generators.mobile import load_synthesis
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.corrector import CorrectedEncoder, Corrector, load_corrected_encoder
 from videdit.inversion.encoder import Encoder, code_predictor
-from videdit.inversion.face_network import FaceNetwork, load_face_network
 from videdit.inversion.readout import Readout
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))

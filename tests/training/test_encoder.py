@@ -12,22 +12,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from videdit.errors import InputError, UsageError
+from videdit.faces.recognition import FaceNetwork
 from videdit.generators.mobile import MappingNetwork
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.encoder import Encoder, load_network
-from videdit.inversion.face_network import FaceNetwork
-from videdit.training import encoder as training
 from videdit.training import faces
-from videdit.training.encoder import (
-    EncoderTraining,
-    FaceData,
-    RealFaces,
-    Run,
-    Supervision,
-    export,
-    train_corrector,
-    train_encoder,
-)
+from videdit.training.crops import RealFaces
+from videdit.training.encoder import export, train_corrector, train_encoder
+from videdit.training.encoder_loop import Run, Supervision
+from videdit.training.encoder_settings import EncoderTraining
+from videdit.training.faces import FaceData
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
 SETTINGS = EncoderTraining(steps=3, batch=2, real=2, morphed=1, pairs=1, shown=1, warm_up=1)
@@ -83,7 +77,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FaceData:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SHARD", 5)
+    monkeypatch.setattr(faces, "SHARD", 5)
 
 
 def supervision(data: FaceData, real: RealFaces = REAL, stop_at: int = -1) -> Supervision:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from videdit.editing.classifier import LatentClassifier, load_classifier
+from videdit.editing.scores import auc
 from videdit.editing.transformer import AffineMap
 from videdit.errors import UsageError, WeightsError
-from videdit.evaluation.scores import auc
 from videdit.generators.wspace import WStatistics
 from videdit.training.classifier import (
     ClassifierTraining,

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from videdit.bundles.bundle import Bundle, ensure_bundle, load_bundle
+from videdit.bundles.bundle import Bundle, load_bundle
+from videdit.bundles.ensure import ensure_bundle
 from videdit.bundles.fetch import fetch
 from videdit.bundles.manifest import (
     DEFAULT_BUNDLE,

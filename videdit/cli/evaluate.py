@@ -47,7 +47,7 @@ def inversion(
     from videdit.evaluation.inversion import InversionMeter, summarise, to_json
     from videdit.media.writer import write_picture
     from videdit.pipeline.store import Store
-    from videdit.stages.sheet import contact_sheet
+    from videdit.sheet import contact_sheet
 
     files = _files(inputs)
     _writable(json_file, sheet)
@@ -106,8 +106,8 @@ def classifier(
 
     from videdit.bundles.bundle import load_bundle
     from videdit.editing.classifier import load_classifier
-    from videdit.evaluation.scores import mean_score, score
-    from videdit.training.labelled import TEST, load_labelled
+    from videdit.editing.labelled import TEST, load_labelled
+    from videdit.editing.scores import mean_score, score
 
     _writable(json_file)
     faces = load_labelled(latents, labels, split)

@@ -73,7 +73,7 @@ def _draw(store: Store, source: Path, stage: str, frames: str | None, output: Pa
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
     from videdit.pipeline.settings import load_last_run
-    from videdit.stages.sheet import contact_sheet
+    from videdit.sheet import contact_sheet
 
     settings = replace(load_last_run(store, content_id(source)), source=source)
     timeline, resources, stages = prepare(settings, Progress())

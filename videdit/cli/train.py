@@ -10,7 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from videdit.stages.resources import Networks
-    from videdit.training.encoder import EncoderTraining, Run, Supervision
+    from videdit.training.encoder_loop import Run, Supervision
+    from videdit.training.encoder_settings import EncoderTraining
 
 app = typer.Typer(help="Train the models that ship with the tool.", no_args_is_help=True)
 
@@ -41,7 +42,8 @@ def encoder(
     of the real files that took no part (every fourth). See docs/encoder.md.
     """
     from videdit.device import kept_memory
-    from videdit.training.encoder import EncoderTraining, train_encoder
+    from videdit.training.encoder import train_encoder
+    from videdit.training.encoder_settings import EncoderTraining
 
     chosen = EncoderTraining.load(settings)
     with kept_memory():
@@ -67,7 +69,8 @@ def corrector(
     """
     from videdit.device import kept_memory
     from videdit.inversion.encoder import load_network
-    from videdit.training.encoder import EncoderTraining, train_corrector
+    from videdit.training.encoder import train_corrector
+    from videdit.training.encoder_settings import EncoderTraining
     from videdit.training.readout import train_readout
 
     chosen = EncoderTraining.load(settings)
@@ -114,9 +117,9 @@ def _prepare(
 
     from videdit.generators.mobile import load_mapping
     from videdit.inversion.encoder import INPUT_SIZE
-    from videdit.training.crops import real_crops
-    from videdit.training.encoder import FaceData, RealFaces, Run, Supervision
-    from videdit.training.faces import SHARD, sample_faces
+    from videdit.training.crops import RealFaces, real_crops
+    from videdit.training.encoder_loop import Run, Supervision
+    from videdit.training.faces import SHARD, FaceData, sample_faces
     from videdit.training.readout import train_readout
 
     report = _reporter(folder)
@@ -163,8 +166,8 @@ def classifier(
     at generated faces. The data's format: training_data/faces/README.md.
     """
     from videdit.device import kept_memory
+    from videdit.editing.labelled import LabelledFaces
     from videdit.training.classifier import ClassifierTraining
-    from videdit.training.labelled import LabelledFaces
     from videdit.training.latent import train_classifier
 
     labelled = LabelledFaces.load(data)
@@ -188,7 +191,7 @@ def transformer(
     `videdit run --editor FOLDER/transformers.safetensors`.
     """
     from videdit.device import kept_memory
-    from videdit.training.labelled import LabelledFaces
+    from videdit.editing.labelled import LabelledFaces
     from videdit.training.transformers import TransformerTraining, train_transformers
 
     labelled = LabelledFaces.load(data)
@@ -226,8 +229,8 @@ def judge(
     Leaves FOLDER/judge.safetensors. Takes a quarter of an hour on two cores.
     """
     from videdit.device import kept_memory
+    from videdit.editing.labelled import LabelledFaces
     from videdit.training.judge import train_judge
-    from videdit.training.labelled import LabelledFaces
 
     labelled = LabelledFaces.load(data)
     with kept_memory():

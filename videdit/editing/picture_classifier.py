@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..inversion.face_network import FaceNetwork
+from ..faces.recognition import FaceNetwork
 from .files import described, read_described, readable
 
 CHANNELS = 1024 + 512 + 256

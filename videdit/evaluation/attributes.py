@@ -29,14 +29,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..arrays import keep_arrays
 from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
 from ..editing.quality import Quality
 from ..faces.backend import Backend, largest
+from ..faces.recognition import FaceNetwork
 from ..generators.decoder import Decoder
 from ..inversion.encoder import INPUT_SIZE, CodePredictor
-from ..inversion.face_network import FaceNetwork
-from ..training.kept import keep_arrays
 from .identity import IdentityMeter, distance
 
 MAIN = (

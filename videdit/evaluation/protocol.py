@@ -9,19 +9,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import keep_arrays
 from ..bundles import ensure_bundle
 from ..device import choose_device
+from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.quality import save_quality
 from ..errors import UsageError
 from ..media.writer import write_picture
+from ..sheet import tile
 from ..stages.resources import Networks
-from ..training.kept import keep_arrays
-from ..training.labelled import TEST, LabelledFaces
 from .attributes import (
     AttributeMeter,
     Curve,
@@ -36,6 +36,8 @@ from .attributes import (
 )
 
 _SETTINGS = "settings.json"
+_SHEET_HEIGHT = 160
+"""Height of the faces in ``sheet.jpg``, pixels."""
 
 
 def evaluate_attributes(
@@ -95,7 +97,7 @@ def evaluate_attributes(
         save_quality(folder / "quality.json", qualities(curves[methods[0]], aucs))
     draw_curves(folder, curves)
     rows = equal_change_sheet(meter, editors, curves)
-    write_picture(folder / "sheet.jpg", _tile(rows))
+    write_picture(folder / "sheet.jpg", tile(rows, _SHEET_HEIGHT))
     for method, by_name in curves.items():
         mean = mean_curve(list(by_name.values()))
         kept, same = mean.at(0.9)
@@ -142,16 +144,3 @@ def _faces(
     path.parent.mkdir(parents=True, exist_ok=True)
     keep_arrays(path, codes=codes, points=np.stack(points))
     return codes, points
-
-
-def _tile(
-    rows: Sequence[Sequence[npt.NDArray[np.uint8]]], side: int = 160
-) -> npt.NDArray[np.uint8]:
-    """Rows of pictures as one."""
-    width = max(len(row) for row in rows)
-    sheet = np.zeros((len(rows) * side, width * side, 3), np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-            sheet[y * side : (y + 1) * side, x * side : (x + 1) * side] = small
-    return sheet

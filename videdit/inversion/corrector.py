@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bundles.tensors import load_weights
+from ..faces.recognition import FaceFeatures, FaceNetwork
 from ..generators.mobile import STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .encoder import Encoder, Residual, RowPredictor, load_network
-from .face_network import FaceFeatures, FaceNetwork
 from .readout import Readout
-from .weights import load_weights
 
 _WIDTH = 384
 

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bundles.tensors import load_weights
 from ..device import compile_for_cpu
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
-from .face_network import FaceNetwork
-from .weights import load_weights
 
 INPUT_SIZE = 256
 _ROW_GROUPS = ((0, 4), (4, 8), (8, 16))

@@ -12,31 +12,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..device import kept_memory
 from ..generators.mobile import SynthesisNetwork
 from ..generators.wspace import WStatistics
+from .losses import picture_loss
 
 _PRIOR = 0.02
 _ROW_PRIOR = 0.02
-
-
-def picture_loss(picture: Tensor, target: Tensor, scales: int = 4) -> Tensor:
-    """Mean absolute difference of pictures and of their gradients, summed over scales.
-
-    Args:
-        picture: (n, 3, s, s), s a multiple of 8, range [-1, 1].
-        target: the same shape.
-        scales: how often the pictures are compared, each time at half the size.
-    """
-    total = torch.zeros((), device=picture.device)
-    for _ in range(scales):
-        error = picture - target
-        total = total + error.abs().mean()
-        total = total + error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-        picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
-    return total
 
 
 class Projector:

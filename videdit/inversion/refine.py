@@ -11,19 +11,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..device import kept_memory
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import RESOLUTION, STYLE_DIM, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .encoder import INPUT_SIZE
-from .face_network import FaceNetwork, compare_faces
+from .losses import face_loss, face_weight, structure_loss
 
 KEYFRAMES = 4
 _LEARNING_RATE = 0.05
 _PRIOR = 0.02
-_IDENTITY = 0.6
-_PARTS = 0.2
 _AXES = 100
 """Principal axes of W in which the offset may lie: the others hold no person, only ways to lose
 contrast, which is where a pixel loss on faces that don't coincide ends."""
@@ -51,63 +49,6 @@ def choose_keyframes(codes: NDArray[np.float32], count: int = KEYFRAMES) -> list
 def steps_for(frames: int) -> int:
     """Optimisation steps for a track: in proportion to its length, between 30 and 80."""
     return int(np.clip(frames // 2, 30, 80))
-
-
-def face_weight(size: int) -> Tensor:
-    """(1, 1, size, size): 1 on the face of an FFHQ-aligned crop, a fifth at its corners."""
-    axis = (torch.arange(size) + 0.5) / size
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    bell = torch.exp(-((x - 0.5) ** 2) / (2 * 0.2**2) - (y - 0.57) ** 2 / (2 * 0.24**2))
-    return (0.2 + 0.8 * bell)[None, None]
-
-
-def structure_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """How much two pictures differ in structure, local contrast and overall colour.
-
-    At three scales, 1 - local normalised cross-correlation (windows of 9 pixels) plus a quarter of
-    the difference of the local standard deviations; at the coarsest, the mean absolute difference.
-    A plain pixel loss would be least for a picture without contrast as long as features do not
-    coincide; the correlation does not reward that.
-
-    Args:
-        picture: (n, 3, s, s), s a multiple of 16 and at least 256, range [-1, 1].
-        target: the same shape.
-        weight: (1, 1, s, s) how much each place counts.
-    """
-    total = torch.zeros((), device=picture.device)
-    picture, target, weight = _halved(picture, target, weight)
-    for _ in range(3):
-        mean_p, mean_t = _local(picture), _local(target)
-        var_p = (_local(picture * picture) - mean_p * mean_p).clamp_min(0) + 1e-3
-        var_t = (_local(target * target) - mean_t * mean_t).clamp_min(0) + 1e-3
-        covariance = _local(picture * target) - mean_p * mean_t
-        here = _local(weight)
-        total = total + (here * (1 - covariance / (var_p * var_t).sqrt())).mean()
-        total = total + 0.25 * (here * (var_p.sqrt() - var_t.sqrt()).abs()).mean()
-        picture, target, weight = _halved(picture, target, weight)
-    return 0.5 * total + 2 * ((picture - target) * weight).abs().mean()
-
-
-def face_loss(face: FaceNetwork, picture: Tensor, target: Tensor) -> Tensor:
-    """How much a face recognition network sees two pictures differ.
-
-    Who it is, and a little of what the features differ by: see ``compare_faces``.
-
-    Args:
-        face: the network.
-        picture: (n, 3, 256, 256), range [-1, 1].
-        target: the same shape.
-    """
-    parts, identity = compare_faces(face, picture * 0.5 + 0.5, target * 0.5 + 0.5)
-    return _IDENTITY * identity + _PARTS * parts
-
-
-def _local(values: Tensor) -> Tensor:
-    return F.avg_pool2d(values, 9, 2)
-
-
-def _halved(*values: Tensor) -> tuple[Tensor, ...]:
-    return tuple(F.avg_pool2d(v, 2) for v in values)
 
 
 @kept_memory()

@@ -19,9 +19,9 @@ from ..inversion.encoder import INPUT_SIZE
 from ..pipeline.settings import RunSettings
 from ..pipeline.stage import WHOLE, Chunk, Context, Stage, frame_chunks
 from ..pipeline.store import Artifact, Json
+from ..sheet import code_picture
 from .faces import FaceTable, frames_with_faces
 from .resources import ENCODER_PARTS, Resources
-from .sheet import code_picture
 
 if TYPE_CHECKING:
     from ..generators.wspace import WStatistics

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
     from ..editing.editor import Editor
     from ..faces.backend import Backend
+    from ..faces.recognition import FaceNetwork
     from ..generators.decoder import Decoder
     from ..generators.mobile import SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.encoder import CodePredictor
-    from ..inversion.face_network import FaceNetwork
     from ..inversion.readout import Readout
 
 FACE_PARTS = ("face_detection_full_range.tflite", "face_landmark.tflite")
@@ -176,8 +176,8 @@ class Networks:
     @cached_property
     def readout(self) -> Readout:
         """The generator's cheap picture, for labelling codes by the ten thousand."""
+        from ..bundles.tensors import load_weights
         from ..inversion.readout import Readout
-        from ..inversion.weights import load_weights
 
         return load_weights(Readout(4), self.bundle.path("readout.safetensors"), "readout")
 
@@ -191,7 +191,7 @@ class Networks:
     @cached_property
     def face_network(self) -> FaceNetwork:
         """The face recognition network, for losses."""
-        from ..inversion.face_network import load_face_network
+        from ..faces.recognition import load_face_network
 
         return load_face_network(self.bundle.path(FACE_NETWORK))
 

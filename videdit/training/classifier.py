@@ -29,8 +29,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arrays import keep_arrays
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
 from ..editing.editor import ROWS
+from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.picture_classifier import (
     Looks,
     PictureClassifier,
@@ -38,16 +40,14 @@ from ..editing.picture_classifier import (
     load_picture_classifier,
     look,
 )
+from ..editing.scores import mean_score, score
 from ..errors import UsageError
-from ..evaluation.scores import mean_score, score
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import CodePredictor
-from ..inversion.face_network import FaceNetwork
 from ..inversion.readout import Readout
 from .faces import expand, shard_codes
-from .kept import keep_arrays
-from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 Report = Callable[[str], None]

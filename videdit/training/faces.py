@@ -14,7 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..errors import InputError
 from ..generators.decoder import Decoder
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
 from ..generators.wspace import WStatistics
@@ -79,3 +81,40 @@ def sample_faces(
             np.save(stream, pictures)
         os.replace(temporary, target)
         report(f"shard {number}: {SHARD} faces")
+
+
+class FaceData:
+    """The first ``count`` shards of generated faces; the last of these are held out.
+
+    Attributes:
+        held_out: indices of the faces that are never trained on; those before them are.
+
+    Raises:
+        InputError: ``folder`` holds no shard to train on.
+    """
+
+    def __init__(self, folder: Path, count: int, held_out: int) -> None:
+        paths = sorted(folder.glob("pictures-*.npy"))[:count]
+        if len(paths) <= held_out:
+            raise InputError(
+                f"no training faces in {folder}", "Sample some first (`videdit train encoder`)."
+            )
+        self.pictures = [np.load(p, mmap_mode="r") for p in paths]
+        codes = []
+        for path in paths:
+            with np.load(
+                path.with_name(path.name.replace("pictures", "codes")).with_suffix(".npz")
+            ) as f:
+                codes.append(expand(f["w_a"], f["w_b"], f["crossover"]))
+        self.codes = torch.from_numpy(np.stack(codes))
+        self.held_out = range((len(paths) - held_out) * SHARD, len(paths) * SHARD)
+
+    def __len__(self) -> int:
+        return self.held_out.start
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, 256, 256) in [0, 1] and codes (n, 16, 512) of the given faces."""
+        shard, item = np.divmod(indices, SHARD)
+        pictures = np.stack([self.pictures[s][i] for s, i in zip(shard, item, strict=True)])
+        tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        return tensor, self.codes[torch.from_numpy(shard), torch.from_numpy(item)]

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..arrays import keep_arrays
+from ..editing.labelled import JUDGE, TEST, LabelledFaces
 from ..editing.picture_classifier import Looks, join, look
-from ..evaluation.scores import LEAST_POSITIVES, mean_score, score
+from ..editing.scores import LEAST_POSITIVES, mean_score, score
+from ..faces.recognition import FaceNetwork
 from ..generators.decoder import Decoder
 from ..inversion.encoder import INPUT_SIZE
-from ..inversion.face_network import FaceNetwork
 from .classifier import judged
-from .kept import keep_arrays
-from .labelled import JUDGE, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.labelled import EDIT, TEST, LabelledFaces
+from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..errors import UsageError
-from ..evaluation.scores import LEAST_POSITIVES, mean_score, score
 from ..generators.mobile import load_mapping
 from .classifier import (
     ClassifierTraining,
@@ -23,7 +24,6 @@ from .classifier import (
     labelled_codes,
     make_teacher,
 )
-from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining
 from .pushed import push_faces
 

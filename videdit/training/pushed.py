@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..arrays import keep_arrays
 from ..editing.classifier import LatentClassifier
+from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier
 from ..editing.transformer import LatentTransformers
 from ..generators.wspace import WStatistics
 from .classifier import ClassifierTraining, Viewer, judged
-from .kept import keep_arrays
-from .labelled import EDIT, LabelledFaces
 from .transformers import Pool, TransformerTraining
 
 _ROUGH = TransformerTraining(steps=250, batch=32)

@@ -44,6 +44,7 @@ from torch import Tensor, nn
 from ..editing.attributes import unknown
 from ..editing.classifier import LatentClassifier
 from ..editing.editor import STYLE_DIM
+from ..editing.labelled import EDIT, JUDGE, LabelledFaces
 from ..editing.picture_classifier import Looks, PictureClassifier, load_picture_classifier
 from ..editing.transformer import (
     EDITED_ROWS,
@@ -56,7 +57,6 @@ from ..errors import UsageError
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import CodePredictor
 from .classifier import Viewer, judged, labelled_codes, trained_classifier
-from .labelled import EDIT, JUDGE, LabelledFaces
 
 if TYPE_CHECKING:
     from ..stages.resources import Networks

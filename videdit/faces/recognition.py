@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .weights import load_weights
+from ..bundles.tensors import load_weights
 
 _CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
@@ -85,30 +85,6 @@ class FaceNetwork(nn.Module):
             x = block(x)
             kept[index] = x
         return FaceFeatures(kept[4], kept[10], kept[12])
-
-
-def compare_faces(face: FaceNetwork, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """How much the network sees pictures differ from their targets.
-
-    Args:
-        face: the network.
-        pictures: (n, 3, 256, 256) RGB in [0, 1].
-        targets: the same shape; they get no gradient.
-
-    Returns:
-        The squared difference of the features at 28x28 and 14x14 over their variance (eyes, nose
-        and mouth in their places), and the mean of 1 - cosine of the descriptors (who it is).
-    """
-    ours = face(pictures)
-    with torch.no_grad():
-        theirs = face(targets)
-    parts = torch.stack(
-        [
-            (a.float() - b.float()).square().mean() / (b.float().var() + 1e-4)
-            for a, b in ((ours.parts, theirs.parts), (ours.regions, theirs.regions))
-        ]
-    ).sum()
-    return parts, (1 - (ours.descriptor * theirs.descriptor).sum(1)).mean()
 
 
 def load_face_network(path: Path) -> FaceNetwork:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from safetensors.torch import load_file
 from torch import nn
 
-from ..errors import WeightsError
+from videdit.errors import WeightsError
 
 Network = TypeVar("Network", bound=nn.Module)
 
