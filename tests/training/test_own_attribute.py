@@ -21,7 +21,8 @@ from videdit.errors import UsageError
 from videdit.stages.resources import Networks
 from videdit.training.classifier import ClassifierTraining
 from videdit.training.latent import train_classifier
-from videdit.training.transformers import TransformerTraining, train_transformers
+from videdit.training.maps import TransformerTraining
+from videdit.training.transformers import train_transformers
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = 120

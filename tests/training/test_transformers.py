@@ -20,11 +20,8 @@ from videdit.training.classifier import (
     labelled_codes,
 )
 from videdit.training.faces import expand
-from videdit.training.transformers import (
-    TransformerTraining,
-    Trial,
-    _losses,
-)
+from videdit.training.maps import TransformerTraining, _losses
+from videdit.training.trial import Trial
 
 NAMES = ("Smiling", "Young", "Hat")
 FACES = 1500
@@ -112,7 +109,7 @@ def test_alpha_one_is_where_most_faces_change() -> None:
         def looks(self, codes: np.ndarray) -> np.ndarray:
             return codes
 
-    import videdit.training.transformers as module
+    import videdit.training.trial as module
 
     codes = np.zeros((100, 16, 512), np.float32)
     codes[:, 0, 0] = -np.linspace(0.05, 2, 100)

@@ -192,7 +192,8 @@ def transformer(
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
-    from videdit.training.transformers import TransformerTraining, train_transformers
+    from videdit.training.maps import TransformerTraining
+    from videdit.training.transformers import train_transformers
 
     labelled = LabelledFaces.load(data)
     with kept_memory():

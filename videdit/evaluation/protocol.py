@@ -24,16 +24,13 @@ from ..sheet import tile
 from ..stages.resources import Networks
 from .attributes import (
     AttributeMeter,
-    Curve,
     Eye,
     Protocol,
-    draw_curves,
     equal_change_sheet,
     invert,
-    mean_curve,
-    qualities,
-    write_tables,
 )
+from .curves import Curve, mean_curve, qualities
+from .report import draw_curves, write_tables
 
 _SETTINGS = "settings.json"
 _SHEET_HEIGHT = 160
