@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.options import DeviceName, Labelled
+
 if TYPE_CHECKING:
     from videdit.stages.resources import Networks
     from videdit.training.encoder_loop import Run, Supervision
@@ -22,7 +24,6 @@ _Real = Annotated[
 ]
 _Faces = Annotated[int, typer.Option(help="Generated faces to train on.")]
 _Settings = Annotated[Path, typer.Option(help="Settings of the training.")]
-_Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.command()
@@ -34,7 +35,7 @@ def encoder(
     start: Annotated[
         Path | None, typer.Option(help="An encoder to start from, e.g. the shipped one.")
     ] = None,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Train the encoder on generated and real faces; goes on where it stopped.
 
@@ -61,7 +62,7 @@ def corrector(
         Path | None,
         typer.Option(help="The encoder that it corrects. The shipped one, if not said."),
     ] = None,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Train the encoder's second look, in the same folder; goes on where it stopped.
 
@@ -150,14 +151,13 @@ def _prepare(
     return given, Run(folder / name, device, compiled, report=report)
 
 
-_Labelled = Annotated[Path, typer.Option("--data", help="Folder of labelled codes.")]
 _LABELLED = Path("training_data/faces")
 
 
 @app.command()
 def classifier(
     folder: Annotated[Path, typer.Argument(help="Working folder: labelled faces, result.")],
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
     faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
@@ -183,7 +183,7 @@ def transformer(
     attrs: Annotated[
         list[str] | None, typer.Argument(help="Attributes, or all.", show_default="all")
     ] = None,
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
 ) -> None:
     """Train latent transformers, a minute each; goes on where it stopped.
 
@@ -223,7 +223,7 @@ def baselines(
 @app.command()
 def judge(
     folder: Annotated[Path, typer.Argument(help="Working folder: pictures' looks, result.")],
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
 ) -> None:
     """Train the judge of edits on pictures of labelled faces that nothing else learns from.
 
