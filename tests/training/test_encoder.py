@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,20 +65,20 @@ class GreyDecoder:
         return coarse.repeat(32, 1).repeat(32, 2)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> FaceData:
-    folder = tmp_path_factory.mktemp("faces")
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faces, "SHARD", 5)
-        torch.manual_seed(0)
-        mapping = MappingNetwork(layers=1).requires_grad_(False)
-        faces.sample_faces(folder, range(3), mapping, STATS, GreyDecoder(), lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(small: None, tmp_path_factory: pytest.TempPathFactory) -> FaceData:
+    folder = tmp_path_factory.mktemp("faces")
+    torch.manual_seed(0)
+    mapping = MappingNetwork(layers=1).requires_grad_(False)
+    faces.sample_faces(folder, range(3), mapping, STATS, GreyDecoder(), lambda _: None)
     return FaceData(folder, 3, held_out=1)
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "SHARD", 5)
 
 
 def supervision(data: FaceData, real: RealFaces = REAL, stop_at: int = -1) -> Supervision:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import keep_arrays
 from ..errors import InputError
 from ..generators.decoder import Decoder
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
@@ -75,7 +76,7 @@ def sample_faces(
             picture = decoder.decode(codes[i : i + 1])[0]
             reduced = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
             pictures[i] = np.rint(reduced * 255)
-        np.savez(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
+        keep_arrays(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
         temporary = target.with_suffix(".tmp")
         with temporary.open("wb") as stream:
             np.save(stream, pictures)
