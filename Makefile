@@ -17,7 +17,7 @@ DEMO := demo/result.mp4
 help:
 	@echo "make demo    edit examples/input.mp4 and say where the result is"
 	@echo "make test    lint, type-check and test"
-	@echo "make lint    ruff and mypy only"
+	@echo "make lint    ruff, mypy and the layers only"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make clean   remove .venv, caches and the demo's result"
 
@@ -44,6 +44,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache pyproject.toml
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -20,7 +20,7 @@ import torch
 
 from videdit.bundles import ensure_bundle
 from videdit.faces.backend import load_backend
-from videdit.generators.decoder import Decoder, load_decoder
+from videdit.models.protocols import Generator, load_decoder
 from videdit.generators.mobile import ROWS, load_mapping
 from videdit.generators.wspace import WStatistics
 from videdit.training.faces import shard_codes
@@ -43,7 +43,7 @@ def pose_of(points: np.ndarray) -> tuple[float, float]:
 
 
 def find_directions(
-    decoder: Decoder, codes: torch.Tensor, stats: WStatistics, backend
+    decoder: Generator, codes: torch.Tensor, stats: WStatistics, backend
 ) -> np.ndarray:
     """(2, 512) steps of W: one standard deviation of turning, and of opening the mouth."""
     poses, kept = [], []
@@ -84,7 +84,7 @@ def feather() -> np.ndarray:
     return ramp[:, :, None]
 
 
-def frames(decoder: Decoder, code: np.ndarray, steps: np.ndarray):
+def frames(decoder: Generator, code: np.ndarray, steps: np.ndarray):
     """The frames, (720, 1280, 3) uint8, and the mouth's opening that the sound follows."""
     rng = np.random.default_rng(7)
     total = RATE * SECONDS

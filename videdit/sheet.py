@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+GAP = 4
+"""Pixels between the pictures of a contact sheet."""
+
 
 def code_picture(whitened: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """A code as a picture: one band per row, blue below W's mean, red above, white at it.
@@ -30,26 +33,39 @@ def contact_sheet(
     """Lay pictures out in rows on grey, in reading order.
 
     Args:
-        pictures: (h, w, 3) RGB each, any size.
+        pictures: (h, w, 3) RGB each, any size; at least one.
         height: height of each picture in the sheet, pixels.
         columns: pictures per row; about square by default.
     """
-    scaled = []
-    for picture in pictures:
-        width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-        method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
-        resized = cv2.resize(picture, (width, height), interpolation=method)
-        scaled.append(np.asarray(resized, np.uint8))
-    columns = columns or math.ceil(math.sqrt(len(scaled) * height / scaled[0].shape[1]))
-    rows = [scaled[i : i + columns] for i in range(0, len(scaled), columns)]
-    gap = 4
-    width = max(sum(p.shape[1] + gap for p in row) for row in rows)
+    width = _width(pictures[0], height)
+    columns = columns or math.ceil(math.sqrt(len(pictures) * height / width))
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    return tile(rows, height, GAP)
+
+
+def tile(
+    rows: Sequence[Sequence[NDArray[np.uint8]]], height: int, gap: int = 0
+) -> NDArray[np.uint8]:
+    """Rows of pictures as one; grey where a row ends early.
+
+    Args:
+        rows: (h, w, 3) RGB each, any size; rows may differ in length.
+        height: height of each picture in the result, pixels; widths follow.
+        gap: pixels of grey right of each picture and below each row.
+    """
+    width = max(sum(_width(picture, height) + gap for picture in row) for row in rows)
     sheet = np.full((len(rows) * (height + gap), width, 3), 128, np.uint8)
-    for y, row in enumerate(rows):
+    for y, row in zip(range(0, len(sheet), height + gap), rows, strict=True):
         x = 0
         for picture in row:
-            sheet[y * (height + gap) : y * (height + gap) + height, x : x + picture.shape[1]] = (
-                picture
-            )
-            x += picture.shape[1] + gap
+            size = (_width(picture, height), height)
+            method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
+            sheet[y : y + height, x : x + size[0]] = cv2.resize(picture, size, interpolation=method)
+            x += size[0] + gap
     return sheet
+
+
+def _width(picture: NDArray[np.uint8], height: int) -> int:
+    """The picture's width at a height of ``height``, pixels."""
+    width: int = round(picture.shape[1] * height / picture.shape[0])
+    return max(1, width)

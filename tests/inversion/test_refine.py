@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from videdit.bundles import Bundle
+from videdit.faces.recognition import load_face_network
 from videdit.generators.mobile import load_mapping, load_synthesis
 from videdit.generators.wspace import WStatistics
-from videdit.inversion.face_network import load_face_network
-from videdit.inversion.refine import (
-    choose_keyframes,
-    face_loss,
-    face_weight,
-    refine_track,
-    steps_for,
-    structure_loss,
-)
+from videdit.inversion.losses import face_weight, structure_loss
+from videdit.inversion.refine import choose_keyframes, refine_track, steps_for
 
 
 def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
@@ -35,36 +27,6 @@ def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
 
 def test_a_longer_track_gets_more_steps_within_limits() -> None:
     assert [steps_for(n) for n in (1, 60, 10_000)] == [30, 30, 80]
-
-
-def test_the_face_counts_most() -> None:
-    weight = face_weight(64)[0, 0]
-    assert weight.max() <= 1
-    assert weight[36, 32] > 0.95
-    assert weight[0, 0] < 0.25
-
-
-def test_losing_contrast_does_not_pay() -> None:
-    rng = torch.Generator().manual_seed(0)
-    coarse = torch.randn(1, 3, 32, 32, generator=rng)
-    target = torch.nn.functional.interpolate(coarse, (256, 256), mode="bicubic").clamp(-1, 1)
-    shifted = target.roll(3, 3)  # the same structure, not quite in its place
-    flat = target.mean((2, 3), keepdim=True) + 0.05 * (shifted - target.mean((2, 3), keepdim=True))
-    weight = face_weight(256)
-    assert structure_loss(target, target, weight) < 1e-2
-    assert structure_loss(shifted, target, weight) < structure_loss(flat, target, weight)
-
-
-def test_face_loss() -> None:
-    face = load_face_network(
-        Path(__file__).parents[2] / "weights" / "mobile" / "face_network.safetensors"
-    )
-    rng = torch.Generator().manual_seed(0)
-    a, b = torch.nn.functional.interpolate(
-        torch.rand(2, 3, 16, 16, generator=rng) * 2 - 1, (256, 256), mode="bicubic"
-    )[:, None]
-    assert float(face_loss(face, a, a)) == pytest.approx(0, abs=1e-4)
-    assert face_loss(face, a, b) > face_loss(face, a, 0.9 * a + 0.1 * b) > 0
 
 
 @pytest.mark.weights

@@ -18,7 +18,7 @@ from videdit.media.source import content_id
 
 
 def _call(runs: Any, *words: str) -> Result:
-    return CliRunner().invoke(app, [*words, "--cache-dir", str(runs.cache)])
+    return CliRunner().invoke(app, [*words, "--cache", str(runs.cache)])
 
 
 def test_ls(runs: Any) -> None:

@@ -18,7 +18,6 @@ from videdit.pipeline.stage import frame_chunks
 from videdit.pipeline.store import WHOLE, Artifact, Chunk, Store
 from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows
 from videdit.stages.pictures import read_picture, write_picture
-from videdit.stages.sheet import contact_sheet
 
 
 def table_of(*spans: tuple[int, int, int]) -> Faces:
@@ -119,17 +118,3 @@ def test_pictures_are_kept_well(store: Store, tmp_path: Path) -> None:
     assert read.dtype == np.float32
     assert np.abs(read - reduced).max() < 0.03
     assert np.abs(read - reduced).mean() < 0.005
-
-
-def test_contact_sheet() -> None:
-    red = np.tile(np.uint8([255, 0, 0]), (80, 120, 1))
-    blue = np.tile(np.uint8([0, 0, 255]), (40, 40, 1))
-    sheet = contact_sheet([red, blue, red], height=40, columns=2)
-    assert sheet.shape == (2 * 44, 60 + 4 + 40 + 4, 3)
-    assert (sheet[20, 30], sheet[20, 80], sheet[60, 30]) == (
-        pytest.approx([255, 0, 0]),
-        pytest.approx([0, 0, 255]),
-        pytest.approx([255, 0, 0]),
-    )
-    assert sheet[60, 80].tolist() == [128, 128, 128]
-    assert contact_sheet([blue] * 4, height=40).shape[0] == 88  # about square

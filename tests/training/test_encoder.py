@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +13,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from videdit.errors import InputError, UsageError
+from videdit.faces.recognition import FaceNetwork
 from videdit.generators.mobile import MappingNetwork
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.encoder import Encoder, load_network
-from videdit.inversion.face_network import FaceNetwork
-from videdit.training import encoder as training
 from videdit.training import faces
-from videdit.training.encoder import (
-    EncoderTraining,
-    FaceData,
-    RealFaces,
-    Run,
-    Supervision,
-    export,
-    train_corrector,
-    train_encoder,
-)
+from videdit.training.crops import RealFaces
+from videdit.training.encoder import export, train_corrector, train_encoder
+from videdit.training.encoder_loop import Run, Supervision
+from videdit.training.encoder_settings import EncoderTraining
+from videdit.training.faces import FaceData
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
 SETTINGS = EncoderTraining(steps=3, batch=2, real=2, morphed=1, pairs=1, shown=1, warm_up=1)
@@ -70,20 +65,20 @@ class GreyDecoder:
         return coarse.repeat(32, 1).repeat(32, 2)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> FaceData:
-    folder = tmp_path_factory.mktemp("faces")
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faces, "SHARD", 5)
-        torch.manual_seed(0)
-        mapping = MappingNetwork(layers=1).requires_grad_(False)
-        faces.sample_faces(folder, range(3), mapping, STATS, GreyDecoder(), lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(small: None, tmp_path_factory: pytest.TempPathFactory) -> FaceData:
+    folder = tmp_path_factory.mktemp("faces")
+    torch.manual_seed(0)
+    mapping = MappingNetwork(layers=1).requires_grad_(False)
+    faces.sample_faces(folder, range(3), mapping, STATS, GreyDecoder(), lambda _: None)
     return FaceData(folder, 3, held_out=1)
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SHARD", 5)
 
 
 def supervision(data: FaceData, real: RealFaces = REAL, stop_at: int = -1) -> Supervision:

@@ -15,13 +15,14 @@ from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.device import choose_device
 from videdit.editing.classifier import load_classifier
+from videdit.editing.labelled import LabelledFaces
 from videdit.editing.transformer import load_transformers
 from videdit.errors import UsageError
-from videdit.stages.resources import Networks
+from videdit.models.networks import Networks
 from videdit.training.classifier import ClassifierTraining
-from videdit.training.labelled import LabelledFaces
 from videdit.training.latent import train_classifier
-from videdit.training.transformers import TransformerTraining, train_transformers
+from videdit.training.maps import TransformerTraining
+from videdit.training.transformers import train_transformers
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = 120

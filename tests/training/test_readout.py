@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from videdit.faces.recognition import FaceNetwork
 from videdit.generators.mobile import SynthesisNetwork
-from videdit.inversion.face_network import FaceNetwork
-from videdit.training.encoder import FaceData
-from videdit.training.readout import picture_loss, train_readout
+from videdit.training.faces import FaceData
+from videdit.training.losses import mean_picture_loss
+from videdit.training.readout import train_readout
 
 
 class FakeData:
@@ -33,11 +34,11 @@ class FakeSynthesis(nn.Module):
 
 def test_picture_loss() -> None:
     a = torch.rand(2, 3, 16, 16)
-    assert picture_loss(a, a) == 0
+    assert mean_picture_loss(a, a) == 0
     # A constant difference has no gradients: its size alone, at every scale.
-    torch.testing.assert_close(picture_loss(a, a + 0.25), torch.tensor(0.25))
+    torch.testing.assert_close(mean_picture_loss(a, a + 0.25), torch.tensor(0.25))
     b = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(picture_loss(a, b), picture_loss(b, a))
+    torch.testing.assert_close(mean_picture_loss(a, b), mean_picture_loss(b, a))
 
 
 @pytest.mark.parametrize("blocks", [3, 4])
@@ -54,8 +55,8 @@ def test_it_learns_and_is_kept(blocks: int, tmp_path: Path) -> None:
     with torch.no_grad():
         shown = readout.show(synthesis, codes)
     assert shown.shape == (2, 3, 256, 256)
-    before = picture_loss(torch.full_like(pictures, 0.5), pictures)
-    assert picture_loss(shown, pictures) < 0.6 * before
+    before = mean_picture_loss(torch.full_like(pictures, 0.5), pictures)
+    assert mean_picture_loss(shown, pictures) < 0.6 * before
     again = train_readout(data, cast(SynthesisNetwork, None), face, path, blocks=blocks)
     for name, value in readout.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])

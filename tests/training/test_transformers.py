@@ -9,16 +9,19 @@ import pytest
 import torch
 
 from videdit.editing.classifier import LatentClassifier, load_classifier
+from videdit.editing.scores import auc
 from videdit.editing.transformer import AffineMap
 from videdit.errors import UsageError, WeightsError
-from videdit.evaluation.scores import auc
 from videdit.generators.wspace import WStatistics
-from videdit.training.classifier import ClassifierTraining, fit_classifier, fit_pose
-from videdit.training.faces import expand
-from videdit.training.transformers import (
-    TransformerTraining,
-    Trial,
+from videdit.training.classifier import (
+    ClassifierTraining,
+    fit_classifier,
+    fit_pose,
+    labelled_codes,
 )
+from videdit.training.faces import expand
+from videdit.training.maps import TransformerTraining, _losses
+from videdit.training.trial import Trial
 
 NAMES = ("Smiling", "Young", "Hat")
 FACES = 1500
@@ -69,6 +72,36 @@ def test_the_classifier_learns_what_is_planted(
         load_classifier(tmp_path / "c.safetensors")
 
 
+def test_the_losses_flip_one_attribute_and_keep_the_probabilities_of_the_others() -> None:
+    how = TransformerTraining(classification=3.0, attributes=2.0)
+    before = torch.tensor([[1.0, 0.0, 4.0], [-1.0, 0.0, 4.0], [-2.0, 0.0, 4.0]])
+    kept = torch.tensor([0.0, 0.5, 1.0])
+    # Nothing moves: each face is as far from the other label as it was. The one that has the
+    # attribute counts as much as the two that lack it.
+    wrong = (0.5 * np.log1p(np.exp(1)) + 0.25 * (np.log1p(np.exp(1)) + np.log1p(np.exp(2)))).item()
+    still = _losses(before, before, 0, kept, how)
+    assert float(still) == pytest.approx(3 * wrong, rel=1e-5)
+    # Where nothing is decided, the others' difference is about that of the logits; where all is,
+    # next to nothing.
+    open_, sure = before.clone(), before.clone()
+    open_[:, 1] += 0.1
+    sure[:, 2] += 0.1
+    expected = 2 * 0.5 * 16 * (1 / (1 + np.exp(-0.1)) - 0.5) ** 2 / 3
+    assert float(_losses(open_, before, 0, kept, how) - still) == pytest.approx(expected, rel=1e-3)
+    assert float(_losses(sure, before, 0, kept, how) - still) < expected / 50
+
+
+def test_inverted_codes_are_told_from_sampled_ones(tmp_path: Path) -> None:
+    for number in range(2):
+        codes = np.full((3, 16, 512), number, np.float16)
+        more = {"inverted": codes + 10} if number else {}
+        np.savez(tmp_path / f"labelled-{number:04d}.npz", codes=codes, logits=codes[:, 0], **more)
+    codes, logits, inverted = labelled_codes(tmp_path, "labelled")
+    assert codes[:, 0, 0].tolist() == [0, 0, 0, 1, 1, 1, 11, 11, 11]
+    assert logits[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert inverted.tolist() == [False] * 6 + [True] * 3
+
+
 def test_alpha_one_is_where_most_faces_change() -> None:
     class Seer:
         """A teacher that reads a logit off the first number of a code."""
@@ -76,7 +109,7 @@ def test_alpha_one_is_where_most_faces_change() -> None:
         def looks(self, codes: np.ndarray) -> np.ndarray:
             return codes
 
-    import videdit.training.transformers as module
+    import videdit.training.trial as module
 
     codes = np.zeros((100, 16, 512), np.float32)
     codes[:, 0, 0] = -np.linspace(0.05, 2, 100)

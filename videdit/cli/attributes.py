@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from videdit.bundles.bundle import load_bundle
 from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.cli.options import BundleName, PrintJson
 from videdit.editing.attributes import resolve
 from videdit.editing.quality import load_quality
 
@@ -18,10 +18,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def attributes(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    bundle: Annotated[str, typer.Option("--bundle", help="The bundle's name.")] = DEFAULT_BUNDLE,
-) -> None:
+def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """List what can be edited: what alpha > 0 does (alpha < 0 does the reverse), and how well.
 
     Measured at an alpha of 1 towards what a face is not, on generated faces that nothing was

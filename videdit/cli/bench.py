@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videdit.cli.options import PrintJson
+
 if TYPE_CHECKING:
     from videdit.api import Result
 
 
 def bench(
     source: Annotated[Path, typer.Argument(help="A clip with a face.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: PrintJson = False,
 ) -> None:
     """Measure a whole run: videdit bench examples/input.mp4
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.options import Cache
 from videdit.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="List, show, verify or prune what runs have left on the disk.",
 )
-
-CacheOption = Annotated[
-    Path | None,
-    typer.Option("--cache-dir", help="The cache folder. [default: $VIDEDIT_CACHE or the user's]"),
-]
 
 _SIZE_UNITS = {
     "": 1,
@@ -38,11 +34,11 @@ _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)")
 
 
 @app.command("ls")
-def list_sources(cache_dir: CacheOption = None) -> None:
+def list_sources(cache: Cache = None) -> None:
     """List the sources, the one used last first."""
     from videdit.pipeline import upkeep
 
-    store = _store(cache_dir)
+    store = _store(cache)
     sources = upkeep.sources(store)
     if not sources:
         print(f"nothing in {store.root}")
@@ -65,12 +61,12 @@ def list_sources(cache_dir: CacheOption = None) -> None:
 @app.command("show")
 def show_source(
     source: Annotated[str, typer.Argument(help="A source's id (its beginning will do) or file.")],
-    cache_dir: CacheOption = None,
+    cache: Cache = None,
 ) -> None:
     """Show what each stage has left for one source."""
     from videdit.pipeline import upkeep
 
-    store = _store(cache_dir)
+    store = _store(cache)
     source_id = _find(store, source)
     known = next(s for s in upkeep.sources(store) if s.source_id == source_id)
     print(f"{known.path or known.name or '?'}\n{store.root / source_id}\n")
@@ -96,12 +92,12 @@ def verify_store(
         bool,
         typer.Option("--repair", help="Take damaged chunks out; the next run makes them anew."),
     ] = False,
-    cache_dir: CacheOption = None,
+    cache: Cache = None,
 ) -> None:
     """Compare every file with its checksum; exit code 6 when something is damaged."""
     from videdit.pipeline import upkeep
 
-    store = _store(cache_dir)
+    store = _store(cache)
     source_id = None if source is None else _find(store, source)
     with store:
         damage = upkeep.verify(
@@ -138,7 +134,7 @@ def prune_store(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
-    cache_dir: CacheOption = None,
+    cache: Cache = None,
 ) -> None:
     """Remove artifacts by size or age; those of sources that a run is using stay."""
     if max_size is None and older_than is None:
@@ -150,7 +146,7 @@ def prune_store(
     older_than_s = None if older_than is None else parse_age(older_than)
     from videdit.pipeline import upkeep
 
-    pruned = upkeep.prune(_store(cache_dir), max_bytes, older_than_s, dry_run=dry_run)
+    pruned = upkeep.prune(_store(cache), max_bytes, older_than_s, dry_run=dry_run)
     for a in pruned.removed:
         print(f"{a.source_id[:12]}/{a.stage}/{a.key}  {size_text(a.bytes)}  {_when(a.last_used)}")
     verb = "would free" if dry_run else "freed"
@@ -200,10 +196,10 @@ def _quantity(text: str, what: str, like: str) -> tuple[float, str]:
     return float(match["number"]), match["unit"]
 
 
-def _store(cache_dir: Path | None) -> Store:
+def _store(cache: Path | None) -> Store:
     from videdit.pipeline.store import Store
 
-    return Store(cache_dir)
+    return Store(cache)
 
 
 def _find(store: Store, text: str) -> str:

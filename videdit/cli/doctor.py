@@ -34,6 +34,7 @@ _LIBRARIES = (
     ("imageio-ffmpeg", "imageio_ffmpeg"),
     ("face-alignment", "face_alignment"),
     ("scenedetect", "scenedetect"),
+    ("scikit-image", "skimage"),
     ("safetensors", "safetensors"),
     ("platformdirs", "platformdirs"),
     ("rich", "rich"),

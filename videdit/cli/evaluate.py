@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.options import Cache, Labelled
 from videdit.errors import InputError, NoFaceError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def inversion(
     sheet: Annotated[
         Path | None, typer.Option(help="Also write source and reconstruction side by side (.jpg).")
     ] = None,
+    cache: Cache = None,
 ) -> None:
     """Compare the person with the reconstruction: videdit evaluate inversion clip.mp4
 
@@ -47,13 +49,13 @@ def inversion(
     from videdit.evaluation.inversion import InversionMeter, summarise, to_json
     from videdit.media.pictures import write_picture
     from videdit.pipeline.store import Store
-    from videdit.stages.sheet import contact_sheet
+    from videdit.sheet import contact_sheet
 
     files = _files(inputs)
     _writable(json_file, sheet)
     scores: list[InputScore] = []
     without: list[str] = []
-    with Store() as store:
+    with Store(cache) as store:
         meter = InversionMeter(method.value, frames, store)
         for number, path in enumerate(files, 1):
             try:
@@ -106,8 +108,8 @@ def classifier(
 
     from videdit.bundles.bundle import load_bundle
     from videdit.editing.classifier import load_classifier
-    from videdit.evaluation.scores import mean_score, score
-    from videdit.training.labelled import TEST, load_labelled
+    from videdit.editing.labelled import TEST, load_labelled
+    from videdit.editing.scores import mean_score, score
 
     _writable(json_file)
     faces = load_labelled(latents, labels, split)
@@ -153,7 +155,7 @@ def attributes(
         bool,
         typer.Option("--full", help="The paper's size: 1000 faces, all attributes, 10 strengths."),
     ] = False,
-    data: Annotated[Path, typer.Option(help="Labelled codes.")] = Path("training_data/faces"),
+    data: Labelled = Path("training_data/faces"),
 ) -> None:
     """Compare editors as the latent transformer's paper does: videdit evaluate attributes report
 

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.errors import InputError, StorageError, UsageError
+from videdit.cli.options import Cache
+from videdit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from videdit.pipeline.store import Store
     from videdit.pipeline.upkeep import ArtifactInfo
-
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Folder for kept work.", show_default="$VIDEDIT_CACHE"),
-]
 
 
 def inspect(
@@ -70,10 +66,10 @@ def describe(info: ArtifactInfo) -> str:
 def _draw(
     store: Store, source_id: str, source: Path, stage: str, frames: str | None, output: Path
 ) -> None:
-    import cv2
     import numpy as np
 
     from videdit.api import networks_for, prepare
+    from videdit.media.pictures import write_picture
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
     from videdit.settings import RunSettings
@@ -103,14 +99,7 @@ def _draw(
         pictures = chosen[stage].preview(contexts[stage], indices)
     if not pictures:
         raise UsageError(f"{stage} left nothing to draw for these frames", "Name others.")
-    ok, data = cv2.imencode(".png", contact_sheet(pictures)[:, :, ::-1])
-    assert ok
-    try:
-        output.write_bytes(data.tobytes())
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {output} ({error.strerror})", "Choose another -o."
-        ) from error
+    write_picture(output, contact_sheet(pictures))
     print(f"frames {', '.join(map(str, indices))} of {stage}: {output}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
 from videdit.errors import UsageError, VideditError
 
 if TYPE_CHECKING:
@@ -72,14 +73,6 @@ EditorName = Annotated[
 Keep = Annotated[
     str, typer.Option(help="Attributes that interfacegan holds, with commas.", metavar="NAMES")
 ]
-DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Bundle = Annotated[str, typer.Option(help="Bundle of weights.")]
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Folder for kept work.", show_default="$VIDEDIT_CACHE"),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
 def run(
@@ -99,7 +92,7 @@ def run(
     crf: Crf = None,
     device: DeviceName = "auto",
     precision: Precision = "auto",
-    bundle: Bundle = "mobile",
+    bundle: BundleName = "mobile",
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
@@ -147,7 +140,7 @@ def image(
     backend: Landmarks = "mesh",
     device: DeviceName = "auto",
     precision: Precision = "auto",
-    bundle: Bundle = "mobile",
+    bundle: BundleName = "mobile",
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> int:

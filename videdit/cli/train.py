@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.options import DeviceName, Labelled
+
 if TYPE_CHECKING:
-    from videdit.stages.resources import Networks
-    from videdit.training.encoder import EncoderTraining, Run, Supervision
+    from videdit.models.networks import Networks
+    from videdit.training.encoder_loop import Run, Supervision
+    from videdit.training.encoder_settings import EncoderTraining
 
 app = typer.Typer(help="Train the models that ship with the tool.", no_args_is_help=True)
 
@@ -21,7 +24,6 @@ _Real = Annotated[
 ]
 _Faces = Annotated[int, typer.Option(help="Generated faces to train on.")]
 _Settings = Annotated[Path, typer.Option(help="Settings of the training.")]
-_Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.command()
@@ -33,7 +35,7 @@ def encoder(
     start: Annotated[
         Path | None, typer.Option(help="An encoder to start from, e.g. the shipped one.")
     ] = None,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Train the encoder on generated and real faces; goes on where it stopped.
 
@@ -41,7 +43,8 @@ def encoder(
     of the real files that took no part (every fourth). See docs/encoder.md.
     """
     from videdit.device import kept_memory
-    from videdit.training.encoder import EncoderTraining, train_encoder
+    from videdit.training.encoder import train_encoder
+    from videdit.training.encoder_settings import EncoderTraining
 
     chosen = EncoderTraining.load(settings)
     with kept_memory():
@@ -59,7 +62,7 @@ def corrector(
         Path | None,
         typer.Option(help="The encoder that it corrects. The shipped one, if not said."),
     ] = None,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Train the encoder's second look, in the same folder; goes on where it stopped.
 
@@ -67,7 +70,8 @@ def corrector(
     """
     from videdit.device import kept_memory
     from videdit.inversion.encoder import load_network
-    from videdit.training.encoder import EncoderTraining, train_corrector
+    from videdit.training.encoder import train_corrector
+    from videdit.training.encoder_settings import EncoderTraining
     from videdit.training.readout import train_readout
 
     chosen = EncoderTraining.load(settings)
@@ -91,7 +95,7 @@ def corrector(
 def _networks(device: str) -> Networks:
     from videdit.bundles import ensure_bundle
     from videdit.device import choose_device
-    from videdit.stages.resources import Networks
+    from videdit.models.networks import Networks
 
     return Networks(ensure_bundle(say=print), choose_device(device, "fp32"), "mesh")
 
@@ -113,10 +117,10 @@ def _prepare(
     import torch
 
     from videdit.generators.mobile import load_mapping
-    from videdit.inversion.encoder import INPUT_SIZE
-    from videdit.training.crops import real_crops
-    from videdit.training.encoder import FaceData, RealFaces, Run, Supervision
-    from videdit.training.faces import SHARD, sample_faces
+    from videdit.inversion.predict import INPUT_SIZE
+    from videdit.training.crops import RealFaces, real_crops
+    from videdit.training.encoder_loop import Run, Supervision
+    from videdit.training.faces import SHARD, FaceData, sample_faces
     from videdit.training.readout import train_readout
 
     report = _reporter(folder)
@@ -124,11 +128,11 @@ def _prepare(
         np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8), np.zeros((0, 68, 2), np.float32)
     )
     if real:
-        known = real_crops(real, networks.backend, folder, report)
+        known = real_crops(real, networks.landmarker, folder, report)
     shards = range(math.ceil(faces / SHARD) + settings.held_out_shards)
     mapping = load_mapping(*(networks.bundle.path(p) for p in ("mapping.xml", "mapping.bin")))
     stats = networks.statistics
-    sample_faces(folder / "faces", shards, mapping, stats, networks.decoder, report)
+    sample_faces(folder / "faces", shards, mapping, stats, networks.generator, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
     network = networks.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
@@ -137,24 +141,23 @@ def _prepare(
     readout = train_readout(
         data,
         network,
-        networks.face_network,
+        networks.recognition,
         folder / "readout-64.safetensors",
         blocks=4,
         compiled=compiled,
         report=report,
     )
-    given = Supervision(data, known, stats, network, readout, networks.face_network)
+    given = Supervision(data, known, stats, network, readout, networks.recognition)
     return given, Run(folder / name, device, compiled, report=report)
 
 
-_Labelled = Annotated[Path, typer.Option("--data", help="Folder of labelled codes.")]
 _LABELLED = Path("training_data/faces")
 
 
 @app.command()
 def classifier(
     folder: Annotated[Path, typer.Argument(help="Working folder: labelled faces, result.")],
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
     faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
@@ -163,8 +166,8 @@ def classifier(
     at generated faces. The data's format: training_data/faces/README.md.
     """
     from videdit.device import kept_memory
+    from videdit.editing.labelled import LabelledFaces
     from videdit.training.classifier import ClassifierTraining
-    from videdit.training.labelled import LabelledFaces
     from videdit.training.latent import train_classifier
 
     labelled = LabelledFaces.load(data)
@@ -180,7 +183,7 @@ def transformer(
     attrs: Annotated[
         list[str] | None, typer.Argument(help="Attributes, or all.", show_default="all")
     ] = None,
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
 ) -> None:
     """Train latent transformers, a minute each; goes on where it stopped.
 
@@ -188,8 +191,9 @@ def transformer(
     `videdit run --editor FOLDER/transformers.safetensors`.
     """
     from videdit.device import kept_memory
-    from videdit.training.labelled import LabelledFaces
-    from videdit.training.transformers import TransformerTraining, train_transformers
+    from videdit.editing.labelled import LabelledFaces
+    from videdit.training.maps import TransformerTraining
+    from videdit.training.transformers import train_transformers
 
     labelled = LabelledFaces.load(data)
     with kept_memory():
@@ -219,15 +223,15 @@ def baselines(
 @app.command()
 def judge(
     folder: Annotated[Path, typer.Argument(help="Working folder: pictures' looks, result.")],
-    data: _Labelled = _LABELLED,
+    data: Labelled = _LABELLED,
 ) -> None:
     """Train the judge of edits on pictures of labelled faces that nothing else learns from.
 
     Leaves FOLDER/judge.safetensors. Takes a quarter of an hour on two cores.
     """
     from videdit.device import kept_memory
+    from videdit.editing.labelled import LabelledFaces
     from videdit.training.judge import train_judge
-    from videdit.training.labelled import LabelledFaces
 
     labelled = LabelledFaces.load(data)
     with kept_memory():

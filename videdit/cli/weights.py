@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import typer
 
 from videdit.bundles.bundle import Bundle, load_bundle
 from videdit.bundles.fetch import Progress, fetch
 from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.cli.options import BundleName
 from videdit.errors import WeightsError
 
 app = typer.Typer(
@@ -18,11 +18,9 @@ app = typer.Typer(
     help="List, fetch or verify the models' weights.",
 )
 
-BundleOption = Annotated[str, typer.Option("--bundle", help="The bundle's name.")]
-
 
 @app.command("ls")
-def list_parts(bundle: BundleOption = DEFAULT_BUNDLE) -> None:
+def list_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """List the parts with their state, licence and provenance."""
     found = load_bundle(bundle)
     absent = set(found.missing())
@@ -44,7 +42,7 @@ def list_parts(bundle: BundleOption = DEFAULT_BUNDLE) -> None:
 
 
 @app.command("fetch")
-def fetch_parts(bundle: BundleOption = DEFAULT_BUNDLE) -> None:
+def fetch_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """Fetch what is missing or damaged, through pip, and verify it."""
     found = load_bundle(bundle)
     with _ProgressBar() as progress:
@@ -56,7 +54,7 @@ def fetch_parts(bundle: BundleOption = DEFAULT_BUNDLE) -> None:
 
 
 @app.command("verify")
-def verify_parts(bundle: BundleOption = DEFAULT_BUNDLE) -> None:
+def verify_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """Compare every part's checksum with the manifest's."""
     found = load_bundle(bundle)
     bad = _states(found)

@@ -15,29 +15,26 @@ is 50, 80, 90 and 95 %, and the area under each curve is taken over the changes 
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..arrays import keep_arrays
 from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
-from ..editing.quality import Quality
 from ..faces.detection import Landmarker, largest
-from ..generators.decoder import Decoder
-from ..inversion.encoder import INPUT_SIZE, CodePredictor
-from ..inversion.face_network import FaceNetwork
-from ..training.kept import keep_arrays
-from .identity import IdentityMeter, distance
+from ..faces.recognition import FaceNetwork
+from ..models.protocols import Generator
+from ..inversion.predict import INPUT_SIZE
+from ..models.protocols import Encoder
+from .curves import Curve, Seen, curve_of
+from .identity import IdentityMeter
 
 MAIN = (
     *("Smiling", "Young", "Male", "Eyeglasses", "Mouth_Slightly_Open", "Blond_Hair"),
@@ -45,17 +42,7 @@ MAIN = (
 )
 """The attributes of the default report."""
 
-CHANGES = (0.5, 0.8, 0.9, 0.95)
-
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of n pictures: the judge's logits (n, k) and dlib's descriptors (n, 128)."""
-
-    logits: Floats
-    descriptors: npt.NDArray[np.float64]
 
 
 class Eye:
@@ -69,7 +56,7 @@ class Eye:
     """
 
     def __init__(
-        self, decoder: Decoder, face: FaceNetwork, judge: PictureClassifier, backend: Landmarker
+        self, decoder: Generator, face: FaceNetwork, judge: PictureClassifier, backend: Landmarker
     ) -> None:
         self.decoder = decoder
         self.face = face
@@ -101,83 +88,7 @@ class Eye:
         return Seen(np.stack(logits), np.stack(descriptors))
 
 
-@dataclass(frozen=True)
-class Curve:
-    """An editor's figures for one attribute, or their mean over attributes.
-
-    Attributes:
-        strengths: |alpha|, rising.
-        change, preservation, identity: at each strength.
-    """
-
-    strengths: tuple[float, ...]
-    change: tuple[float, ...]
-    preservation: tuple[float, ...]
-    identity: tuple[float, ...]
-
-    def _read(self, change: float, start: float, values: Sequence[float]) -> float:
-        """One of the figures where ``change`` is first reached; NaN where it never is."""
-        reached = np.maximum.accumulate((0.0, *self.change))
-        if change > reached[-1]:
-            return math.nan
-        after = int(np.searchsorted(reached, change))
-        if after == 0:
-            return start
-        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
-        all_ = (start, *values)
-        return float(all_[after - 1] + share * (all_[after] - all_[after - 1]))
-
-    def at(self, change: float) -> tuple[float, float]:
-        """Preservation and identity where ``change`` is first reached; NaN where it never is.
-
-        Linear in between. Strength 0 changes nothing and preserves everything, so the curve starts
-        at (0, 1, 1).
-        """
-        return self._read(change, 1.0, self.preservation), self._read(change, 1.0, self.identity)
-
-    def strength_at(self, change: float) -> float:
-        """|alpha| where ``change`` is first reached; the largest one where it never is."""
-        found = self._read(change, 0.0, self.strengths)
-        return self.strengths[-1] if math.isnan(found) else found
-
-    def areas(self, change: float) -> tuple[float, float]:
-        """Mean preservation and identity over changes from 0 to ``change``."""
-        table = np.array([self.at(c) for c in np.linspace(0, change, 51)])
-        means = np.trapezoid(table, dx=1 / 50, axis=0)
-        return float(means[0]), float(means[1])
-
-
-def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequence[float]) -> Curve:
-    """The metrics of one attribute.
-
-    Args:
-        before: the reconstructions.
-        after: the edited faces, by strength.
-        index: the attribute's column.
-        strengths: |alpha|.
-    """
-    said = before.logits > 0
-    others = np.arange(said.shape[1]) != index
-    change, kept, same = [], [], []
-    for seen in after:
-        now = seen.logits > 0
-        change.append(float((now[:, index] != said[:, index]).mean()))
-        kept.append(float((now == said)[:, others].mean()))
-        pairs = zip(before.descriptors, seen.descriptors, strict=True)
-        same.append(float(np.mean([1 - distance(a, b) for a, b in pairs])))
-    return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
-
-
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean over attributes at each strength."""
-
-    def mean(name: str) -> tuple[float, ...]:
-        return tuple(float(v) for v in np.mean([getattr(c, name) for c in curves], axis=0))
-
-    return Curve(curves[0].strengths, mean("change"), mean("preservation"), mean("identity"))
-
-
-def invert(codes: Codes, eye: Eye, encoder: CodePredictor) -> tuple[Codes, list[Floats]]:
+def invert(codes: Codes, eye: Eye, encoder: Encoder) -> tuple[Codes, list[Floats]]:
     """Codes of the faces' pictures as the encoder gives them, and the landmarks of the
     reconstructions; faces whose reconstruction shows none are left out."""
     kept, points = [], []
@@ -279,92 +190,6 @@ class AttributeMeter:
             )
             self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
         return curves
-
-
-def qualities(curves: Mapping[str, Curve], aucs: Mapping[str, float]) -> dict[str, Quality]:
-    """Figures at an alpha of 1.
-
-    Args:
-        curves: with a strength of 1 among theirs.
-        aucs: the judge's own, by attribute.
-    """
-    found = {}
-    for name, curve in curves.items():
-        at = curve.strengths.index(1.0)
-        found[name] = Quality(
-            curve.change[at], curve.preservation[at], curve.identity[at], aucs[name]
-        )
-    return found
-
-
-def table_of(methods: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
-    """Everything measured, as JSON: curves, and their values at equal change."""
-    means = {method: mean_curve(list(curves.values())) for method, curves in methods.items()}
-    common = min(max(curve.change) for curve in means.values())
-    out: dict[str, Any] = {}
-    for method, curves in methods.items():
-        out[method] = {"mean": _figures(means[method], common)}
-        out[method] |= {name: _figures(curve, None) for name, curve in curves.items()}
-    return out
-
-
-def _figures(curve: Curve, common: float | None) -> dict[str, Any]:
-    out: dict[str, Any] = asdict(curve)
-    out["at_change"] = {
-        f"{change:g}": dict(
-            zip(("preservation", "identity"), _plain(curve.at(change)), strict=True)
-        )
-        for change in CHANGES
-    }
-    if common is not None:
-        areas = _plain(curve.areas(common))
-        out["area"] = {"up_to_change": common, "preservation": areas[0], "identity": areas[1]}
-    return out
-
-
-def _plain(values: Sequence[float]) -> list[float | None]:
-    return [None if math.isnan(v) else round(v, 5) for v in values]
-
-
-def write_tables(
-    folder: Path, methods: Mapping[str, Mapping[str, Curve]], about: Mapping[str, object]
-) -> dict[str, Any]:
-    """Write ``report.json``, ``curves.csv``; returns the report."""
-    report = {"about": dict(about), "methods": table_of(methods)}
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("method", "attribute", "alpha", "change", "preservation", "identity"))
-        for method, curves in methods.items():
-            for name, curve in curves.items():
-                rows = zip(
-                    curve.strengths, curve.change, curve.preservation, curve.identity, strict=True
-                )
-                for row in rows:
-                    writer.writerow((method, name, *(f"{v:.5g}" for v in row)))
-    return report
-
-
-def draw_curves(folder: Path, methods: Mapping[str, Mapping[str, Curve]]) -> None:
-    """Write the paper's two plots: change against preservation, and against identity."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    for what in ("preservation", "identity"):
-        figure, axes = pyplot.subplots(figsize=(6, 4.5))
-        for method, curves in methods.items():
-            mean = mean_curve(list(curves.values()))
-            axes.plot((0, *mean.change), (1, *getattr(mean, what)), marker="o", label=method)
-        axes.set_xlabel("target change rate")
-        axes.set_ylabel("attribute preservation" if what == "preservation" else "identity")
-        axes.set_xlim(0, 1)
-        axes.grid(alpha=0.3)
-        axes.legend()
-        figure.tight_layout()
-        figure.savefig(folder / f"change-{what}.png", dpi=120)
-        pyplot.close(figure)
 
 
 def equal_change_sheet(

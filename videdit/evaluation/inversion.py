@@ -22,14 +22,14 @@ from ..errors import NoFaceError
 from ..faces.align import cut_crop
 from ..faces.detection import Landmarker, inter_ocular, largest
 from ..generators.mobile import STYLE_DIM, load_mapping
-from ..inversion.encoder import INPUT_SIZE
+from ..inversion.predict import INPUT_SIZE
 from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
-from ..pipeline.settings import RunSettings
+from ..settings import RunSettings
 from ..pipeline.store import Store
 from ..stages.invert import read_codes, read_rows, whole_table
 from ..stages.pictures import read_picture
-from ..stages.resources import Networks
+from ..models.networks import Networks
 from .identity import SAME_PERSON, IdentityMeter, distance
 from .motion import follow, jitter, openings
 from .pictures import face_mask, psnr, ssim
@@ -197,7 +197,7 @@ class InversionMeter:
         for frame, faces in frames_with_faces(timeline, table, int(table.frame[0]), stop):
             for row, rgb in faces:
                 small = cut_crop(rgb, table.quad[row], INPUT_SIZE)
-                points = _points(networks.backend, small)
+                points = _points(networks.landmarker, small)
                 if points is not None:
                     own_points[row] = points
                 if frame.index not in sampled:
@@ -206,7 +206,7 @@ class InversionMeter:
                 picture = read_picture(shown, chunk.name, table.name(row))
                 ours = _resized(picture)
                 theirs = cut_crop(rgb, table.quad[row], _SIZE)
-                face = self._compare(networks.backend, frame.index, theirs, ours)
+                face = self._compare(networks.landmarker, frame.index, theirs, ours)
                 if face is None:
                     score.failed += 1
                     continue

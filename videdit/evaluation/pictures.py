@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
 
 
 def face_mask(points68: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
@@ -39,15 +40,13 @@ def ssim(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], mask: NDArr
     Gaussian windows of sigma 1.5 (11 pixels), K1 = 0.01, K2 = 0.03, pictures in [0, 1].
     """
     luma = np.array([0.299, 0.587, 0.114])
-    x, y = a.astype(np.float64) @ luma, b.astype(np.float64) @ luma
-
-    def local(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float64)
-
-    mean_x, mean_y = local(x), local(y)
-    var_x, var_y = local(x * x) - mean_x**2, local(y * y) - mean_y**2
-    covariance = local(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    quality = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    quality /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    _, quality = structural_similarity(  # type: ignore[no-untyped-call]
+        a.astype(np.float64) @ luma,
+        b.astype(np.float64) @ luma,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
     return float(quality[mask.astype(bool)].mean())

@@ -9,33 +9,32 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import keep_arrays
 from ..bundles import ensure_bundle
 from ..device import choose_device
+from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.quality import save_quality
 from ..errors import UsageError
 from ..media.pictures import write_picture
-from ..stages.resources import Networks
-from ..training.kept import keep_arrays
-from ..training.labelled import TEST, LabelledFaces
+from ..sheet import tile
+from ..models.networks import Networks
 from .attributes import (
     AttributeMeter,
-    Curve,
     Eye,
     Protocol,
-    draw_curves,
     equal_change_sheet,
     invert,
-    mean_curve,
-    qualities,
-    write_tables,
 )
+from .curves import Curve, mean_curve, qualities
+from .report import draw_curves, write_tables
 
 _SETTINGS = "settings.json"
+_SHEET_HEIGHT = 160
+"""Height of the faces in ``sheet.jpg``, pixels."""
 
 
 def evaluate_attributes(
@@ -73,7 +72,7 @@ def evaluate_attributes(
     editors = {method: networks.editor(method) for method in methods}
     settings = asdict(protocol) | {method: networks.editor_ids(method) for method in methods}
     _same(folder, settings)
-    eye = Eye(networks.decoder, networks.face_network, judge, networks.backend)
+    eye = Eye(networks.generator, networks.recognition, judge, networks.landmarker)
     codes, points = _faces(folder, data, protocol.faces, eye, networks, report)
     meter = AttributeMeter(folder, eye, codes, points, protocol, report)
     curves: dict[str, Mapping[str, Curve]] = {
@@ -95,7 +94,7 @@ def evaluate_attributes(
         save_quality(folder / "quality.json", qualities(curves[methods[0]], aucs))
     draw_curves(folder, curves)
     rows = equal_change_sheet(meter, editors, curves)
-    write_picture(folder / "sheet.jpg", _tile(rows))
+    write_picture(folder / "sheet.jpg", tile(rows, _SHEET_HEIGHT))
     for method, by_name in curves.items():
         mean = mean_curve(list(by_name.values()))
         kept, same = mean.at(0.9)
@@ -142,16 +141,3 @@ def _faces(
     path.parent.mkdir(parents=True, exist_ok=True)
     keep_arrays(path, codes=codes, points=np.stack(points))
     return codes, points
-
-
-def _tile(
-    rows: Sequence[Sequence[npt.NDArray[np.uint8]]], side: int = 160
-) -> npt.NDArray[np.uint8]:
-    """Rows of pictures as one."""
-    width = max(len(row) for row in rows)
-    sheet = np.zeros((len(rows) * side, width * side, 3), np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-            sheet[y * side : (y + 1) * side, x * side : (x + 1) * side] = small
-    return sheet

@@ -44,7 +44,7 @@ def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None
         UsageError: no classifier in ``folder``.
     """
     classifier = trained_classifier(folder)
-    codes, _ = labelled_codes(folder, "labelled")
+    codes, *_ = labelled_codes(folder, "labelled")
     codes = codes[np.random.default_rng(0).permutation(len(codes))[:_CODES]]
     logits = classifier.logits(codes)
     few = slice(None, None, max(1, len(codes) // 300))

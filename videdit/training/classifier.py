@@ -29,8 +29,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arrays import keep_arrays
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
-from ..editing.editor import ROWS
+from ..generators.mobile import ROWS
+from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.picture_classifier import (
     Looks,
     PictureClassifier,
@@ -38,16 +40,14 @@ from ..editing.picture_classifier import (
     load_picture_classifier,
     look,
 )
+from ..editing.scores import mean_score, score
 from ..errors import UsageError
-from ..evaluation.scores import mean_score, score
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
-from ..inversion.encoder import CodePredictor
-from ..inversion.face_network import FaceNetwork
+from ..models.protocols import Encoder
 from ..inversion.readout import Readout
 from .faces import expand, shard_codes
-from .kept import keep_arrays
-from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 Report = Callable[[str], None]
@@ -155,7 +155,7 @@ def label_faces(
     folder: Path,
     teacher: PictureClassifier,
     viewer: Viewer,
-    encoder: CodePredictor,
+    encoder: Encoder,
     mapping: MappingNetwork,
     stats: WStatistics,
     how: ClassifierTraining,
@@ -193,23 +193,30 @@ def trained_classifier(folder: Path) -> LatentClassifier:
     return load_classifier(path)
 
 
-def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats]:
-    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, and its logits (n, k).
+def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, its logits (n, k), and
+    which of the n the encoder gave.
 
     Args:
         folder: of the training.
         kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed-R`` for
             those that were edited in round R.
     """
-    codes, logits = [], []
+    codes, logits, inverted = [], [], []
     for path in sorted(folder.glob(f"{kind}-*.npz")):
         with np.load(path, allow_pickle=False) as arrays:
             codes.append(arrays["codes"])
             logits.append(arrays["logits"])
+            inverted.append(np.zeros(len(codes[-1]), bool))
             if "inverted" in arrays:
                 codes.append(arrays["inverted"])
                 logits.append(arrays["logits"])
-    return np.concatenate(codes).astype(np.float32), np.concatenate(logits)
+                inverted.append(np.ones(len(codes[-1]), bool))
+    return (
+        np.concatenate(codes).astype(np.float32),
+        np.concatenate(logits),
+        np.concatenate(inverted),
+    )
 
 
 def fit_classifier(

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..arrays import keep_arrays
 from ..errors import InputError
 from ..faces.align import cut_crop, ffhq_quad, points_in_crop
 from ..faces.detection import Landmarker, largest
-from ..inversion.encoder import INPUT_SIZE
+from ..inversion.predict import INPUT_SIZE
 from ..media.probe import probe
 from ..media.reader import read_frames
-from .encoder import RealFaces
+from .encoder_settings import EncoderTraining
+from .morph import Morpher
 
 HELD_OUT_EVERY = 4
 """Every fourth source, in the order of names, takes no part in training: it is for measuring."""
 
 _SECONDS_BETWEEN = 1.0
+
+
+@dataclass(frozen=True)
+class RealFaces:
+    """Crops (n, 256, 256, 3) uint8 and their landmarks (n, 68, 2) in pixels; n may be 0."""
+
+    crops: np.ndarray
+    points68: np.ndarray
+
+    @cached_property
+    def morph(self) -> Morpher:
+        """Draws people in between."""
+        return Morpher(self.crops, self.points68)
+
+    def batch(self, step: int, settings: EncoderTraining) -> Tensor:
+        """The step's targets (real, 3, 256, 256); the first ones are morphs."""
+        epoch, offset = divmod(step * settings.real, len(self.crops))
+        order = np.random.default_rng((settings.seed, 1, epoch)).permutation(len(self.crops))
+        chosen = order[np.arange(offset, offset + settings.real) % len(self.crops)]
+        rng = np.random.default_rng((settings.seed, 2, step))
+        pictures = self.crops[chosen].copy()
+        for i, index in enumerate(chosen[: settings.morphed]):
+            pictures[i] = self.morph(int(index), rng)
+        targets = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        targets[::2] = targets[::2].flip(3)
+        return targets
 
 
 def real_crops(
@@ -69,7 +101,7 @@ def real_crops(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "held_out.txt").write_text("".join(f"{name}\n" for name in held_out))
     faces = RealFaces(np.stack([c for c, _ in crops]), np.stack([p for _, p in crops]))
-    np.savez(kept, crops=faces.crops, points68=faces.points68)
+    keep_arrays(kept, crops=faces.crops, points68=faces.points68)
     return faces
 
 

@@ -14,11 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..generators.decoder import Decoder
+from ..arrays import keep_arrays
+from ..errors import InputError
+from ..models.protocols import Generator
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
 from ..generators.wspace import WStatistics
-from ..inversion.encoder import INPUT_SIZE
+from ..inversion.predict import INPUT_SIZE
 
 SHARD = 250
 _TRUNCATIONS = (0.6, 0.75, 0.9, 1.0, 1.0)
@@ -57,7 +60,7 @@ def sample_faces(
     shards: range,
     mapping: MappingNetwork,
     stats: WStatistics,
-    decoder: Decoder,
+    decoder: Generator,
     report: Callable[[str], None] = print,
 ) -> None:
     """Make the shards that ``folder`` does not hold yet."""
@@ -73,9 +76,46 @@ def sample_faces(
             picture = decoder.decode(codes[i : i + 1])[0]
             reduced = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
             pictures[i] = np.rint(reduced * 255)
-        np.savez(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
+        keep_arrays(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
         temporary = target.with_suffix(".tmp")
         with temporary.open("wb") as stream:
             np.save(stream, pictures)
         os.replace(temporary, target)
         report(f"shard {number}: {SHARD} faces")
+
+
+class FaceData:
+    """The first ``count`` shards of generated faces; the last of these are held out.
+
+    Attributes:
+        held_out: indices of the faces that are never trained on; those before them are.
+
+    Raises:
+        InputError: ``folder`` holds no shard to train on.
+    """
+
+    def __init__(self, folder: Path, count: int, held_out: int) -> None:
+        paths = sorted(folder.glob("pictures-*.npy"))[:count]
+        if len(paths) <= held_out:
+            raise InputError(
+                f"no training faces in {folder}", "Sample some first (`videdit train encoder`)."
+            )
+        self.pictures = [np.load(p, mmap_mode="r") for p in paths]
+        codes = []
+        for path in paths:
+            with np.load(
+                path.with_name(path.name.replace("pictures", "codes")).with_suffix(".npz")
+            ) as f:
+                codes.append(expand(f["w_a"], f["w_b"], f["crossover"]))
+        self.codes = torch.from_numpy(np.stack(codes))
+        self.held_out = range((len(paths) - held_out) * SHARD, len(paths) * SHARD)
+
+    def __len__(self) -> int:
+        return self.held_out.start
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, 256, 256) in [0, 1] and codes (n, 16, 512) of the given faces."""
+        shard, item = np.divmod(indices, SHARD)
+        pictures = np.stack([self.pictures[s][i] for s, i in zip(shard, item, strict=True)])
+        tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        return tensor, self.codes[torch.from_numpy(shard), torch.from_numpy(item)]

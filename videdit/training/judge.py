@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..arrays import keep_arrays
+from ..editing.labelled import JUDGE, TEST, LabelledFaces
 from ..editing.picture_classifier import Looks, join, look
-from ..evaluation.scores import LEAST_POSITIVES, mean_score, score
-from ..generators.decoder import Decoder
-from ..inversion.encoder import INPUT_SIZE
-from ..inversion.face_network import FaceNetwork
+from ..editing.scores import LEAST_POSITIVES, mean_score, score
+from ..faces.recognition import FaceNetwork
+from ..models.protocols import Generator
+from ..inversion.predict import INPUT_SIZE
 from .classifier import judged
-from .kept import keep_arrays
-from .labelled import JUDGE, TEST, LabelledFaces
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 if TYPE_CHECKING:
-    from ..stages.resources import Networks
+    from ..models.networks import Networks
 
 _PIECE = 100
 
@@ -49,7 +49,7 @@ def train_judge(
     """
     folder.mkdir(parents=True, exist_ok=True)
     how = how or PictureTraining(epochs=18, batch=48)
-    decoder, face = networks.decoder, networks.face_network
+    decoder, face = networks.generator, networks.recognition
     own, test = data.of(JUDGE), data.of(TEST)
     looks = _looks(folder, JUDGE, own.codes, decoder, face, report)
     judge = train_picture_classifier(looks, torch.from_numpy(own.labels), data.names, how, report)
@@ -76,7 +76,7 @@ def _looks(
     folder: Path,
     name: str,
     codes: npt.NDArray[np.float32],
-    decoder: Decoder,
+    decoder: Generator,
     face: FaceNetwork,
     report: Callable[[str], None],
 ) -> Looks:
@@ -95,7 +95,7 @@ def _looks(
     return join(parts)
 
 
-def _look(decoder: Decoder, face: FaceNetwork, code: npt.NDArray[np.float32]) -> Looks:
+def _look(decoder: Generator, face: FaceNetwork, code: npt.NDArray[np.float32]) -> Looks:
     picture = decoder.decode(code[None])[0]
     small = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
     return look(face, torch.from_numpy(small).permute(2, 0, 1)[None])

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.labelled import EDIT, TEST, LabelledFaces
+from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..errors import UsageError
-from ..evaluation.scores import LEAST_POSITIVES, mean_score, score
 from ..generators.mobile import load_mapping
 from .classifier import (
     ClassifierTraining,
@@ -23,12 +24,11 @@ from .classifier import (
     labelled_codes,
     make_teacher,
 )
-from .labelled import EDIT, TEST, LabelledFaces
 from .picture_classifier import PictureTraining
 from .pushed import push_faces
 
 if TYPE_CHECKING:
-    from ..stages.resources import Networks
+    from ..models.networks import Networks
 
 
 def train_classifier(
@@ -56,7 +56,7 @@ def train_classifier(
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle, stats = networks.bundle, networks.statistics
-    viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
+    viewer = Viewer(networks.synthesis, networks.readout, networks.recognition)
     teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
     if teacher.names != data.names:
         raise UsageError(
@@ -73,7 +73,7 @@ def train_classifier(
                 assert network is not None
                 push_faces(folder, number, network, teacher, viewer, data, stats, how, report)
             kinds = ("labelled", *(f"pushed-{n}" for n in range(1, number + 1)))
-            codes, logits = (
+            codes, logits, _ = (
                 np.concatenate(parts)
                 for parts in zip(*(labelled_codes(folder, kind) for kind in kinds), strict=True)
             )

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..editing.editor import ROWS
+from ..generators.mobile import ROWS
 from ..errors import InputError
 from ..faces.detection import Detection, Landmarker
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..arrays import keep_arrays
 from ..editing.classifier import LatentClassifier
+from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier
 from ..editing.transformer import LatentTransformers
 from ..generators.wspace import WStatistics
 from .classifier import ClassifierTraining, Viewer, judged
-from .kept import keep_arrays
-from .labelled import EDIT, LabelledFaces
-from .transformers import Pool, TransformerTraining
+from .maps import TransformerTraining, train_map
+from .pool import Pool
 
 _ROUGH = TransformerTraining(steps=250, batch=32)
 _ALPHAS = (0.3, 2.5)
@@ -50,7 +51,7 @@ def push_faces(
         started = time.monotonic()
         if pool is None:
             pool = Pool.of(folder, classifier, data.of(EDIT), stats)
-        found = pool.train(index, replace(_ROUGH, seed=number)).affine(pool.space)
+        found = train_map(pool, index, replace(_ROUGH, seed=number)).affine(pool.space)
         rng = np.random.default_rng((how.seed, number, index))
         chosen = rng.choice(len(pool.codes), how.pushed)
         before = pool.logits[torch.from_numpy(chosen), index].numpy() > 0

@@ -5,34 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..bundles.tensors import load_weights
+from ..faces.recognition import FaceNetwork
 from ..generators.mobile import SynthesisNetwork
-from ..inversion import projector
-from ..inversion.face_network import FaceNetwork, compare_faces
+from ..inversion.losses import compare_faces
 from ..inversion.readout import Readout
-from ..inversion.weights import load_weights
-
-if TYPE_CHECKING:
-    from .encoder import FaceData
+from .faces import FaceData
+from .losses import mean_picture_loss
 
 _MEMORY = 3 << 30
 """Bytes of features that are held while fitting."""
-_SCALES = 3
 _PARTS, _IDENTITY = 0.1, 0.4
 """Weights of the face network's features and descriptor: by pixels alone, a readout shows people
 who are nearly as far from the generator's (0.16) as the encoder's are from the real ones (0.3)."""
 _BATCH = 12
-
-
-def picture_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of the pictures and of their finite differences, at three scales."""
-    return projector.picture_loss(a, b, _SCALES) / _SCALES
 
 
 def train_readout(
@@ -77,7 +69,7 @@ def train_readout(
 
     def parts(x: Tensor, w: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = network(x, w)
-        return picture_loss(shown, targets), *compare_faces(face, shown, targets)
+        return mean_picture_loss(shown, targets), *compare_faces(face, shown, targets)
 
     losses = torch.compile(parts, dynamic=False) if compiled else parts
     for step in range(steps):

@@ -6,12 +6,14 @@ flipped.
 
 - classification: cross-entropy of C(T(w, alpha))_k against the flipped label, samples weighted by
   the inverse frequency of their target in the batch;
-- attributes: squared difference of all logits before and after, each weighted by 1 - |correlation|
-  of its labels with the edited attribute's;
+- attributes: squared difference of all attributes before and after, each weighted by
+  1 - |correlation| of its labels with the edited attribute's;
 - length: mean squared difference of the codes.
 
 What differs, and why:
 
+- The attributes kept are compared as probabilities, 16 (p' - p)^2, which is the square of the
+  logits' difference where a decision is open (p = 1/2) and little where it is beyond doubt.
 - The map is learned with a rank of 16, in W's principal axes, each scaled by the root of its
   deviation. There the length is d' Q^-1 d with Q the root of W's covariance, so that an edit goes
   where faces differ rather than where C happens to be steep.
@@ -25,385 +27,25 @@ What differs, and why:
 
 from __future__ import annotations
 
-import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from ..editing.attributes import unknown
-from ..editing.classifier import LatentClassifier
-from ..editing.editor import STYLE_DIM
-from ..editing.picture_classifier import Looks, PictureClassifier, load_picture_classifier
-from ..editing.transformer import (
-    EDITED_ROWS,
-    RANK,
-    AffineMap,
-    LatentTransformers,
-    load_transformers,
-)
+from ..editing.labelled import EDIT, JUDGE, LabelledFaces
+from ..editing.picture_classifier import load_picture_classifier
+from ..editing.transformer import AffineMap, LatentTransformers, load_transformers
 from ..errors import UsageError
-from ..generators.wspace import WStatistics
-from .classifier import Viewer, judged, labelled_codes, trained_classifier
-from .labelled import EDIT, JUDGE, LabelledFaces
+from .classifier import Viewer, trained_classifier
+from .maps import TransformerTraining, train_map
+from .pictured import Pictured, refine_map
+from .pool import Pool
+from .trial import Trial
 
 if TYPE_CHECKING:
-    from ..stages.resources import Networks
-
-Floats = npt.NDArray[np.float32]
-
-GOAL = 0.8
-"""Share of the held-out faces without an attribute that have it at an alpha of 1."""
-
-_LENGTHS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
-_TRIED = 50
-_PAYS = 30
-"""Compiling takes as long as some tens of steps."""
-
-
-@dataclass(frozen=True)
-class TransformerTraining:
-    """Settings; the defaults made what ships.
-
-    Attributes:
-        steps: optimisation steps.
-        batch: codes a step.
-        learning_rate: peak of the one-cycle schedule of Adam.
-        refining_faces, refining_steps, refining_batch, refining_rate: of the second part, through
-            pictures; it draws from fewer faces.
-        classification, attributes, length, pose, identity: weights of the losses.
-        seed: decides everything random.
-    """
-
-    steps: int = 400
-    batch: int = 32
-    learning_rate: float = 2e-3
-    refining_faces: int = 800
-    refining_steps: int = 150
-    refining_batch: int = 8
-    refining_rate: float = 2e-3
-    classification: float = 1.0
-    attributes: float = 2.0
-    length: float = 3.0
-    pose: float = 1.0
-    identity: float = 2.0
-    seed: int = 0
-
-
-class Space:
-    """W's principal axes, each divided by the root of its deviation over W's."""
-
-    def __init__(self, stats: WStatistics) -> None:
-        self.mean = stats.mean
-        self.unit = float(stats.scale.square().mean().sqrt())
-        self.root = (stats.scale / self.unit).sqrt()
-        self.axes = stats.axes
-
-    def of(self, codes: Tensor) -> Tensor:
-        """Coordinates of codes, (..., 512)."""
-        return (codes - self.mean) @ self.axes / (self.unit * self.root)
-
-    def principal(self, coordinates: Tensor) -> Tensor:
-        """The classifier's coordinates."""
-        return coordinates * self.root
-
-    def codes(self, coordinates: Tensor) -> Tensor:
-        """Codes of coordinates, (..., 512)."""
-        return (coordinates * (self.unit * self.root)) @ self.axes.T + self.mean
-
-    def affine(self, down: Tensor, up: Tensor, bias: Tensor) -> AffineMap:
-        """A map of coordinates as one of codes."""
-        into = self.axes / (self.unit * self.root)
-        back = (self.unit * self.root)[:, None] * self.axes.T
-        return AffineMap((into @ down).numpy(), (up @ back).numpy(), (bias @ back).numpy())
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What maps are trained on.
-
-    Attributes:
-        classifier: C, frozen.
-        space: of the coordinates.
-        codes: (n, 16, 512).
-        coordinates: of the codes.
-        logits: (n, k) C's, of the codes.
-        correlation: (k, k) of the labels.
-    """
-
-    classifier: LatentClassifier
-    space: Space
-    codes: Floats
-    coordinates: Tensor
-    logits: Tensor
-    correlation: Floats
-
-    @staticmethod
-    def of(
-        folder: Path, classifier: LatentClassifier, own: LabelledFaces, stats: WStatistics
-    ) -> Pool:
-        """The labelled faces and those that the teacher labelled in ``folder``."""
-        space = Space(stats)
-        codes = np.concatenate((own.codes, labelled_codes(folder, "labelled")[0]))
-        rows = torch.cat([space.of(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
-        logits = torch.from_numpy(classifier.logits(codes))
-        count = len(own.names)
-        table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
-        return Pool(classifier, space, codes, rows, logits, table.astype(np.float32))
-
-    def kept(self, index: int) -> Tensor:
-        """(k,) how much an edit of the attribute in column ``index`` keeps the others."""
-        weights = torch.from_numpy(1 - np.abs(self.correlation[index]))
-        weights[index] = 0
-        return weights
-
-    def train(self, index: int, how: TransformerTraining) -> Map:
-        """The map of the attribute in column ``index``, see `train_transformer`."""
-        return train_transformer(
-            self.classifier,
-            self.space,
-            self.coordinates,
-            self.logits,
-            self.kept(index),
-            index,
-            how,
-        )
-
-
-class Map(nn.Module):
-    """A map being learned, in a `Space`'s coordinates: (n, 16, 512) to what alpha 1 adds to the
-    first rows."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.down = nn.Parameter(torch.randn(EDITED_ROWS, STYLE_DIM, RANK) / STYLE_DIM**0.5)
-        self.up = nn.Parameter(torch.zeros(EDITED_ROWS, RANK, STYLE_DIM))
-        self.bias = nn.Parameter(torch.zeros(EDITED_ROWS, STYLE_DIM))
-
-    def forward(self, coordinates: Tensor) -> Tensor:
-        rows = coordinates[:, :EDITED_ROWS].transpose(0, 1)
-        return torch.bmm(torch.bmm(rows, self.down), self.up).transpose(0, 1) + self.bias
-
-    def affine(self, space: Space) -> AffineMap:
-        """The same map of codes."""
-        with torch.no_grad():
-            return space.affine(self.down, self.up, self.bias)
-
-
-class _Draw:
-    """Draws faces, half of them with the attribute, where there are any."""
-
-    def __init__(self, probability: Tensor, batch: int) -> None:
-        having = torch.nonzero(probability > 0.5)[:, 0]
-        lacking = torch.nonzero(probability <= 0.5)[:, 0]
-        if not len(lacking):
-            having, lacking = lacking, having
-        self.having, self.lacking = having, lacking
-        self.some = min(batch // 2, len(having))
-        self.rest = batch - self.some
-
-    def __call__(self) -> Tensor:
-        having = self.having[torch.randint(max(len(self.having), 1), (self.some,))]
-        lacking = self.lacking[torch.randint(len(self.lacking), (self.rest,))]
-        return torch.cat((having, lacking))
-
-
-def _losses(
-    seen: Tensor, before: Tensor, index: int, kept: Tensor, how: TransformerTraining
-) -> Tensor:
-    """Classification and attributes: logits (n, k) after and before the edit."""
-    target = (before[:, index] <= 0).float()
-    share = target.mean()
-    weight = 1 / torch.where(target > 0.5, share, 1 - share)
-    wrong = F.binary_cross_entropy_with_logits(seen[:, index], target, weight / weight.mean())
-    others = ((seen - before).square() * kept).mean()
-    return how.classification * wrong + how.attributes * others
-
-
-def _flip(logits: Tensor) -> Tensor:
-    """(n, 1, 1) the training alpha: towards the other label."""
-    p = logits.sigmoid()
-    return torch.where(p > 0.5, -p, 1 - p)[:, None, None]
-
-
-def train_transformer(
-    classifier: LatentClassifier,
-    space: Space,
-    coordinates: Tensor,
-    logits: Tensor,
-    kept: Tensor,
-    index: int,
-    how: TransformerTraining,
-) -> Map:
-    """One attribute's map through the classifier.
-
-    Args:
-        classifier: C, frozen.
-        space: of the coordinates.
-        coordinates: (n, 16, 512) codes.
-        logits: (n, k) C's, of these codes.
-        kept: (k,) weights of the logits to be kept.
-        index: the attribute's column.
-        how: settings.
-    """
-    found = Map(how.seed)
-
-    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        return classifier.of_coordinates(space.principal(after)), torch.zeros(())
-
-    part = _Part(how.steps, how.batch, how.learning_rate, coordinates, logits, see)
-    _descend(found, part, classifier, space, kept, index, how)
-    return found
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One of the two parts of a map's training.
-
-    Attributes:
-        steps: optimisation steps.
-        batch: faces a step.
-        rate: peak of the one-cycle schedule of Adam.
-        coordinates: (n, 16, 512) of the faces to draw from.
-        logits: (n, k) of these faces, unedited.
-        see: coordinates of the edited faces, and which of the n they are, to logits and a loss of
-            this part's own.
-    """
-
-    steps: int
-    batch: int
-    rate: float
-    coordinates: Tensor
-    logits: Tensor
-    see: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def _descend(
-    found: Map,
-    part: _Part,
-    classifier: LatentClassifier,
-    space: Space,
-    kept: Tensor,
-    index: int,
-    how: TransformerTraining,
-) -> None:
-    """Train a map; see `train_transformer` for the arguments."""
-    optimiser = torch.optim.Adam(found.parameters(), part.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, part.rate, total_steps=part.steps + 1, pct_start=0.1
-    )
-    draw = _Draw(part.logits[:, index].sigmoid(), part.batch)
-    for _ in range(part.steps):
-        chosen = draw()
-        before, was = part.coordinates[chosen], part.logits[chosen]
-        change = _flip(was[:, index]) * found(before)
-        after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
-        seen, own = part.see(after, chosen)
-        turned = classifier.turns(space.principal(change)).square().mean()
-        loss = _losses(seen, was, index, kept, how) + own
-        loss = loss + how.length * change.square().mean() + how.pose * turned
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-
-
-class Witness(nn.Module):
-    """What the teacher says of the pictures of codes, with a gradient.
-
-    Codes (n, 16, 512) to logits (n, k) and the face network's descriptors (n, 1024).
-    """
-
-    def __init__(self, viewer: Viewer, teacher: PictureClassifier) -> None:
-        super().__init__()
-        self.synthesis, self.readout = viewer.synthesis, viewer.readout
-        self.face, self.teacher = viewer.face, teacher
-
-    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        pictures = self.readout.show(self.synthesis, codes)
-        seen = self.face(pictures)
-        parts = (seen.whole, F.avg_pool2d(seen.regions, 2), F.avg_pool2d(seen.parts, 4))
-        looks = Looks(torch.cat(parts, 1), F.avg_pool2d(pictures, 4) * 255)
-        return self.teacher(looks), seen.descriptor
-
-
-@dataclass(frozen=True)
-class Pictured:
-    """Faces on which maps are refined, as the witness sees them.
-
-    Attributes:
-        witness: sees.
-        coordinates: (n, 16, 512).
-        logits: (n, k) the witness's.
-        descriptors: (n, 1024).
-    """
-
-    witness: Callable[[Tensor], tuple[Tensor, Tensor]]
-    coordinates: Tensor
-    logits: Tensor
-    descriptors: Tensor
-
-    @staticmethod
-    def of(
-        pool: Pool, viewer: Viewer, teacher: PictureClassifier, how: TransformerTraining
-    ) -> Pictured:
-        """Some of the pool's faces."""
-        witness = Witness(viewer, teacher)
-        rng = np.random.default_rng(how.seed)
-        chosen = rng.choice(
-            len(pool.codes), min(how.refining_faces, len(pool.codes)), replace=False
-        )
-        logits, descriptors = [], []
-        with torch.no_grad():
-            for piece in np.array_split(chosen, max(1, len(chosen) // 10)):
-                seen, who = witness(torch.from_numpy(pool.codes[piece]))
-                logits.append(seen)
-                descriptors.append(who)
-        # Compiling for the CPU needs a C++ compiler; without one, it only takes three times longer.
-        pays = how.refining_steps > _PAYS and shutil.which("g++") is not None
-        fused = torch.compile(witness, dynamic=False) if pays else witness
-        return Pictured(fused, pool.coordinates[chosen], torch.cat(logits), torch.cat(descriptors))
-
-
-def refine_transformer(
-    found: Map,
-    classifier: LatentClassifier,
-    space: Space,
-    faces: Pictured,
-    kept: Tensor,
-    index: int,
-    how: TransformerTraining,
-) -> None:
-    """Train a map on through pictures: the same losses by the teacher's logits, and one more, that
-    the face network still sees the same person."""
-    if not how.refining_steps:
-        return
-
-    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            seen, who = faces.witness(space.codes(after))
-        same = (1 - (who.float() * faces.descriptors[chosen]).sum(1)).mean()
-        return seen.float(), how.identity * same
-
-    torch.manual_seed(how.seed)
-    part = _Part(
-        how.refining_steps,
-        how.refining_batch,
-        how.refining_rate,
-        faces.coordinates,
-        faces.logits,
-        see,
-    )
-    _descend(found, part, classifier, space, kept, index, how)
+    from ..models.networks import Networks
 
 
 def train_transformers(
@@ -443,15 +85,15 @@ def train_transformers(
     missing = [name for name in wanted if not _map_file(folder, name).exists()]
     if missing:
         pool, held = Pool.of(folder, classifier, data.of(EDIT), stats), data.of(JUDGE)
-        viewer = Viewer(networks.synthesis, networks.readout, networks.face_network)
+        viewer = Viewer(networks.synthesis, networks.readout, networks.recognition)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
-        trial = Trial.of(held.chosen(held.random).codes, viewer, teacher)
+        trial = Trial.of(held.chosen(held.random).codes, viewer, teacher, networks.encoder)
         faces = Pictured.of(pool, viewer, teacher, how)
         for number, name in enumerate(missing, 1):
             started = time.monotonic()
             index = classifier.names.index(name)
-            learned = pool.train(index, how)
-            refine_transformer(learned, classifier, pool.space, faces, pool.kept(index), index, how)
+            learned = train_map(pool, index, how)
+            refine_map(learned, pool, faces, index, how)
             found = learned.affine(pool.space)
             length, share = trial.length(found, mean, index)
             found = AffineMap(found.down, found.up * length, found.bias * length)
@@ -472,45 +114,3 @@ def train_transformers(
 
 def _map_file(folder: Path, name: str) -> Path:
     return folder / "maps" / f"{name}.safetensors"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Held-out codes on which a map's length is tried, seen by the teacher.
-
-    Attributes:
-        codes: (n, 16, 512).
-        logits: (n, k) the teacher's, of their pictures.
-        viewer: shows codes.
-        teacher: judges.
-    """
-
-    codes: Floats
-    logits: Floats
-    viewer: Viewer
-    teacher: PictureClassifier
-
-    @staticmethod
-    def of(codes: Floats, viewer: Viewer, teacher: PictureClassifier, most: int = 400) -> Trial:
-        """A trial on the first codes."""
-        codes = codes[:most]
-        return Trial(codes, judged(teacher, viewer.looks(codes)).numpy(), viewer, teacher)
-
-    def length(self, found: AffineMap, mean: Floats, index: int) -> tuple[float, float]:
-        """What to multiply a map with, and the share of faces without the attribute that then have
-        it: `GOAL`, or what the longest one reaches."""
-        lacking = self.codes[self.logits[:, index] < 0][:_TRIED]
-        if not len(lacking):
-            return 1.0, math.nan
-        step = found.of(lacking, mean)
-        shares = [0.0]
-        for length in _LENGTHS[1:]:
-            edited = lacking.copy()
-            edited[:, :EDITED_ROWS] += np.float32(length) * step
-            seen = judged(self.teacher, self.viewer.looks(edited))[:, index]
-            shares.append(max(shares[-1], float((seen > 0).float().mean())))
-            if shares[-1] >= GOAL:
-                share = (GOAL - shares[-2]) / (shares[-1] - shares[-2])
-                before = _LENGTHS[len(shares) - 2]
-                return before + share * (length - before), GOAL
-        return _LENGTHS[-1], shares[-1]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from videdit.evaluation.scores import auc, calibration_error, mean_score, score
+from videdit.editing.scores import auc, calibration_error, mean_score, score
 
 
 def test_auc_is_the_share_of_pairs_in_order() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from videdit.editing.labelled import EDIT, JUDGE, PARTS, TEST, LabelledFaces
 from videdit.errors import InputError
-from videdit.training.labelled import EDIT, JUDGE, PARTS, TEST, LabelledFaces
 
 FACES = 40
 

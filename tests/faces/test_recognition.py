@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from videdit.errors import WeightsError
-from videdit.inversion.face_network import FaceNetwork, load_face_network
+from videdit.faces.recognition import FaceNetwork, load_face_network
 
 PUBLISHED = Path(__file__).parents[2] / "weights" / "mobile" / "face_network.safetensors"
 

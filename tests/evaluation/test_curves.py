@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -11,15 +10,7 @@ import pytest
 
 from videdit.editing.quality import Quality, load_quality, save_quality
 from videdit.errors import WeightsError
-from videdit.evaluation.attributes import (
-    Curve,
-    Seen,
-    curve_of,
-    mean_curve,
-    qualities,
-    table_of,
-    write_tables,
-)
+from videdit.evaluation.curves import Curve, Seen, curve_of, qualities
 
 
 def seen(signs: list[list[int]], first: list[float]) -> Seen:
@@ -59,23 +50,6 @@ def test_areas_are_means_over_changes() -> None:
     assert kept == pytest.approx(0.9, abs=1e-6)
     assert same == pytest.approx(0.75, abs=1e-6)
     assert line.areas(0.5)[0] == pytest.approx(0.95, abs=1e-6)
-
-
-def test_tables_hold_every_method_and_its_mean(tmp_path: Path) -> None:
-    a = Curve((1.0, 2.0), (0.5, 0.9), (0.98, 0.95), (0.8, 0.7))
-    b = Curve((1.0, 2.0), (0.7, 1.0), (0.96, 0.91), (0.6, 0.5))
-    methods = {"transformer": {"Smiling": a, "Young": b}, "ganspace": {"Smiling": b}}
-    mean = mean_curve([a, b])
-    assert mean.change == pytest.approx((0.6, 0.95))
-    assert mean.preservation == pytest.approx((0.97, 0.93))
-    report = write_tables(tmp_path, methods, {"faces": 2})
-    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(report))
-    table = table_of(methods)
-    assert table["transformer"]["Smiling"]["at_change"]["0.95"]["identity"] is None
-    assert table["transformer"]["mean"]["area"]["up_to_change"] == pytest.approx(0.95)
-    lines = (tmp_path / "curves.csv").read_text().splitlines()
-    assert lines[1] == "transformer,Smiling,1,0.5,0.98,0.8"
-    assert len(lines) == 1 + 6
 
 
 def test_what_does_not_work_reliably_says_so(tmp_path: Path) -> None:

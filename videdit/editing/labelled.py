@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..editing.editor import ROWS, STYLE_DIM
 from ..errors import InputError
+from .editor import ROWS, STYLE_DIM
 
 EDIT, JUDGE, TEST = PARTS = ("edit", "judge", "test")
 """Faces that classifier, transformers and baselines learn from; faces that the judge of edits

@@ -1,0 +1,113 @@
+"""The three metrics as curves over the strength of an edit, and what is read off them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..editing.quality import Quality
+from .identity import distance
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of n pictures: the judge's logits (n, k) and dlib's descriptors (n, 128)."""
+
+    logits: npt.NDArray[np.float32]
+    descriptors: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An editor's figures for one attribute, or their mean over attributes.
+
+    Attributes:
+        strengths: |alpha|, rising.
+        change, preservation, identity: at each strength.
+    """
+
+    strengths: tuple[float, ...]
+    change: tuple[float, ...]
+    preservation: tuple[float, ...]
+    identity: tuple[float, ...]
+
+    def _read(self, change: float, start: float, values: Sequence[float]) -> float:
+        """One of the figures where ``change`` is first reached; NaN where it never is."""
+        reached = np.maximum.accumulate((0.0, *self.change))
+        if change > reached[-1]:
+            return math.nan
+        after = int(np.searchsorted(reached, change))
+        if after == 0:
+            return start
+        share = (change - reached[after - 1]) / (reached[after] - reached[after - 1])
+        all_ = (start, *values)
+        return float(all_[after - 1] + share * (all_[after] - all_[after - 1]))
+
+    def at(self, change: float) -> tuple[float, float]:
+        """Preservation and identity where ``change`` is first reached; NaN where it never is.
+
+        Linear in between. Strength 0 changes nothing and preserves everything, so the curve starts
+        at (0, 1, 1).
+        """
+        return self._read(change, 1.0, self.preservation), self._read(change, 1.0, self.identity)
+
+    def strength_at(self, change: float) -> float:
+        """|alpha| where ``change`` is first reached; the largest one where it never is."""
+        found = self._read(change, 0.0, self.strengths)
+        return self.strengths[-1] if math.isnan(found) else found
+
+    def areas(self, change: float) -> tuple[float, float]:
+        """Mean preservation and identity over changes from 0 to ``change``."""
+        table = np.array([self.at(c) for c in np.linspace(0, change, 51)])
+        means = np.trapezoid(table, dx=1 / 50, axis=0)
+        return float(means[0]), float(means[1])
+
+
+def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequence[float]) -> Curve:
+    """The metrics of one attribute.
+
+    Args:
+        before: the reconstructions.
+        after: the edited faces, by strength.
+        index: the attribute's column.
+        strengths: |alpha|.
+    """
+    said = before.logits > 0
+    others = np.arange(said.shape[1]) != index
+    change, kept, same = [], [], []
+    for seen in after:
+        now = seen.logits > 0
+        change.append(float((now[:, index] != said[:, index]).mean()))
+        kept.append(float((now == said)[:, others].mean()))
+        pairs = zip(before.descriptors, seen.descriptors, strict=True)
+        same.append(float(np.mean([1 - distance(a, b) for a, b in pairs])))
+    return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean over attributes at each strength."""
+
+    def mean(name: str) -> tuple[float, ...]:
+        return tuple(float(v) for v in np.mean([getattr(c, name) for c in curves], axis=0))
+
+    return Curve(curves[0].strengths, mean("change"), mean("preservation"), mean("identity"))
+
+
+def qualities(curves: Mapping[str, Curve], aucs: Mapping[str, float]) -> dict[str, Quality]:
+    """Figures at an alpha of 1.
+
+    Args:
+        curves: with a strength of 1 among theirs.
+        aucs: the judge's own, by attribute.
+    """
+    found = {}
+    for name, curve in curves.items():
+        at = curve.strengths.index(1.0)
+        found[name] = Quality(
+            curve.change[at], curve.preservation[at], curve.identity[at], aucs[name]
+        )
+    return found

@@ -1,0 +1,85 @@
+"""Tables and plots of what was measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .curves import Curve, mean_curve
+
+CHANGES = (0.5, 0.8, 0.9, 0.95)
+
+
+def table_of(methods: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
+    """Everything measured, as JSON: curves, and their values at equal change."""
+    means = {method: mean_curve(list(curves.values())) for method, curves in methods.items()}
+    common = min(max(curve.change) for curve in means.values())
+    out: dict[str, Any] = {}
+    for method, curves in methods.items():
+        out[method] = {"mean": _figures(means[method], common)}
+        out[method] |= {name: _figures(curve, None) for name, curve in curves.items()}
+    return out
+
+
+def _figures(curve: Curve, common: float | None) -> dict[str, Any]:
+    out: dict[str, Any] = asdict(curve)
+    out["at_change"] = {
+        f"{change:g}": dict(
+            zip(("preservation", "identity"), _plain(curve.at(change)), strict=True)
+        )
+        for change in CHANGES
+    }
+    if common is not None:
+        areas = _plain(curve.areas(common))
+        out["area"] = {"up_to_change": common, "preservation": areas[0], "identity": areas[1]}
+    return out
+
+
+def _plain(values: Sequence[float]) -> list[float | None]:
+    return [None if math.isnan(v) else round(v, 5) for v in values]
+
+
+def write_tables(
+    folder: Path, methods: Mapping[str, Mapping[str, Curve]], about: Mapping[str, object]
+) -> dict[str, Any]:
+    """Write ``report.json``, ``curves.csv``; returns the report."""
+    report = {"about": dict(about), "methods": table_of(methods)}
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("method", "attribute", "alpha", "change", "preservation", "identity"))
+        for method, curves in methods.items():
+            for name, curve in curves.items():
+                rows = zip(
+                    curve.strengths, curve.change, curve.preservation, curve.identity, strict=True
+                )
+                for row in rows:
+                    writer.writerow((method, name, *(f"{v:.5g}" for v in row)))
+    return report
+
+
+def draw_curves(folder: Path, methods: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Write the paper's two plots: change against preservation, and against identity."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    for what in ("preservation", "identity"):
+        figure, axes = pyplot.subplots(figsize=(6, 4.5))
+        for method, curves in methods.items():
+            mean = mean_curve(list(curves.values()))
+            axes.plot((0, *mean.change), (1, *getattr(mean, what)), marker="o", label=method)
+        axes.set_xlabel("target change rate")
+        axes.set_ylabel("attribute preservation" if what == "preservation" else "identity")
+        axes.set_xlim(0, 1)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(folder / f"change-{what}.png", dpi=120)
+        pyplot.close(figure)
