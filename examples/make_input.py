@@ -20,9 +20,9 @@ import torch
 
 from videdit.bundles import ensure_bundle
 from videdit.faces.backend import load_backend
-from videdit.models.protocols import Generator, load_decoder
 from videdit.generators.mobile import ROWS, load_mapping
 from videdit.generators.wspace import WStatistics
+from videdit.models.protocols import Generator, load_decoder
 from videdit.training.faces import shard_codes
 
 WIDTH, HEIGHT, RATE, SECONDS = 1280, 720, 25, 4

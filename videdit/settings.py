@@ -26,12 +26,12 @@ _LARGEST_CRF = 63
 
 @dataclass(frozen=True)
 class Parameters:
-    """The rooms' numbers. They have no options of their own: a changed one is another version of the
-    tool, which makes anew exactly what the number shapes."""
+    """The rooms' numbers. They have no options: a changed one is another version of the tool, which
+    makes anew exactly what the number shapes."""
 
-    faces: FaceParameters = FaceParameters()
-    inversion: InversionParameters = InversionParameters()
-    blending: BlendingParameters = BlendingParameters()
+    faces: FaceParameters = field(default_factory=FaceParameters)
+    inversion: InversionParameters = field(default_factory=InversionParameters)
+    blending: BlendingParameters = field(default_factory=BlendingParameters)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class RunSettings:
     cache_dir: Path | None = None
     chunk_frames: int = 48
     bundle: str = "mobile"
-    parameters: Parameters = field(default=Parameters(), repr=False)
+    parameters: Parameters = field(default_factory=Parameters, repr=False)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

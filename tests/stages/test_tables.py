@@ -15,7 +15,7 @@ from videdit.artifacts.faces import Faces
 from videdit.faces.align import ffhq_quad
 from videdit.faces.smoothing import smooth
 from videdit.pipeline.stage import frame_chunks
-from videdit.pipeline.store import WHOLE, Artifact, Chunk, Store
+from videdit.pipeline.store import Artifact, Chunk, Store
 from videdit.stages.invert import _SMOOTHING, read_codes, read_rows, smooth_rows
 from videdit.stages.pictures import read_picture, write_picture
 

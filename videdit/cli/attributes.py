@@ -27,7 +27,7 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     SAME: similarity to the unedited face (1 - dlib's distance; above 0.4 is the same person).
     JUDGE: the judge's own AUC for the attribute. A ! marks what is not to be relied on, and why.
     """
-    table = load_quality(load_bundle(bundle).path("quality.json"))
+    table = load_quality(load_bundle(bundle).file("quality"))
     if as_json:
         rows = []
         for name, quality in table.items():

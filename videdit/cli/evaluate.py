@@ -115,7 +115,7 @@ def classifier(
     faces = load_labelled(latents, labels, split)
     if split is not None:
         faces = faces.of(TEST)
-    network = load_classifier(weights or load_bundle().path("classifier.safetensors"))
+    network = load_classifier(weights or load_bundle().file("classifier"))
     names = [name for name in faces.names if name in network.names]
     if not names:
         raise InputError("the labels hold none of the classifier's attributes", "Check the names.")

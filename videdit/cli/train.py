@@ -76,7 +76,7 @@ def corrector(
 
     chosen = EncoderTraining.load(settings)
     networks = _networks(device)
-    path = encoder or networks.bundle.path("encoder.safetensors")
+    path = encoder or networks.bundle.files("encoder")[0]
     with kept_memory():
         given, run = _prepare(folder, "corrector", real or [], faces, chosen, networks)
         readout = train_readout(
@@ -93,11 +93,10 @@ def corrector(
 
 
 def _networks(device: str) -> Networks:
-    from videdit.bundles import ensure_bundle
-    from videdit.device import choose_device
-    from videdit.models.networks import Networks
+    from videdit.bundles import DEFAULT_BUNDLE
+    from videdit.models.networks import open_networks
 
-    return Networks(ensure_bundle(say=print), choose_device(device, "fp32"), "mesh")
+    return open_networks(DEFAULT_BUNDLE, device, "fp32", say=print)
 
 
 def _prepare(
@@ -116,7 +115,6 @@ def _prepare(
     import numpy as np
     import torch
 
-    from videdit.generators.mobile import load_mapping
     from videdit.inversion.predict import INPUT_SIZE
     from videdit.training.crops import RealFaces, real_crops
     from videdit.training.encoder_loop import Run, Supervision
@@ -130,9 +128,8 @@ def _prepare(
     if real:
         known = real_crops(real, networks.landmarker, folder, report)
     shards = range(math.ceil(faces / SHARD) + settings.held_out_shards)
-    mapping = load_mapping(*(networks.bundle.path(p) for p in ("mapping.xml", "mapping.bin")))
     stats = networks.statistics
-    sample_faces(folder / "faces", shards, mapping, stats, networks.generator, report)
+    sample_faces(folder / "faces", shards, networks.mapping, stats, networks.generator, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
     network = networks.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .editor import ROWS, STYLE_DIM
+from ..generators.mobile import ROWS, STYLE_DIM
 
 EDIT, JUDGE, TEST = PARTS = ("edit", "judge", "test")
 """Faces that classifier, transformers and baselines learn from; faces that the judge of edits

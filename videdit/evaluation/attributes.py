@@ -30,9 +30,8 @@ from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
 from ..faces.detection import Landmarker, largest
 from ..faces.recognition import FaceNetwork
-from ..models.protocols import Generator
 from ..inversion.predict import INPUT_SIZE
-from ..models.protocols import Encoder
+from ..models.protocols import Encoder, Generator
 from .curves import Curve, Seen, curve_of
 from .identity import IdentityMeter
 
@@ -93,7 +92,7 @@ def invert(codes: Codes, eye: Eye, encoder: Encoder) -> tuple[Codes, list[Floats
     reconstructions; faces whose reconstruction shows none are left out."""
     kept, points = [], []
     for code in codes:
-        crop = eye.show(code)[None].astype(np.float32) / 255
+        crop = eye.show(code)[None].astype(np.float32) / np.float32(255)
         found = encoder.encode(crop)[0]
         at = eye.landmarks(eye.show(found))
         if at is not None:

@@ -6,7 +6,7 @@ included: frames to `reconstruct` are run (or reused) and their artifacts compar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..api import prepare
-from ..artifacts.faces import Faces, frames_with_faces
+from ..api import networks_for, prepare
+from ..artifacts.codes import CodeReader
+from ..artifacts.faces import Faces, FaceTable, frames_with_faces
+from ..artifacts.pictures import read_picture
+from ..artifacts.rows import read_rows
 from ..errors import NoFaceError
 from ..faces.align import cut_crop
 from ..faces.detection import Landmarker, inter_ocular, largest
-from ..generators.mobile import STYLE_DIM, load_mapping
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.progress import Progress
-from ..pipeline.runner import open_contexts, run
-from ..settings import RunSettings
-from ..pipeline.store import Store
-from ..stages.invert import read_codes, read_rows, whole_table
-from ..stages.pictures import read_picture
 from ..models.networks import Networks
+from ..pipeline.progress import Progress
+from ..pipeline.runner import run
+from ..pipeline.stage import Artifact
+from ..pipeline.store import Store
+from ..pipeline.upkeep import show
+from ..settings import RunSettings
+from ..stages.resources import Resources
 from .identity import SAME_PERSON, IdentityMeter, distance
 from .motion import follow, jitter, openings
 from .pictures import face_mask, psnr, ssim
@@ -174,27 +177,40 @@ class InversionMeter:
             VideditError: what the pipeline raises; `NoFaceError` if it shows none.
         """
         settings = RunSettings(source, source, method=self.method)
-        timeline, resources, chain = prepare(settings, self.progress, self.networks)
-        networks = self.networks = resources.networks
+        networks = self.networks = self.networks or networks_for(settings, self.progress)
+        resources, chain = prepare(settings, self.store, networks)
         names = [stage.name for stage in chain]
         chain = chain[: names.index("reconstruct") + 1]
-        artifacts = run(chain, settings, self.store, timeline.content_id).artifacts
-        shown = artifacts["reconstruct"]
-        # The run returns the last stage's artifact; those before it are found by their place.
-        contexts = open_contexts(chain, settings, self.store, timeline.content_id)
-        inverted = contexts["invert"].own
-        table = whole_table(contexts["align"].own)
+        with resources:
+            source_id = resources.timeline.content_id
+            artifacts = run(chain, self.store, source_id, source).artifacts
+            return self._measured(source, resources, artifacts)
+
+    def _measured(
+        self, source: Path, resources: Resources, artifacts: Mapping[str, Artifact]
+    ) -> InputScore:
+        timeline, networks = resources.timeline, resources.networks
+        shown, encoded = artifacts["reconstruct"], artifacts["encode"]
+        faces_of = FaceTable(artifacts["align"])
+        start, stop = faces_of.first_frame, faces_of.stop_frame
+        table = faces_of.window(start, stop)
         score = InputScore(source.name)
-        took = {info.key: info.seconds for info in self.store.show(timeline.content_id)}
-        score.seconds_per_crop = took[inverted.key] / len(table)
+        took = {info.key: info.seconds for info in show(self.store, timeline.content_id)}
+        score.seconds_per_crop = took[encoded.key] / len(table)
         self._limit = self._limit or w_norm_limit(networks)
-        stop = int(table.frame[-1]) + 1
-        codes = read_codes(inverted, table, resources.times, 0, stop)
+        codes = CodeReader(
+            encoded,
+            artifacts["refine"],
+            faces_of,
+            resources.times,
+            networks.space,
+            resources.parameters.inversion.smoothing,
+        ).read(start, stop)
         norms = networks.statistics.whiten(torch.from_numpy(codes)).norm(dim=2).numpy()
         chosen = np.unique(np.linspace(0, len(table) - 1, min(len(table), self.frames)).astype(int))
         sampled = {int(table.frame[row]) for row in chosen}
         own_points = np.full((len(table), 68, 2), np.nan)
-        for frame, faces in frames_with_faces(timeline, table, int(table.frame[0]), stop):
+        for frame, faces in frames_with_faces(resources.reader, table, start, stop):
             for row, rgb in faces:
                 small = cut_crop(rgb, table.quad[row], INPUT_SIZE)
                 points = _points(networks.landmarker, small)
@@ -218,7 +234,7 @@ class InversionMeter:
                     self.pairs.append(np.rint(both * 255).astype(np.uint8))
         if not timeline.is_image:
             whitened = networks.statistics.whiten(torch.from_numpy(codes)).numpy()
-            theirs_points = read_rows(shown, "points.npy", table, 0, stop)
+            theirs_points = read_rows(shown, "points.npy", faces_of, start, stop)
             self._jitter(score, table, whitened, theirs_points, own_points)
         return score
 
@@ -268,10 +284,9 @@ class InversionMeter:
 
 def w_norm_limit(networks: Networks) -> float:
     """The 99th percentile of W's own whitened norms (4096 samples)."""
-    xml, binary = (networks.bundle.path(part) for part in ("mapping.xml", "mapping.bin"))
-    z = torch.randn(4096, STYLE_DIM, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(4096, networks.space.width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        w = load_mapping(xml, binary)(z)
+        w = networks.mapping(z)
         return float(np.quantile(networks.statistics.whiten(w).norm(dim=1).numpy(), 0.99))
 
 

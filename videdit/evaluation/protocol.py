@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import keep_arrays
-from ..bundles import ensure_bundle
-from ..device import choose_device
+from ..bundles import DEFAULT_BUNDLE
 from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.quality import save_quality
 from ..errors import UsageError
 from ..media.pictures import write_picture
+from ..models.networks import Networks, open_networks
 from ..sheet import tile
-from ..models.networks import Networks
 from .attributes import (
     AttributeMeter,
     Eye,
@@ -60,8 +59,8 @@ def evaluate_attributes(
     Raises:
         UsageError: unknown attribute or editor, or the folder holds another measurement.
     """
-    networks = Networks(ensure_bundle(say=report), choose_device("cpu", "fp32"), "mesh")
-    judge, notes = load_picture_classifier(networks.bundle.path("judge.safetensors"))
+    networks = open_networks(DEFAULT_BUNDLE, "cpu", "fp32", say=report)
+    judge, notes = load_picture_classifier(networks.bundle.file("judge"))
     if protocol.attributes == ("all",):
         protocol = replace(protocol, attributes=judge.names)
     unknown = [name for name in protocol.attributes if name not in judge.names]

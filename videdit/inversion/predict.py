@@ -51,10 +51,10 @@ class OpenVinoEncoder:
         self._space = space
         self._compiled = compiled("encoder", ids or {}, precision, model, kept_in if ids else None)
 
-    def encode(self, crops: np.ndarray) -> np.ndarray:
+    def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
         """See ``models.Encoder``. One at a time: batches gain nothing on a CPU."""
         codes = [np.zeros((0, *self._space.shape), np.float32)]
-        for crop in crops:
+        for crop in np.asarray(crops):
             picture = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
             codes.append(self._compiled(picture)[0].copy())
         return np.concatenate(codes)

@@ -62,9 +62,9 @@ def describe(face: FaceNetwork, crops: NDArray[np.float32]) -> NDArray[np.float3
 
 
 class _Shown(nn.Module):
-    """Codes to pictures (n, 3, 256, 256) in [-1, 1], by the generator, its blocks checkpointed: what
-    they compute is computed again on the way back, which takes a third longer and a fraction of the
-    memory."""
+    """Codes to pictures (n, 3, 256, 256) in [-1, 1], by the generator, its blocks checkpointed:
+    what they compute is computed again on the way back, which takes a third longer and a fraction
+    of the memory."""
 
     def __init__(self, network: SynthesisNetwork, size: int) -> None:
         super().__init__()

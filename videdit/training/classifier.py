@@ -31,7 +31,6 @@ from torch import Tensor
 
 from ..arrays import keep_arrays
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
-from ..generators.mobile import ROWS
 from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.picture_classifier import (
     Looks,
@@ -43,10 +42,10 @@ from ..editing.picture_classifier import (
 from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
-from ..generators.mobile import MappingNetwork, SynthesisNetwork
+from ..generators.mobile import ROWS, MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
-from ..models.protocols import Encoder
 from ..inversion.readout import Readout
+from ..models.protocols import Encoder
 from .faces import expand, shard_codes
 from .picture_classifier import PictureTraining, train_picture_classifier
 

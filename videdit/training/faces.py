@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ..arrays import keep_arrays
 from ..errors import InputError
-from ..models.protocols import Generator
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
+from ..models.protocols import Generator
 
 SHARD = 250
 _TRUNCATIONS = (0.6, 0.75, 0.9, 1.0, 1.0)

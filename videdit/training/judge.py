@@ -19,8 +19,8 @@ from ..editing.labelled import JUDGE, TEST, LabelledFaces
 from ..editing.picture_classifier import Looks, join, look
 from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..faces.recognition import FaceNetwork
-from ..models.protocols import Generator
 from ..inversion.predict import INPUT_SIZE
+from ..models.protocols import Generator
 from .classifier import judged
 from .picture_classifier import PictureTraining, train_picture_classifier
 

@@ -14,7 +14,6 @@ from ..editing.classifier import LatentClassifier, load_classifier
 from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..errors import UsageError
-from ..generators.mobile import load_mapping
 from .classifier import (
     ClassifierTraining,
     Viewer,
@@ -55,15 +54,14 @@ def train_classifier(
         UsageError: ``folder`` holds a training on other labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bundle, stats = networks.bundle, networks.statistics
+    stats = networks.statistics
     viewer = Viewer(networks.synthesis, networks.readout, networks.recognition)
     teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
     if teacher.names != data.names:
         raise UsageError(
             f"{folder} holds a training on other labels", "Take another folder for these."
         )
-    mapping = load_mapping(*(bundle.path(part) for part in ("mapping.xml", "mapping.bin")))
-    label_faces(folder, teacher, viewer, networks.encoder, mapping, stats, how, report)
+    label_faces(folder, teacher, viewer, networks.encoder, networks.mapping, stats, how, report)
     own, test = data.of(EDIT), data.of(TEST)
     network: LatentClassifier | None = None
     for number in range(how.rounds + 1):

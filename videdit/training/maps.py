@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..generators.mobile import STYLE_DIM
 from ..editing.transformer import EDITED_ROWS, RANK, AffineMap
+from ..generators.mobile import STYLE_DIM
 from .pool import Pool, Space
 
 

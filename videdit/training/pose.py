@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..generators.mobile import ROWS
 from ..errors import InputError
 from ..faces.detection import Detection, Landmarker
+from ..generators.mobile import ROWS
 
 Array = npt.NDArray[np.float64]
 
@@ -168,15 +168,14 @@ def main() -> None:
     """The module's command line."""
     from ..bundles import load_bundle
     from ..faces.backend import load_backend
-    from ..faces.mesh import DETECTOR_FILE, MESH_FILE
 
     parser = argparse.ArgumentParser(description="Measure the head poses of sampled faces.")
     parser.add_argument("faces", type=Path, help="folder of sampled faces")
     parser.add_argument("output", type=Path, help="the npz file to write")
     parser.add_argument("--shards", type=int, default=15, help="how many shards to measure")
     arguments = parser.parse_args()
-    bundle = load_bundle()
-    backend = load_backend("mesh", {name: bundle.path(name) for name in (DETECTOR_FILE, MESH_FILE)})
+    files = {path.name: path for path in load_bundle().files("landmarker")}
+    backend = load_backend("mesh", files)
     measure(arguments.faces, arguments.output, backend, arguments.shards)
 
 
