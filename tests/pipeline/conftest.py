@@ -51,6 +51,12 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def store(cache: Path) -> Iterator[Store]:
+    with Store(cache) as opened:
+        yield opened
+
+
 class Runs:
     """Runs the toy chain in this process; keeps what each stage made in the last run."""
 

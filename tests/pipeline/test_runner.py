@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from tests.pipeline.helpers import flip
 from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
 from videdit.media.source import content_id
 from videdit.pipeline.records import StoredFile
@@ -23,12 +24,6 @@ from videdit.pipeline.upkeep import verify
 from videdit.settings import RunSettings, load_last_run, save_last_run
 
 NAMES = ["0000000", "0000004", "0000008"]
-
-
-def _flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-3] ^= 8
-    path.write_bytes(data)
 
 
 def test_the_first_run_makes_all_and_the_second_nothing(runs: Any) -> None:
@@ -109,7 +104,7 @@ def test_a_damaged_input_is_made_anew(runs: Any, stage: str, damage: str) -> Non
     first = runs()
     chunk = runs.folder(stage) / NAMES[1]
     if damage == "flip":
-        _flip(chunk / "data.npy")
+        flip(chunk / "data.npy")
     elif damage == "truncate":
         os.truncate(chunk / "data.npy", 50)
     elif damage == "delete":
@@ -133,7 +128,7 @@ def test_damage_of_damage_is_made_anew(runs: Any) -> None:
     first = runs()
     for stage in ("numbers", "walk", "doubled"):
         for name in NAMES:
-            _flip(runs.folder(stage) / name / "data.npy")
+            flip(runs.folder(stage) / name / "data.npy")
     shutil.rmtree(runs.folder("joined"))
     assert runs() == first
     for stage in ("numbers", "walk", "doubled"):
@@ -147,7 +142,7 @@ def test_damage_of_damage_is_made_anew(runs: Any) -> None:
 def test_a_damaged_chunk_of_the_stage_itself_is_made_anew(runs: Any) -> None:
     first = runs()
     for name in NAMES:
-        _flip(runs.folder("joined") / name / "data.npy")
+        flip(runs.folder("joined") / name / "data.npy")
     shutil.rmtree(runs.folder("joined") / "whole")
     assert runs() == first
     # Begun, found each chunk damaged in turn.
@@ -160,7 +155,7 @@ def test_a_damaged_chunk_of_the_stage_itself_is_made_anew(runs: Any) -> None:
 def test_damage_of_a_complete_result_is_found_and_made_anew(runs: Any, file: str) -> None:
     first = runs()
     before = (runs.folder("joined") / file).read_bytes()
-    _flip(runs.folder("joined") / file)
+    flip(runs.folder("joined") / file)
     assert runs() == first
     assert runs.made.pop("joined") == [file.split("/")[0]]
     assert not any(runs.made.values())
@@ -423,6 +418,6 @@ def test_the_last_run_is_kept(source: Path, cache: Path) -> None:
             load_last_run(store, "s1")
         save_last_run(store, "s1", asked)
         assert load_last_run(store, "s1") == asked
-        _flip(cache / "s1" / "last-run.json")
+        flip(cache / "s1" / "last-run.json")
         with pytest.raises(UsageError):
             load_last_run(store, "s1")

@@ -1,4 +1,4 @@
-"""Commits, checksums, locks, listing, verifying and pruning."""
+"""Commits, checksums, and a disk that refuses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,40 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from videdit.errors import InputError, Interrupted, StorageError
+from tests.pipeline.helpers import FIRST, SECOND, again, fill, flip
+from videdit.errors import InputError, StorageError
 from videdit.pipeline.records import canonical_json
-from videdit.pipeline.stage import Artifact, Chunk
+from videdit.pipeline.stage import Chunk
 from videdit.pipeline.store import Store, default_cache_dir
 from videdit.pipeline.stored import ChunkDamaged
-from videdit.pipeline.upkeep import prune, show, sources, verify
-
-FIRST, SECOND = Chunk("a", 0, 4), Chunk("b", 4, 7)
-
-
-@pytest.fixture
-def store(cache: Path) -> Iterator[Store]:
-    with Store(cache) as opened:
-        yield opened
-
-
-def _fill(store: Store, stage: str = "codes", key: str = "k1", source: str = "s1") -> Artifact:
-    artifact = store.open(source, stage, key, {"version": 2, "settings": {"x": 1}, "models": {}})
-    for chunk in (FIRST, SECOND):
-        with artifact.commit(chunk) as folder:
-            (folder / "codes.bin").write_bytes(chunk.name.encode() * 1000)
-            (folder / "more").mkdir()
-            (folder / "more" / "note.txt").write_text(chunk.name)
-    artifact.finish([FIRST, SECOND])
-    return artifact
-
-
-def _again(store: Store, artifact: Artifact) -> Artifact:
-    """The same artifact as another process would see it."""
-    return Store(store.root).open(artifact.source_id, artifact.stage, artifact.key)
+from videdit.pipeline.upkeep import sources, verify
 
 
 def test_what_is_committed_is_there_for_others(store: Store) -> None:
-    other = _again(store, _fill(store))
+    other = again(store, fill(store))
     assert other.complete
     assert other.chunks == (FIRST, SECOND)
     assert other.count == 2
@@ -96,7 +71,7 @@ def test_unfinished_is_not_complete_but_its_chunks_count(store: Store) -> None:
     artifact = store.open("s1", "codes", "k1")
     with artifact.commit(FIRST) as folder:
         (folder / "codes.bin").write_bytes(b"x")
-    other = _again(store, artifact)
+    other = again(store, artifact)
     assert other.done("a")
     assert not other.done("b")
     assert not other.complete
@@ -108,12 +83,12 @@ def test_a_chunk_of_no_files_counts(store: Store) -> None:
     artifact = store.open("s1", "codes", "k1")
     with artifact.commit(FIRST):
         pass
-    assert _again(store, artifact).done("a")
-    assert _again(store, artifact).files("a") == ()
+    assert again(store, artifact).done("a")
+    assert again(store, artifact).files("a") == ()
 
 
 def test_finishing_removes_chunks_that_do_not_belong(store: Store) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
     whole = Chunk("c", 0, 7)
     with artifact.commit(whole) as folder:
         (folder / "codes.bin").write_bytes(b"x")
@@ -122,18 +97,12 @@ def test_finishing_removes_chunks_that_do_not_belong(store: Store) -> None:
         "c",
         "manifest.json",
     ]
-    assert _again(store, artifact).chunks == (whole,)
-
-
-def _flip(path: Path, at: int = -7) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
+    assert again(store, artifact).chunks == (whole,)
 
 
 def test_a_flipped_byte_is_found_on_first_access(store: Store) -> None:
-    other = _again(store, _fill(store))
-    _flip(other.folder / "a" / "codes.bin")
+    other = again(store, fill(store))
+    flip(other.folder / "a" / "codes.bin")
     assert other.complete  # sizes are right, contents are read when they are used
     with pytest.raises(ChunkDamaged, match=r"codes\.bin does not have its checksum") as caught:
         other.path("a", "codes.bin")
@@ -144,7 +113,7 @@ def test_a_flipped_byte_is_found_on_first_access(store: Store) -> None:
 
 @pytest.mark.parametrize("what", ["truncated", "file gone", "chunk gone", "record", "no record"])
 def test_other_damage_is_found_at_once(store: Store, what: str) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
     chunk = artifact.folder / "a"
     if what == "truncated":
         os.truncate(chunk / "codes.bin", 999)
@@ -153,10 +122,10 @@ def test_other_damage_is_found_at_once(store: Store, what: str) -> None:
     elif what == "chunk gone":
         chunk.rename(artifact.folder.parent / "elsewhere")
     elif what == "record":
-        _flip(chunk / "chunk.json", 30)
+        flip(chunk / "chunk.json", 30)
     else:
         (chunk / "chunk.json").unlink()
-    other = _again(store, artifact)
+    other = again(store, artifact)
     assert not other.complete
     assert not other.done("a")
     assert other.done("b")
@@ -166,9 +135,9 @@ def test_other_damage_is_found_at_once(store: Store, what: str) -> None:
 
 @pytest.mark.parametrize("at", range(2, 400, 13))
 def test_any_flipped_byte_of_a_manifest_is_found(store: Store, at: int) -> None:
-    artifact = _fill(store)
-    _flip(artifact.folder / "manifest.json", at)
-    other = _again(store, artifact)
+    artifact = fill(store)
+    flip(artifact.folder / "manifest.json", at)
+    other = again(store, artifact)
     text = (artifact.folder / "manifest.json").read_bytes()
     try:
         same = json.loads(text)
@@ -178,42 +147,42 @@ def test_any_flipped_byte_of_a_manifest_is_found(store: Store, at: int) -> None:
     assert not other.complete or (manifest and same == {**same, **manifest.meta})
     assert other.done("a")
     other.finish([FIRST, SECOND])
-    assert _again(store, artifact).complete
+    assert again(store, artifact).complete
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sum": 1}', "\x00" * 50])
 def test_a_manifest_of_rubbish_is_no_manifest(store: Store, text: str) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
     (artifact.folder / "manifest.json").write_text(text)
-    assert not _again(store, artifact).complete
+    assert not again(store, artifact).complete
     assert {d.chunk for d in verify(store)} == {""}
 
 
 def test_damage_after_the_first_access_is_seen_where_it_is_cheap(store: Store) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
     (artifact.folder / "a" / "codes.bin").unlink()
     with pytest.raises(ChunkDamaged, match="is missing"):
         artifact.path("a", "codes.bin")
 
 
 def test_committing_again_replaces_what_is_damaged(store: Store) -> None:
-    artifact = _fill(store)
-    _flip(artifact.folder / "a" / "codes.bin")
+    artifact = fill(store)
+    flip(artifact.folder / "a" / "codes.bin")
     with artifact.commit(FIRST) as folder:
         (folder / "codes.bin").write_bytes(b"new")
     assert artifact.path("a", "codes.bin").read_bytes() == b"new"
     # The manifest still speaks of the chunk that was there before.
-    assert not _again(store, artifact).complete
+    assert not again(store, artifact).complete
     artifact.finish([FIRST, SECOND])
-    assert _again(store, artifact).complete
+    assert again(store, artifact).complete
 
 
 def test_leftovers_of_dead_processes_are_cleared(store: Store) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
     left = artifact.folder / ".tmp" / "a-12345678"
     left.mkdir(parents=True)
     (left / "codes.bin").write_bytes(b"half")
-    with _again(store, artifact).lock():
+    with again(store, artifact).lock():
         assert not left.exists()
 
 
@@ -268,7 +237,7 @@ def test_a_folder_that_cannot_be_made() -> None:
 def test_every_refusal_of_the_disk_is_a_storage_error(
     store: Store, monkeypatch: pytest.MonkeyPatch, number: int, message: str, call: str
 ) -> None:
-    artifact = _fill(store)
+    artifact = fill(store)
 
     def refuse(*args: object, **_: object) -> None:
         raise OSError(number, os.strerror(number), str(artifact.folder / "x"))
@@ -313,9 +282,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("how", ["write", "numpy", "many"])
 def test_a_disk_that_fills_up(small_disk: Path, how: str) -> None:
     with Store(small_disk / "cache") as store:
-        artifact = _fill(store)
+        artifact = fill(store)
 
-        def fill() -> None:
+        def until_full() -> None:
             for i in range(300):
                 with artifact.commit(Chunk(f"c{i}", i, i + 1)) as folder:
                     if how == "write":
@@ -326,7 +295,7 @@ def test_a_disk_that_fills_up(small_disk: Path, how: str) -> None:
                         (folder / "x.bin").write_bytes(bytes(9000))
 
         with pytest.raises(StorageError, match="the disk is full"):
-            fill()
+            until_full()
         assert artifact.path("a", "codes.bin").read_bytes() == b"a" * 1000
         assert artifact.complete
         # Room again, and it goes on.
@@ -356,145 +325,6 @@ def test_a_limit_on_file_sizes(cache: Path) -> None:
     words = [sys.executable, "-c", textwrap.dedent(code), str(cache)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "a file grew over the allowed size" in done.stdout
-
-
-# --- locks ---------------------------------------------------------------------------------------
-
-
-def test_one_writer_at_a_time(store: Store) -> None:
-    artifact = _fill(store)
-    other = _again(store, artifact)
-    said: list[str] = []
-    order: list[str] = []
-
-    def second() -> None:
-        with other.lock(said.append):
-            order.append("second")
-
-    with artifact.lock():
-        thread = threading.Thread(target=second)
-        thread.start()
-        limit = time.monotonic() + 10
-        while not said and time.monotonic() < limit:
-            time.sleep(0.01)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    assert len(said) == 1
-    assert f"process {os.getpid()} on " in said[0]
-
-
-def test_the_wait_for_a_lock_can_be_stopped(store: Store) -> None:
-    artifact = _fill(store)
-    with (
-        artifact.lock(),
-        pytest.raises(Interrupted),
-        _again(store, artifact).lock(stopping=lambda: True),
-    ):
-        pass
-
-
-def test_two_threads_share_one_artifact(store: Store) -> None:
-    artifact = store.open("s1", "codes", "k1")
-    chunks = [Chunk(f"c{i}", i, i + 1) for i in range(12)]
-
-    def work(mine: list[Chunk]) -> None:
-        for chunk in mine:
-            with artifact.commit(chunk) as folder:
-                (folder / "x").write_text(chunk.name)
-
-    threads = [threading.Thread(target=work, args=(chunks[i::3],)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(_again(store, artifact).done(chunk.name) for chunk in chunks)
-
-
-# --- listing, verifying, pruning -----------------------------------------------------------------
-
-
-def _age(artifact: Artifact, days: float) -> None:
-    then = time.time() - days * 86400
-    os.utime(artifact.folder / ".used", (then, then))
-
-
-def test_listing(store: Store, source: Path) -> None:
-    store.note_source("s1", source)
-    _age(_fill(store, "codes"), 2)
-    _fill(store, "edit")
-    _age(_fill(store, "codes", source="s2"), 1)
-    first, second = sources(store)
-    assert (first.source_id, first.name, first.path) == ("s1", "clip.mp4", str(source))
-    assert first.stages == ("codes", "edit")
-    assert first.bytes > 4000
-    assert (second.source_id, second.name) == ("s2", "")
-    codes, edit = show(store, "s1")
-    assert (codes.stage, edit.stage) == ("codes", "edit")
-    assert codes.complete
-    assert codes.chunks == 2
-    assert codes.version == 2
-    assert codes.settings == {"x": 1}
-    assert show(store, "s3") == ()
-
-
-def test_verifying_and_repairing(store: Store) -> None:
-    artifact = _fill(store)
-    whole = _fill(store, "edit")
-    assert verify(store) == ()
-    _flip(artifact.folder / "a" / "codes.bin")
-    os.truncate(artifact.folder / "b" / "more" / "note.txt", 0)
-    _flip(whole.folder / "manifest.json", 20)
-    found = {(d.stage, d.chunk): d.problem for d in verify(Store(store.root))}
-    assert found == {
-        ("codes", "a"): "codes.bin does not have its checksum",
-        ("codes", "b"): "more/note.txt has 0 bytes instead of 1",
-        ("edit", ""): "the manifest is damaged",
-    }
-    assert len(verify(store, "s1", repair=True)) == 3
-    assert not (artifact.folder / "a").exists()
-    assert _again(store, whole).done("a")
-    assert {(d.stage, d.chunk) for d in verify(store)} == {("codes", "a"), ("codes", "b")}
-    # What it was made with is still known.
-    assert [info.version for info in show(store, "s1") if info.stage == "codes"] == [2]
-
-
-def test_pruning_by_age_and_size(store: Store, cache: Path) -> None:
-    ages = {"old": 40, "older": 50, "new": 0}
-    made = {key: _fill(store, key=key) for key in ages}
-    (cache / "s1" / "notes.json").write_text("{}")
-    for key, age in ages.items():
-        _age(made[key], age)
-    store.close()
-    size = {info.key: info.bytes for info in show(store, "s1")}
-    total = sum(size.values())
-    assert [i.key for i in prune(store, older_than_s=45 * 86400, dry_run=True).removed] == ["older"]
-    assert [i.key for i in prune(store, total - 1, dry_run=True).removed] == ["older"]
-    less = total - size["older"] - 1
-    assert [i.key for i in prune(store, less, dry_run=True).removed] == ["older", "old"]
-    assert prune(store, total, dry_run=True).removed == ()
-    assert all(artifact.folder.exists() for artifact in made.values())
-    pruned = prune(store, less, older_than_s=45 * 86400)
-    assert [i.key for i in pruned.removed] == ["older", "old"]
-    assert pruned.bytes_freed == size["older"] + size["old"]
-    assert pruned.bytes_left == size["new"]
-    assert _again(store, made["new"]).complete
-    assert not made["old"].folder.exists()
-    prune(store, 0)
-    assert list(cache.iterdir()) == []
-    assert _fill(store).complete  # the emptied store can be used again
-
-
-def test_what_a_run_uses_is_not_pruned(store: Store) -> None:
-    artifact = _fill(store)  # this holds the source
-    _fill(other := Store(store.root), source="s2")
-    other.close()
-    pruned = prune(Store(store.root), 0)
-    assert [i.source_id for i in pruned.removed] == ["s2"]
-    assert [i.source_id for i in pruned.in_use] == ["s1"]
-    assert artifact.complete
-    store.close()
-    assert [i.source_id for i in prune(Store(store.root), 0).removed] == ["s1"]
 
 
 # --- small things --------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from videdit.pipeline.records import Chunk
 from videdit.pipeline.stage import Artifact, Context, Stage, interrupted, stage_key
 from videdit.pipeline.store import Store
 from videdit.pipeline.stored import ChunkDamaged
+from videdit.pipeline.tally import Expected
 
 REMAKES = 3
 """How often one chunk is made anew in one run before the disk is given up."""
@@ -145,6 +146,7 @@ class _Runner:
         )
         self.remakes: Counter[tuple[str, str]] = Counter()
         self.in_hand: dict[str, list[Chunk]] = {}  # chunks of the stages being made, innermost last
+        self.reused: list[str] = []  # stages that the user was told are reused
         self.where = ""
 
     def run(self) -> RunReport:
@@ -153,10 +155,10 @@ class _Runner:
             with self._signals():
                 self.store.note_source(self.source_id, self.source)
                 needed = self._needed()
-                self.progress.plan(list(self.stages))
-                for name in self.stages:
-                    if name not in needed:
-                        self._reuse(name)
+                self.reused = [name for name in self.stages if name not in needed]
+                self.progress.plan([_expected(s) for s in self.stages.values()], self.reused)
+                for name in self.reused:
+                    self._reuse(name)
                 for name in self.stages:
                     if name in needed:
                         self._ensure(name)
@@ -211,7 +213,9 @@ class _Runner:
         artifact.touch()
         if not report.chunks_done:
             report.chunks_reused = artifact.count
-            self.progress.end(name, reused=True)
+            if name not in self.reused:
+                self.reused.append(name)
+                self.progress.end(name, reused=True)
 
     def _make(self, stage: Stage, context: Context) -> None:
         name, artifact, report = stage.name, context.own, self.report.stages[stage.name]
@@ -343,6 +347,10 @@ class _Runner:
         finally:
             for number, found in before.items():
                 signal.signal(number, found)
+
+
+def _expected(stage: Stage) -> Expected:
+    return Expected(stage.name, stage.unit, stage.cost, stage.expected(), stage.finishing)
 
 
 def _whole(name: str, chunks: Sequence[Chunk]) -> Chunk:

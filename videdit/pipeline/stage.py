@@ -96,8 +96,9 @@ class Context:
     @contextmanager
     def loading(self, what: str) -> Iterator[None]:
         """Tells the progress that ``what`` ("the encoder") is being loaded while the block runs:
-        the user sees it, and the time is not counted in the stage's rate."""
-        yield
+        the user sees it when it lasts, and the time is not counted in the stage's rate."""
+        with self._progress.doing(f"loading {what}", self.own.stage):
+            yield
 
     def note(self, text: str) -> None:
         """Says something to the user, a line."""
@@ -126,6 +127,7 @@ class Stage(ABC):
         unit: what its work is counted in, for the progress ("frames", "steps").
         cost: seconds that a unit of its work takes on a laptop of two cores, for the time left
             before it has begun.
+        finishing: what :meth:`finish` does, for the user ("smoothing the tracks").
     """
 
     name: ClassVar[str]
@@ -133,6 +135,7 @@ class Stage(ABC):
     takes: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01
+    finishing: ClassVar[str] = "finishing"
 
     @abstractmethod
     def settings(self) -> dict[str, Json]:
@@ -152,7 +155,7 @@ class Stage(ABC):
         return ""
 
     def expected(self) -> int:
-        """Units of work that it will have as far as can be known before it begins; 0: unknown."""
+        """Units of work that it will have, as far as can be known before it begins."""
         return 0
 
     def work(self, ctx: Context, chunk: Chunk) -> int:
