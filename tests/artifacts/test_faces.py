@@ -3,71 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.faces.helpers import face68
+from tests.artifacts.helpers import ALL, FIELDS, TRACKS, stored_table
 from videdit.artifacts import faces as module
-from videdit.artifacts.faces import Faces, FaceTable, FaceTrack, write_faces, write_index
-from videdit.faces.align import ffhq_quad
-from videdit.pipeline.stage import frame_chunks
-from videdit.pipeline.store import WHOLE, Artifact, Chunk, ChunkDamaged, Store
-
-# Track 0 leaves and comes back as track 1; track 2 is there most of the time. Nobody is there in
-# the frames 45 to 59.
-TRACKS = (
-    FaceTrack(0, 3, 19, 256),
-    FaceTrack(1, 31, 44, 512),
-    FaceTrack(2, 8, 37, 256),
-    FaceTrack(5, 60, 66, 1024),
-)
-FIELDS = ("frame", "track", "quad", "points", "size")
-
-
-def whole_table() -> Faces:
-    """All rows, in order."""
-    rows = sorted((f, t.id, t.size) for t in TRACKS for f in range(t.first, t.last + 1))
-    frame, track, size = np.array(rows, np.int64).T
-    points = (face68() * 30 + (100, 80))[None] + np.arange(len(rows))[:, None, None]
-    return Faces(0, frame, track, ffhq_quad(points), points.astype(np.float32), size)
-
-
-ALL = whole_table()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "cache") as store:
-        yield store
-
-
-def stored(store: Store, size: int) -> Artifact:
-    """The table in chunks of ``size`` frames, each chunk's rows written in two shuffled parts."""
-    meta = {"version": 1, "settings": {}, "inputs": {}, "models": {}}
-    artifact = store.open("source", "align", f"{size:016d}", meta)
-    chunks = frame_chunks(3, 67, size)
-    for chunk in chunks:
-        rows = np.array(ALL.rows(chunk.start, chunk.stop), np.int64)[::-1]
-        parts = [
-            Faces(9, *(getattr(ALL, name)[some] for name in FIELDS))
-            for some in np.array_split(rows, 2)
-        ]
-        with artifact.commit(chunk) as folder:
-            write_faces(folder, parts if len(rows) else [])
-    whole = Chunk(WHOLE, 3, 67)
-    with artifact.commit(whole) as folder:
-        write_index(folder, TRACKS)
-    artifact.finish([*chunks, whole])
-    return artifact
+from videdit.artifacts.faces import FaceTable, frames_with_faces
+from videdit.pipeline.store import Store
+from videdit.pipeline.stored import ChunkDamaged
 
 
 @pytest.mark.parametrize("size", [1, 7, 48, 1000])
 def test_windows_are_parts_of_the_table(store: Store, size: int) -> None:
-    table = FaceTable(stored(store, size))
+    table = FaceTable(stored_table(store, size))
     assert (table.first_frame, table.stop_frame, len(table)) == (3, 67, len(ALL))
     assert table.tracks == TRACKS
     for start, stop in itertools.product((0, 3, 12, 25, 46, 60, 66, 70), (4, 13, 26, 47, 67, 99)):
@@ -92,7 +44,7 @@ def test_positions_and_names() -> None:
 
 
 def test_positions_count_within_a_window(store: Store) -> None:
-    faces = FaceTable(stored(store, 7)).window(9, 12)
+    faces = FaceTable(stored_table(store, 7)).window(9, 12)
     assert faces.rows(9, 12) == range(6)
     assert faces.rows(10, 11) == range(2, 4)
     assert faces.name(3) == "0000010-2"
@@ -113,7 +65,7 @@ def test_landmarks_in_the_crop() -> None:
 def test_neighbouring_windows_read_each_chunk_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    artifact = stored(store, 4)
+    artifact = stored_table(store, 4)
     opened: list[str] = []
     path = artifact.path
 
@@ -124,19 +76,60 @@ def test_neighbouring_windows_read_each_chunk_once(
     monkeypatch.setattr(artifact, "path", noted)
     table = FaceTable(artifact)
     assert [table.rows(f, f + 1) for f in range(70)][10] == ALL.rows(10, 11)
-    assert opened == [WHOLE]  # the index knows all row numbers
+    assert opened == [artifact.whole]  # the index knows all row numbers
     for start in range(3, 67, 4):
         table.window(start - 5, start + 9)
     chunks = [chunk.name for chunk in artifact.chunks]
-    assert opened == [WHOLE, *chunks]
+    assert opened == [artifact.whole, *chunks]
     held: Any = table._kept
     assert len(held) == module._KEPT < len(chunks)
 
 
 def test_damage_is_told(store: Store) -> None:
-    artifact = stored(store, 7)
+    artifact = stored_table(store, 7)
     table = FaceTable(artifact)
     (artifact.folder / artifact.chunks[1].name / "faces.npz").write_bytes(b"")
     assert len(table.window(3, 5))
     with pytest.raises(ChunkDamaged):
         table.window(3, 12)
+
+
+class OneByOne:
+    """Frames whose pixels are their number, and which of them were converted to RGB."""
+
+    def __init__(self) -> None:
+        self.read_frames: list[int] = []
+        self.converted: list[int] = []
+
+    def read(self, start: int, stop: int) -> Any:
+        for index in range(start, stop):
+            self.read_frames.append(index)
+            yield Numbered(self, index)
+
+
+class Numbered(SimpleNamespace):
+    def __init__(self, reader: OneByOne, index: int) -> None:
+        super().__init__(reader=reader, index=index)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        self.reader.converted.append(self.index)
+        return np.full((2, 2, 3), self.index, np.uint8)
+
+
+def test_frames_come_with_their_faces(store: Store) -> None:
+    reader: Any = OneByOne()
+    faces = FaceTable(stored_table(store, 7)).window(6, 70)
+    found = list(frames_with_faces(reader, faces, 6, 10)) + list(
+        frames_with_faces(reader, faces, 44, 62)
+    )
+    assert [frame.index for frame, _ in found] == reader.read_frames
+    assert reader.read_frames == [*range(6, 10), *range(44, 62)]
+    assert [len(here) for _, here in found] == [1, 1, 2, 2, 1, *[0] * 15, 1, 1]
+    for frame, here in found:
+        for k, rgb in here:
+            assert faces.frame[k] == frame.index
+            assert (rgb == frame.index).all()
+    assert [k for _, here in found for k, _ in here][:6] == [0, 1, 2, 3, 4, 5]
+    # Once each, and none without a face.
+    assert reader.converted == [6, 7, 8, 9, 44, 60, 61]

@@ -217,7 +217,7 @@ def test_errors_of_the_encoder(
             made.append(frame.index)
             yield compose(frame)
 
-    with pytest.raises(StorageError, match="no space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         write_segment(tmp_path / "a", timeline, EncodeSpec.for_source(timeline), frames())
     assert encoding.indices[:at] == list(range(at))
     assert made[-1] <= at + QUEUED + 1
@@ -234,5 +234,5 @@ def test_errors_of_the_file_s_end(
 
     monkeypatch.setattr(segments._Segment, "close", close)
     timeline = probe(plain)
-    with pytest.raises(StorageError, match="no space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         write(tmp_path / "a", timeline, EncodeSpec.for_source(timeline))

@@ -21,7 +21,7 @@ from videdit.pipeline.runner import REMAKES, open_contexts, run
 from videdit.pipeline.stage import Chunk, Stage, frame_chunks, stage_key
 from videdit.pipeline.store import Store
 from videdit.pipeline.upkeep import verify
-from videdit.settings import RunSettings, load_last_run, save_last_run
+from videdit.settings import RunSettings
 
 NAMES = ["0000000", "0000004", "0000008"]
 
@@ -414,10 +414,12 @@ def test_the_last_run_is_kept(source: Path, cache: Path) -> None:
     edits = (Edit.parse("Smiling=0s:0,2s:1.5"), Edit.parse("Young=-0.5"))
     asked = RunSettings(source, source, edits, stop_s=2.5, crf=18, cache_dir=cache)
     with Store(cache) as store:
-        with pytest.raises(UsageError):
-            load_last_run(store, "s1")
-        save_last_run(store, "s1", asked)
-        assert load_last_run(store, "s1") == asked
+        assert store.last_run("s1") is None
+        store.note_run("s1", asked.to_json())
+        kept = store.last_run("s1")
+        assert kept is not None
+        assert RunSettings.from_json(kept) == asked
         flip(cache / "s1" / "last-run.json")
-        with pytest.raises(UsageError):
-            load_last_run(store, "s1")
+        assert store.last_run("s1") is None
+    with pytest.raises(UsageError, match="cannot be read"):
+        RunSettings.from_json({})

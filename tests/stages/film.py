@@ -6,11 +6,11 @@ stages up to the table of faces run, with a pass over the whole table at the end
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import tempfile
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,14 +20,18 @@ import numpy as np
 from tests.faces.helpers import face68
 from videdit.artifacts.faces import FaceTable
 from videdit.artifacts.landmarks import write_detections
+from videdit.artifacts.shots import write_shots
 from videdit.faces.detection import Detection
+from videdit.media.timeline import ColorTags, Timeline
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.stage import Chunk, Context, Stage
+from videdit.pipeline.stage import Chunk, Context, Json, Stage
 from videdit.pipeline.store import Store
+from videdit.settings import RunSettings
 from videdit.stages.align import AlignStage
 from videdit.stages.landmarks import LandmarksStage
+from videdit.stages.resources import Resources
 
+RATE = 25  # frames per second
 SHOT = 700  # frames
 CHUNK = 200
 PEOPLE = [face68() * size + (x, 300) for x, size in ((300, 60), (800, 25))]
@@ -48,11 +52,14 @@ class Shots(Stage):
 
     name = "frames"
 
-    def __init__(self, resources: Any) -> None:
-        self.frames = resources.frames
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
 
-    def settings(self, run: RunSettings) -> dict[str, Any]:
-        return {"frames": [self.frames.start, self.frames.stop]}
+    def settings(self) -> dict[str, Json]:
+        return {}
+
+    def plan(self) -> str:
+        return self.resources.stretch
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return []
@@ -61,9 +68,8 @@ class Shots(Stage):
         raise AssertionError
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        first = self.frames.start
-        cuts = range((first // SHOT + 1) * SHOT, self.frames.stop, SHOT)
-        (folder / "shots.json").write_text(json.dumps([first, *cuts]))
+        first, stop = self.resources.frames.start, self.resources.frames.stop
+        write_shots(folder, [first, *range((first // SHOT + 1) * SHOT, stop, SHOT)])
 
 
 class MadeUpLandmarks(LandmarksStage):
@@ -76,17 +82,52 @@ class MadeUpLandmarks(LandmarksStage):
         write_detections(folder, found, [face.points68 for face in faces], [ok] * len(faces))
 
 
-def run_film(folder: Path, frames: range, chunk: int = CHUNK, **settings: Any) -> RunReport:
-    """Run the stages up to ``align`` over some frames of the film, 25 per second."""
-    resources: Any = SimpleNamespace(
-        frames=frames,
-        times=np.arange(frames.stop) / 25,
-        networks=SimpleNamespace(landmark_models=dict),
+def film(count: int) -> Timeline:
+    """The film's timeline; there is no such file."""
+    ticks = np.arange(count, dtype=np.int64)
+    return Timeline(
+        path=Path("film"),
+        content_id="0" * 32,
+        time_base=Fraction(1, RATE),
+        pts=ticks,
+        durations=np.ones_like(ticks),
+        keyframes=np.zeros(1, np.int32),
+        width=1280,
+        height=720,
+        rotation=0,
+        mirrored=False,
+        sample_aspect=Fraction(1),
+        pix_fmt="yuv420p",
+        bit_depth=8,
+        color=ColorTags(),
+        codec="h264",
+        has_alpha=False,
+        stream_index=0,
+        streams=(),
+        container="mov",
+        is_image=False,
+        average_rate=Fraction(RATE),
     )
-    asked = RunSettings(Path("film"), Path("out"), chunk_frames=chunk, **settings)
-    stages = [Shots(resources), MadeUpLandmarks(resources), AlignStage(resources)]
-    with Store(folder) as store:
-        return run(stages, asked, store, "0" * 32)
+
+
+def film_resources(frames: range, count: int | None = None, **settings: Any) -> Resources:
+    """What stages work with that edit some frames of a film of ``count``, by default up to the
+    last of these."""
+    networks: Any = SimpleNamespace(landmark_models=dict)
+    stretch = {"start_s": frames.start / RATE, "stop_s": frames.stop / RATE}
+    asked = RunSettings(Path("film"), Path("out"), **{"chunk_frames": CHUNK, **stretch, **settings})
+    return Resources(asked, film(count or frames.stop), networks)
+
+
+def run_film(
+    folder: Path, frames: range, chunk: int = CHUNK, count: int | None = None, **settings: Any
+) -> RunReport:
+    """Run the stages up to ``align`` over some frames of a film, 25 per second."""
+    with film_resources(frames, count, chunk_frames=chunk, **settings) as resources:
+        assert resources.frames == frames
+        stages = [Shots(resources), MadeUpLandmarks(resources), AlignStage(resources)]
+        with Store(folder) as store:
+            return run(stages, store, resources.timeline.content_id, resources.timeline.path)
 
 
 def pass_over(folder: Path, count: int) -> None:

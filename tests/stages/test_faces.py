@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import detection
-from tests.stages.film import SHOT, Shots, run_film
+from tests.stages.film import SHOT, Shots, film_resources, run_film
 from videdit.artifacts.faces import Faces, FaceTable
 from videdit.artifacts.landmarks import DetectionReader
 from videdit.errors import UsageError
@@ -25,6 +26,7 @@ from videdit.faces.parameters import (
     Aligning,
     Choosing,
     CropSizes,
+    FaceParameters,
     Fan,
     Flow,
     Mesh,
@@ -32,13 +34,16 @@ from videdit.faces.parameters import (
     Stabilising,
     Tracking,
 )
-from videdit.media.timeline import probe
-from videdit.pipeline.runner import run
-from videdit.pipeline.settings import RunSettings
-from videdit.pipeline.stage import stage_key
+from videdit.media.probe import probe
+from videdit.media.reader import read_frames
+from videdit.pipeline.runner import RunReport, run
+from videdit.pipeline.stage import Stage, stage_key
 from videdit.pipeline.store import Store
+from videdit.settings import Parameters, RunSettings
 from videdit.stages.align import AlignStage
+from videdit.stages.frames import FramesStage
 from videdit.stages.landmarks import LandmarksStage
+from videdit.stages.resources import Resources
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -100,35 +105,53 @@ def drifting_clip(path: Path, count: int) -> None:
 
 
 class InTheMiddle:
-    """Finds one face, always in the same place."""
+    """Finds one face, always in the same place; remembers what it looked at."""
+
+    def __init__(self) -> None:
+        self.pictures: list[bytes] = []
 
     def detect(self, rgb8: np.ndarray) -> list[Detection]:
+        self.pictures.append(rgb8.tobytes())
         return [detection(100, 70, 30)]
+
+
+def clip_resources(path: Path, landmarker: InTheMiddle, frames: range, chunk: int) -> Resources:
+    """What stages work with that edit some frames of a clip of 25 per second."""
+    networks: Any = SimpleNamespace(landmark_models=dict, landmarker=landmarker)
+    asked = RunSettings(
+        path,
+        Path("out"),
+        start_s=frames.start / 25,
+        stop_s=frames.stop / 25,
+        chunk_frames=chunk,
+    )
+    resources = Resources(asked, probe(path), networks)
+    assert resources.frames == frames
+    return resources
 
 
 def test_a_chunk_depends_on_its_frames_alone(tmp_path: Path) -> None:
     """The flow out of a stretch's last frame is known where the source goes on."""
-    drifting_clip(tmp_path / "clip.mkv", 9)
-    timeline = probe(tmp_path / "clip.mkv")
+    clip = tmp_path / "clip.mkv"
+    drifting_clip(clip, 9)
 
     def seen(frames: range, start: int, stop: int) -> Detections:
-        resources: Any = SimpleNamespace(
-            timeline=timeline,
-            frames=frames,
-            times=np.arange(len(timeline)) / 25,
-            networks=SimpleNamespace(landmark_models=dict, backend=InTheMiddle()),
-        )
-        stages = [Shots(resources), LandmarksStage(resources)]
-        asked = RunSettings(tmp_path / "clip.mkv", Path("out"), chunk_frames=3)
-        with Store(tmp_path / "cache") as store:
-            artifact = run(stages, asked, store, timeline.content_id).artifacts["landmarks"]
+        """The faces of ``start <= frame < stop``, made for a stretch and nothing else."""
+        with (
+            TemporaryDirectory(dir=tmp_path) as cache,
+            clip_resources(clip, InTheMiddle(), frames, 3) as resources,
+            Store(Path(cache)) as store,
+        ):
+            stages = [Shots(resources), LandmarksStage(resources)]
+            report = run(stages, store, resources.timeline.content_id, clip)
+            artifact = report.artifacts["landmarks"]
             return DetectionReader(artifact, artifact.chunks).window(start, stop)
 
     whole = seen(range(9), 3, 6)
     steps = whole.moved - whole.points68
     assert whole.ok.mean() > 0.9
     np.testing.assert_allclose(steps[whole.ok], [[2, 1]] * whole.ok.sum(), atol=0.1)
-    for part in (seen(range(6), 3, 6), seen(range(3, 9), 3, 6)):
+    for part in (seen(range(6), 3, 6), seen(range(3, 9), 3, 6), seen(range(4, 5), 3, 6)):
         for name in ("counts", "box", "score", "points68", "moved", "ok"):
             np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
     end = seen(range(9), 8, 9)  # no frame follows the source's last one
@@ -136,41 +159,100 @@ def test_a_chunk_depends_on_its_frames_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(end.moved, end.points68)
 
 
-def key(stage: LandmarksStage | AlignStage, **asked: Any) -> str:
-    inputs = {"frames": "f", "landmarks": "l"}
-    return stage_key(stage, RunSettings(Path("a"), Path("b"), **asked), inputs)[0]
+def test_no_frame_is_detected_again_for_another_stretch(tmp_path: Path) -> None:
+    clip, landmarker = tmp_path / "clip.mkv", InTheMiddle()
+    drifting_clip(clip, 22)
+    pictures = [frame.rgb8.tobytes() for frame in read_frames(probe(clip))]
+    assert len(set(pictures)) == 22
+
+    def looked_at(frames: range) -> tuple[list[int], RunReport]:
+        """The frames that were looked at for a stretch, all before it done."""
+        landmarker.pictures.clear()
+        with (
+            clip_resources(clip, landmarker, frames, 5) as resources,
+            Store(tmp_path / "cache") as store,
+        ):
+            stages: list[Stage] = [
+                FramesStage(resources),
+                LandmarksStage(resources),
+                AlignStage(resources),
+            ]
+            report = run(stages, store, resources.timeline.content_id, clip)
+            table = FaceTable(report.artifacts["align"])
+            assert table.window(0, 22).frame.tolist() == list(frames)
+            return [pictures.index(picture) for picture in landmarker.pictures], report
+
+    frames, first = looked_at(range(6, 9))  # within a chunk
+    assert frames == list(range(5, 10))
+    frames, second = looked_at(range(7, 12))  # out of it
+    assert frames == list(range(10, 15))
+    assert looked_at(range(5, 15))[0] == []  # all of both
+    assert looked_at(range(22))[0] == [*range(5), *range(15, 22)]
+    assert looked_at(range(6, 9))[0] == []  # once more
+    keys = [
+        [report.artifacts[name].key for name in ("frames", "landmarks", "align")]
+        for report in (first, second)
+    ]
+    assert keys[0][:2] == keys[1][:2]
+    assert keys[0][2] != keys[1][2]
 
 
-RESOURCES: Any = SimpleNamespace(networks=SimpleNamespace(landmark_models=dict))
+def test_only_the_stretch_is_edited(tmp_path: Path) -> None:
+    """Also where the chunks that it lies in reach further, and where another was asked before."""
+    inside = range(210, 290)  # of the chunk 200 to 399
+    for frames in (inside, range(150, 500), range(205, 410), inside):
+        table = FaceTable(run_film(tmp_path, frames, count=600, face="all").artifacts["align"])
+        faces = table.window(0, 600)
+        assert faces.frame.tolist() == [frame for frame in frames for _ in range(2)]
+        assert [(t.first, t.last) for t in table.tracks] == [(frames[0], frames[-1])] * 2
+
+
+FRAMES = range(10, 20)
+
+
+def landmarks_key(faces: FaceParameters = DEFAULT, **asked: Any) -> str:
+    resources = film_resources(FRAMES, parameters=Parameters(faces=faces), **asked)
+    return stage_key(LandmarksStage(resources), {"frames": "f"})[0]
+
+
+def align_key(aligning: Aligning = DEFAULT.aligning, frames: range = FRAMES, **asked: Any) -> str:
+    faces = replace(DEFAULT, aligning=aligning)
+    resources = film_resources(frames, parameters=Parameters(faces=faces), **asked)
+    return stage_key(AlignStage(resources), {"landmarks": "l"})[0]
+
+
 DETECTING = DEFAULT.detecting
 
 
 def test_a_changed_constant_changes_the_key_of_what_it_shapes() -> None:
-    before = key(LandmarksStage(RESOURCES))
+    before = landmarks_key()
     for changed in (
         replace(DEFAULT, detecting=replace(DETECTING, mesh=Mesh(mesh_threshold=0.6))),
         replace(DEFAULT, detecting=replace(DETECTING, flow=Flow(closure=0.03))),
         replace(DEFAULT, tracking=Tracking(max_gap_s=0.4)),
     ):
-        assert key(LandmarksStage(RESOURCES, changed)) != before
+        assert landmarks_key(changed) != before
     # The other backend's don't matter, nor does what happens later.
     for changed in (
         replace(DEFAULT, detecting=replace(DETECTING, fan=Fan(score_threshold=0.6))),
         replace(DEFAULT, aligning=Aligning(Choosing(0.6))),
     ):
-        assert key(LandmarksStage(RESOURCES, changed)) == before
+        assert landmarks_key(changed) == before
     fan = replace(DEFAULT, detecting=replace(DETECTING, fan=Fan(score_threshold=0.6)))
-    with_fan = key(LandmarksStage(RESOURCES), backend="fan")
-    assert key(LandmarksStage(RESOURCES, fan), backend="fan") != with_fan
+    with_fan = landmarks_key(backend="fan")
+    assert landmarks_key(fan, backend="fan") != with_fan
 
-    before = key(AlignStage(RESOURCES))
+    before = align_key()
     for aligning in (
         Aligning(choosing=Choosing(0.6)),
         Aligning(stabilising=Stabilising(memory_s=0.2)),
         Aligning(smoothing=Smoothing(quad_sigma_s=0.1)),
         Aligning(sizes=CropSizes(sizes=(256, 512))),
     ):
-        assert key(AlignStage(RESOURCES, aligning)) != before
+        assert align_key(aligning) != before
+    assert align_key(frames=range(10, 21)) != before
+    assert align_key(face="all") != before
+    assert align_key(crf=20, method="encoder") == before
 
 
 def test_memory_does_not_grow_with_the_film() -> None:

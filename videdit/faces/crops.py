@@ -21,8 +21,8 @@ from kornia.geometry.transform import warp_perspective
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .align import _MARGIN, _apply, _reduction, _region, quad_transform
-from .smoothing import FloatArray
+from videdit.faces.align import _MARGIN, _apply, _reduction, _region, quad_transform
+from videdit.faces.smoothing import FloatArray
 
 _FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 
