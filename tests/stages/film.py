@@ -30,6 +30,7 @@ from videdit.settings import RunSettings
 from videdit.stages.align import AlignStage
 from videdit.stages.landmarks import LandmarksStage
 from videdit.stages.resources import Resources
+from videdit.stages.track import TrackStage
 
 RATE = 25  # frames per second
 SHOT = 700  # frames
@@ -125,7 +126,12 @@ def run_film(
     """Run the stages up to ``align`` over some frames of a film, 25 per second."""
     with film_resources(frames, count, chunk_frames=chunk, **settings) as resources:
         assert resources.frames == frames
-        stages = [Shots(resources), MadeUpLandmarks(resources), AlignStage(resources)]
+        stages = [
+            Shots(resources),
+            MadeUpLandmarks(resources),
+            TrackStage(resources),
+            AlignStage(resources),
+        ]
         with Store(folder) as store:
             return run(stages, store, resources.timeline.content_id, resources.timeline.path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -16,34 +15,22 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import detection
-from tests.stages.film import SHOT, Shots, film_resources, run_film
+from tests.stages.film import SHOT, Shots, run_film
 from videdit.artifacts.faces import Faces, FaceTable
 from videdit.artifacts.landmarks import DetectionReader
 from videdit.errors import UsageError
 from videdit.faces.detection import Detection, Detections
-from videdit.faces.parameters import (
-    DEFAULT,
-    Aligning,
-    Choosing,
-    CropSizes,
-    FaceParameters,
-    Fan,
-    Flow,
-    Mesh,
-    Smoothing,
-    Stabilising,
-    Tracking,
-)
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.pipeline.runner import RunReport, run
-from videdit.pipeline.stage import Stage, stage_key
+from videdit.pipeline.stage import Stage
 from videdit.pipeline.store import Store
-from videdit.settings import Parameters, RunSettings
+from videdit.settings import RunSettings
 from videdit.stages.align import AlignStage
 from videdit.stages.frames import FramesStage
 from videdit.stages.landmarks import LandmarksStage
 from videdit.stages.resources import Resources
+from videdit.stages.track import TrackStage
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -175,6 +162,7 @@ def test_no_frame_is_detected_again_for_another_stretch(tmp_path: Path) -> None:
             stages: list[Stage] = [
                 FramesStage(resources),
                 LandmarksStage(resources),
+                TrackStage(resources),
                 AlignStage(resources),
             ]
             report = run(stages, store, resources.timeline.content_id, clip)
@@ -205,54 +193,6 @@ def test_only_the_stretch_is_edited(tmp_path: Path) -> None:
         faces = table.window(0, 600)
         assert faces.frame.tolist() == [frame for frame in frames for _ in range(2)]
         assert [(t.first, t.last) for t in table.tracks] == [(frames[0], frames[-1])] * 2
-
-
-FRAMES = range(10, 20)
-
-
-def landmarks_key(faces: FaceParameters = DEFAULT, **asked: Any) -> str:
-    resources = film_resources(FRAMES, parameters=Parameters(faces=faces), **asked)
-    return stage_key(LandmarksStage(resources), {"frames": "f"})[0]
-
-
-def align_key(aligning: Aligning = DEFAULT.aligning, frames: range = FRAMES, **asked: Any) -> str:
-    faces = replace(DEFAULT, aligning=aligning)
-    resources = film_resources(frames, parameters=Parameters(faces=faces), **asked)
-    return stage_key(AlignStage(resources), {"landmarks": "l"})[0]
-
-
-DETECTING = DEFAULT.detecting
-
-
-def test_a_changed_constant_changes_the_key_of_what_it_shapes() -> None:
-    before = landmarks_key()
-    for changed in (
-        replace(DEFAULT, detecting=replace(DETECTING, mesh=Mesh(mesh_threshold=0.6))),
-        replace(DEFAULT, detecting=replace(DETECTING, flow=Flow(closure=0.03))),
-        replace(DEFAULT, tracking=Tracking(max_gap_s=0.4)),
-    ):
-        assert landmarks_key(changed) != before
-    # The other backend's don't matter, nor does what happens later.
-    for changed in (
-        replace(DEFAULT, detecting=replace(DETECTING, fan=Fan(score_threshold=0.6))),
-        replace(DEFAULT, aligning=Aligning(Choosing(0.6))),
-    ):
-        assert landmarks_key(changed) == before
-    fan = replace(DEFAULT, detecting=replace(DETECTING, fan=Fan(score_threshold=0.6)))
-    with_fan = landmarks_key(backend="fan")
-    assert landmarks_key(fan, backend="fan") != with_fan
-
-    before = align_key()
-    for aligning in (
-        Aligning(choosing=Choosing(0.6)),
-        Aligning(stabilising=Stabilising(memory_s=0.2)),
-        Aligning(smoothing=Smoothing(quad_sigma_s=0.1)),
-        Aligning(sizes=CropSizes(sizes=(256, 512))),
-    ):
-        assert align_key(aligning) != before
-    assert align_key(frames=range(10, 21)) != before
-    assert align_key(face="all") != before
-    assert align_key(crf=20, method="encoder") == before
 
 
 def test_memory_does_not_grow_with_the_film() -> None:

@@ -23,6 +23,7 @@ from videdit.stages.resources import Resources
 STAGES = (
     "frames",
     "landmarks",
+    "track",
     "align",
     "encode",
     "refine",
@@ -36,7 +37,7 @@ FIRST_SHAPED = {
     "faces.detecting.mesh": "landmarks",
     "faces.detecting.fan": None,  # of the other backend
     "faces.detecting.flow": "landmarks",
-    "faces.tracking": "landmarks",
+    "faces.tracking": "track",
     "faces.aligning": "align",
     "inversion.smoothing": ("reconstruct", "edit"),
     "inversion.refinement": "refine",
@@ -93,8 +94,9 @@ def timeline(example: Path) -> Timeline:
 
 TAKES = {
     "frames": (),
-    "landmarks": ("frames",),
-    "align": ("landmarks",),
+    "landmarks": (),
+    "track": ("frames", "landmarks"),
+    "align": ("landmarks", "track"),
     "encode": ("align",),
     "refine": ("align", "encode"),
     "reconstruct": ("align", "encode", "refine"),
@@ -136,7 +138,7 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
-        ({"start_s": 1.0}, ["align"]),
+        ({"start_s": 1.0}, ["track"]),
     ):
         assert differing(before, keys(timeline, **settings)) == after(*first), settings
 

@@ -33,7 +33,7 @@ class AlignStage(Stage):
 
     name = "align"
     version = 3
-    takes = ("landmarks",)
+    takes = ("landmarks", "track")
     cost = 0.003
 
     def __init__(self, resources: Resources) -> None:
@@ -41,9 +41,8 @@ class AlignStage(Stage):
         self.parameters = resources.parameters.faces.aligning
 
     def settings(self) -> dict[str, Json]:
-        run, frames = self.resources.run, self.resources.frames
+        run = self.resources.run
         return {
-            "frames": [frames.start, frames.stop],
             "face": run.face,
             "chunk": run.chunk_frames,
             "aligning": asdict(self.parameters),
@@ -85,7 +84,7 @@ class AlignStage(Stage):
         return pictures
 
     def _tracks(self, ctx: Context) -> Tracks:
-        return ctx.once("tracks", lambda: read_tracks(ctx.input("landmarks")))
+        return ctx.once("tracks", lambda: read_tracks(ctx.input("track")))
 
     def _chosen(self, ctx: Context) -> list[TrackSummary]:
         """The tracks to edit.

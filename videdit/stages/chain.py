@@ -13,6 +13,7 @@ from .landmarks import LandmarksStage
 from .reconstruct import ReconstructStage
 from .refine import RefineStage
 from .resources import Resources
+from .track import TrackStage
 
 
 def make_chain(resources: Resources) -> list[Stage]:
@@ -20,6 +21,7 @@ def make_chain(resources: Resources) -> list[Stage]:
     return [
         FramesStage(resources),
         LandmarksStage(resources),
+        TrackStage(resources),
         AlignStage(resources),
         EncodeStage(resources),
         RefineStage(resources),

@@ -1,4 +1,4 @@
-"""``landmarks``: the faces of every frame, and how they are joined to tracks within their shots."""
+"""``landmarks``: the faces of every frame."""
 
 from __future__ import annotations
 
@@ -10,23 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.landmarks import DetectionReader, read_tracks, write_detections, write_tracks
-from ..artifacts.shots import read_shots
+from ..artifacts.landmarks import DetectionReader, write_detections
 from ..faces.detection import Detection
 from ..faces.flow import flow_points
-from ..faces.paths import measured_around, track_path
-from ..faces.tracking import link_faces
 from ..pipeline.stage import Chunk, Context, Json, Stage
 from .resources import Resources
 
 
 class LandmarksStage(Stage):
     """Leaves per chunk the raw faces of each frame and where optical flow takes each face's points
-    in the next frame; as a whole which of them are one track."""
+    in the next frame. A chunk depends on its frames alone, whatever stretch is asked for."""
 
     name = "landmarks"
     version = 3
-    takes = ("frames",)
     cost = 0.03
 
     def __init__(self, resources: Resources) -> None:
@@ -41,7 +37,6 @@ class LandmarksStage(Stage):
             "backend": run.backend,
             "chunk": run.chunk_frames,
             "detecting": {name: group for name, group in detecting.items() if name in acting},
-            "tracking": asdict(self.parameters.tracking),
         }
 
     def plan(self) -> str:
@@ -85,37 +80,15 @@ class LandmarksStage(Stage):
             trusted.append(np.zeros(68, bool))
         write_detections(folder, found, moved, trusted)
 
-    def finish(self, ctx: Context, folder: Path) -> None:
-        reader = DetectionReader(ctx.own, self.chunks(ctx))
-        tracks = link_faces(
-            reader.pieces(self.resources.frames),
-            self.resources.frames,
-            read_shots(ctx.input("frames")),
-            self.resources.times,
-            self.parameters.tracking,
-        )
-        write_tracks(folder, tracks)
-
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        tracks = read_tracks(ctx.own)
-        reader = DetectionReader(ctx.own, self.chunks(ctx))
-        times = self.resources.times
+        detections = DetectionReader(ctx.own, ctx.own.chunks)
         pictures = []
         for index in frames:
+            found = detections.window(index, index + 1)
             for frame in self.resources.reader.read(index, index + 1):
                 picture = frame.rgb8.copy()
-                for track in tracks.summaries:
-                    if not track.first <= index <= track.last:
-                        continue
-                    faces = reader.window(*measured_around(tracks, track, index, index + 1))
-                    path = track_path(tracks, track, faces, times).between(index, index + 1)
-                    radius = max(1, round(picture.shape[0] / 300))
-                    colour = (0, 255, 0) if path.measured[0] else (255, 160, 0)
-                    for x, y in path.points68[0]:
-                        cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
-                    corner = path.points68[0].min(axis=0).astype(int)
-                    text, font = f"track {track.id}", cv2.FONT_HERSHEY_SIMPLEX
-                    place = (int(corner[0]), max(20, int(corner[1]) - 6))
-                    cv2.putText(picture, text, place, font, 0.25 * radius + 0.3, colour, radius)
+                radius = max(1, round(picture.shape[0] / 300))
+                for x, y in found.points68.reshape(-1, 2):
+                    cv2.circle(picture, (int(x), int(y)), radius, (0, 255, 0), -1)
                 pictures.append(picture)
         return pictures

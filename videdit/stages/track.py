@@ -1,0 +1,78 @@
+"""``track``: the faces of single frames joined to tracks, each one person's through one shot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.landmarks import DetectionReader, read_tracks, write_tracks
+from ..artifacts.shots import read_shots
+from ..faces.paths import measured_around, track_path
+from ..faces.tracking import link_faces
+from ..pipeline.stage import Chunk, Context, Json, Stage
+from .resources import Resources
+
+
+class TrackStage(Stage):
+    """Leaves which of the faces are one track, as a whole."""
+
+    name = "track"
+    version = 1
+    takes = ("frames", "landmarks")
+    cost = 0.001
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def settings(self) -> dict[str, Json]:
+        frames = self.resources.frames
+        return {
+            "frames": [frames.start, frames.stop],
+            "tracking": asdict(self.resources.parameters.faces.tracking),
+        }
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        return []
+
+    def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
+        raise AssertionError("tracks are made as a whole")
+
+    def finish(self, ctx: Context, folder: Path) -> None:
+        landmarks = ctx.input("landmarks")
+        tracks = link_faces(
+            DetectionReader(landmarks, landmarks.chunks).pieces(self.resources.frames),
+            self.resources.frames,
+            read_shots(ctx.input("frames")),
+            self.resources.times,
+            self.resources.parameters.faces.tracking,
+        )
+        write_tracks(folder, tracks)
+
+    def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        tracks, landmarks = read_tracks(ctx.own), ctx.input("landmarks")
+        reader = DetectionReader(landmarks, landmarks.chunks)
+        times = self.resources.times
+        pictures = []
+        for index in frames:
+            for frame in self.resources.reader.read(index, index + 1):
+                picture = frame.rgb8.copy()
+                for track in tracks.summaries:
+                    if not track.first <= index <= track.last:
+                        continue
+                    faces = reader.window(*measured_around(tracks, track, index, index + 1))
+                    path = track_path(tracks, track, faces, times).between(index, index + 1)
+                    radius = max(1, round(picture.shape[0] / 300))
+                    colour = (0, 255, 0) if path.measured[0] else (255, 160, 0)
+                    for x, y in path.points68[0]:
+                        cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
+                    corner = path.points68[0].min(axis=0).astype(int)
+                    text, font = f"track {track.id}", cv2.FONT_HERSHEY_SIMPLEX
+                    place = (int(corner[0]), max(20, int(corner[1]) - 6))
+                    cv2.putText(picture, text, place, font, 0.25 * radius + 0.3, colour, radius)
+                pictures.append(picture)
+        return pictures
