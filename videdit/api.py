@@ -106,14 +106,15 @@ def source_id_of(source: Path, store: Store) -> str:
 
 
 def prepare(
-    settings: RunSettings, store: Store, networks: Networks
+    settings: RunSettings, store: Store, progress: Progress, networks: Networks | None = None
 ) -> tuple[Resources, list[Stage]]:
     """Set the chain up for a source; its timeline is looked up where it was found before.
 
     Args:
         settings: what to do.
         store: of the artifacts.
-        networks: see :func:`networks_for`.
+        progress: told what is fetched.
+        networks: see :func:`networks_for`; made if not given.
 
     Returns:
         What the stages share (to be closed by the caller), and the stages.
@@ -122,14 +123,15 @@ def prepare(
         VideditError: the source, the weights or the settings are no good.
     """
     timeline = known_timeline(settings.source, store.root / _TIMELINES)
+    networks = networks or networks_for(settings, progress)
     resources = Resources(settings, timeline, networks)
+    for edit in settings.edits:
+        resources.editor.name(edit.attribute)  # an unknown one is refused before any work is done
     if not len(resources.frames):
         raise UsageError(
             "there is no frame between --from and --to",
             f"The video is {float(timeline.times()[-1]):.2f} s long.",
         )
-    for edit in settings.edits:
-        resources.editor.name(edit.attribute)  # an unknown one is refused before any work is done
     return resources, make_chain(resources)
 
 
@@ -211,17 +213,16 @@ def edit_images(
     for edit in asked.edits:
         editor.name(edit.attribute)
     for source in map(Path, sources):
+        result: Result | VideditError
         try:
-            yield (
-                source,
-                edit_image(
-                    source, output, edits, settings=settings, progress=progress, networks=networks
-                ),
+            result = edit_image(
+                source, output, edits, settings=settings, progress=progress, networks=networks
             )
         except (Interrupted, WeightsError):
             raise
         except VideditError as error:
-            yield source, error
+            result = error
+        yield source, result
 
 
 def _edit(
@@ -242,8 +243,7 @@ def _edit(
     with Store(asked.cache_dir) as store, progress or Progress() as shown:
         if picture and not known_timeline(source, store.root / _TIMELINES).is_image:
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
-        networks = networks or networks_for(asked, shown)
-        resources, stages = prepare(asked, store, networks)
+        resources, stages = prepare(asked, store, shown, networks)
         with resources:
             timeline = resources.timeline
             codec = None if timeline.is_image else resources.encode_spec.codec

@@ -12,9 +12,9 @@ import videdit.api
 from videdit.api import Result
 from videdit.bundles import Bundle
 from videdit.cli.main import main
-from videdit.cli.run import choice, collect_edits, frame_ranges, parse_time, summary
+from videdit.cli.run import collect_edits, frame_ranges, parse_time, summary
 from videdit.editing.schedule import Edit
-from videdit.errors import UsageError
+from videdit.errors import InputError, Interrupted, NoFaceError, UsageError
 from videdit.pipeline.runner import RunReport, StageReport
 
 
@@ -74,12 +74,6 @@ def test_edits_that_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         collect_edits(attributes, alphas, texts)
-
-
-def test_choice() -> None:
-    assert choice("--method", "projector", ("encoder", "projector")) == "projector"
-    with pytest.raises(UsageError, match=r"--method is 'magic'.*encoder, projector"):
-        choice("--method", "magic", ("encoder", "projector"))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +170,6 @@ def test_settings_of_the_command_line_are_those_of_a_run(
         (["run", "CLIP"], 2, "nothing to edit"),
         (["run", "CLIP", "-e", "Smiling=x"], 2, "is not a number"),
         (["run", "CLIP", "-e", "Smiling", "--from", "soon"], 2, "'soon' is not a time"),
-        (["run", "CLIP", "-e", "Smiling", "--backend", "ouija"], 2, "--backend is 'ouija'"),
         (["run", "CLIP", "-e", "Smiling", "--crf", "low"], 2, "crf"),
         (["image", "CLIP", "CLIP", "-e", "Smiling", "-o", "a.png"], 2, "one output for several"),
     ],
@@ -197,9 +190,98 @@ def test_refusals(
     assert not calls
 
 
-def test_image_edits_each_picture(calls: list[SimpleNamespace], clip: str) -> None:
-    assert main(["image", clip, clip, "-e", "Smiling"]) == 0
-    assert [str(call.source) for call in calls] == [clip, clip]
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--backend", "ouija"], "no face backend is called 'ouija'"),
+        (["--method", "refine"], "no inversion method 'refine'"),
+        (["--face", "bogus"], "Use largest, all, or track:N"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--precision", "int4"], "unknown precision 'int4'"),
+        (["--editor", "magic"], "no editor 'magic'"),
+        (["--codec", "mpeg1"], "no codec 'mpeg1'"),
+        (["--from", "3", "--to", "2"], "is empty"),
+    ],
+)
+def test_settings_that_no_run_can_have_are_refused_before_the_source_is_read(
+    options: list[str],
+    message: str,
+    clip: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The clip is none: reading it would be exit code 3."""
+    words = ["run", clip, "-e", "Smiling", "--cache", str(tmp_path / "cache"), *options]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The networks that were made."""
+    made: list[object] = []
+
+    def fake(*_: object) -> object:
+        editor = SimpleNamespace(name=lambda text: text)
+        made.append(SimpleNamespace(editor=lambda choice, keep: editor))
+        return made[-1]
+
+    monkeypatch.setattr(videdit.api, "networks_for", fake)
+    return made
+
+
+def test_image_edits_each_picture_with_the_same_networks(
+    calls: list[SimpleNamespace], loaded: list[object], clip: str
+) -> None:
+    assert main(["image", clip, clip, clip, "-e", "Smiling"]) == 0
+    assert [str(call.source) for call in calls] == [clip, clip, clip]
+    assert len(loaded) == 1
+    assert all(call.networks is loaded[0] for call in calls)
+
+
+def test_a_picture_that_goes_wrong_does_not_stop_the_others(
+    loaded: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    errors = {
+        "broken.jpg": InputError("broken.jpg cannot be read"),
+        "tree.jpg": NoFaceError("no face was found in tree.jpg"),
+    }
+    seen = []
+
+    def fake(source: Path, *_: object, **__: object) -> Result:
+        seen.append(source.name)
+        if source.name in errors:
+            raise errors[source.name]
+        return result(1, [0])
+
+    monkeypatch.setattr(videdit.api, "edit_image", fake)
+    words = ["image", "a.jpg", "tree.jpg", "b.jpg", "broken.jpg", "c.jpg", "-e", "Smiling"]
+    assert main(words) == NoFaceError.exit_code  # the worst
+    assert seen == ["a.jpg", "tree.jpg", "b.jpg", "broken.jpg", "c.jpg"]
+    told = capsys.readouterr()
+    assert told.out.count("result: ") == 3
+    assert "no face was found in tree.jpg" in told.err
+    assert "2 of 5 pictures were not edited: tree.jpg, broken.jpg" in told.err
+    assert main(["image", "a.jpg", "broken.jpg", "-e", "Smiling"]) == InputError.exit_code
+    assert main(["image", "tree.jpg", "-e", "Smiling"]) == NoFaceError.exit_code
+
+
+def test_a_stop_ends_the_batch(
+    loaded: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def fake(source: Path, *_: object, **__: object) -> Result:
+        seen.append(source.name)
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(videdit.api, "edit_image", fake)
+    assert main(["image", "a.jpg", "b.jpg", "-e", "Smiling"]) == Interrupted.exit_code
+    assert seen == ["a.jpg"]
 
 
 @pytest.mark.weights
@@ -211,4 +293,6 @@ def test_an_unknown_attribute_is_refused_before_any_work(
     assert "Smiling" in capsys.readouterr().err
     assert main([*words, "--editor", "magic", "-o", str(tmp_path / "out.mp4")]) == 2
     assert "no editor 'magic'" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    # Nothing but what the source is was found out.
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert not list((tmp_path / "cache").glob("[!.]*"))

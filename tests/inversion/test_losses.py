@@ -50,5 +50,7 @@ def test_face_loss() -> None:
     a, b = torch.nn.functional.interpolate(
         torch.rand(2, 3, 16, 16, generator=rng) * 2 - 1, (256, 256), mode="bicubic"
     )[:, None]
-    assert float(face_loss(face, a, a)) == pytest.approx(0, abs=1e-4)
-    assert face_loss(face, a, b) > face_loss(face, a, 0.9 * a + 0.1 * b) > 0
+    assert float(face_loss(face, a, a, 0.6, 0.2)) == pytest.approx(0, abs=1e-4)
+    assert face_loss(face, a, b, 0.6, 0.2) > face_loss(face, a, 0.9 * a + 0.1 * b, 0.6, 0.2) > 0
+    one, other = face_loss(face, a, b, 1, 0), face_loss(face, a, b, 0, 1)
+    torch.testing.assert_close(face_loss(face, a, b, 3, 2), 3 * one + 2 * other)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from videdit.bundles import Bundle
 from videdit.generators.mobile import SynthesisNetwork, load_synthesis
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.losses import picture_loss
+from videdit.inversion.parameters import Projection
 from videdit.inversion.projector import Projector
 
 
@@ -45,8 +48,9 @@ def loss_of(network: nn.Module, code: np.ndarray, crop: np.ndarray) -> float:
     return float(picture_loss(picture, target))
 
 
-def make(stats: WStatistics, **settings: float) -> Projector:
-    return Projector(FakeSynthesis(), stats, **settings)  # type: ignore[arg-type]
+def make(stats: WStatistics, **settings: Any) -> Projector:
+    how = Projection(**settings)
+    return Projector(FakeSynthesis(), stats, how=how)  # type: ignore[arg-type]
 
 
 def test_projection_brings_the_picture_nearer(stats: WStatistics) -> None:
@@ -88,5 +92,5 @@ def test_three_steps_with_the_real_generator(bundle: Bundle) -> None:
     truth = stats.color(0.5 * torch.randn(1, 512, generator=torch.Generator().manual_seed(3)))
     crop = crop_of(network, truth.expand(16, -1))
     start = stats.mean.expand(16, -1).numpy()
-    code = Projector(network, stats, steps=3).project(crop, start)
+    code = Projector(network, stats, how=Projection(steps=3)).project(crop, start)
     assert loss_of(network, code, crop) < 0.97 * loss_of(network, start, crop)

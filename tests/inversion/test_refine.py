@@ -1,55 +1,135 @@
-"""Refinement per track: keyframes, steps, and the offset itself."""
+"""Refinement per person: keyframes, who it is, and the offset itself."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from videdit.bundles import Bundle
-from videdit.faces.recognition import load_face_network
-from videdit.generators.mobile import load_mapping, load_synthesis
-from videdit.generators.wspace import WStatistics
+from videdit.device import Device
+from videdit.errors import Interrupted
 from videdit.inversion.losses import face_weight, structure_loss
-from videdit.inversion.refine import choose_keyframes, refine_track, steps_for
+from videdit.inversion.parameters import DEFAULT
+from videdit.inversion.refine import _Shown, choose_keyframes, describe, refine_person
+from videdit.models.networks import Networks
+
+HOW = replace(DEFAULT.refinement, readout_steps=6, generator_steps=2)
 
 
 def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
     position = np.array([0.0, 0.1, -0.1, 5.0, 0.2, -7.0, 0.05], np.float32)
-    codes = np.zeros((7, 16, 512), np.float32)
+    codes = np.zeros((7, 8, 512), np.float32)
     codes[:, 3, 0] = position
-    codes[:, 12, 0] = [9, 0, 0, 0, 0, 0, 99]  # colours don't count
     chosen = choose_keyframes(codes, 3)
     assert chosen[0] == 6
     assert set(chosen[1:]) == {3, 5}
-    assert choose_keyframes(codes[:2]) in ([0, 1], [1, 0])
+    assert choose_keyframes(codes[:2], 4) in ([0, 1], [1, 0])
 
 
-def test_a_longer_track_gets_more_steps_within_limits() -> None:
-    assert [steps_for(n) for n in (1, 60, 10_000)] == [30, 30, 80]
+@pytest.fixture(scope="module")
+def networks(bundle: Bundle) -> Networks:
+    return Networks(bundle, Device("cpu", "fp32"), "mesh")
+
+
+@pytest.fixture(scope="module")
+def truth(networks: Networks) -> torch.Tensor:
+    """A code of W, (1, 16, 512)."""
+    with torch.no_grad():
+        w = networks.mapping(torch.randn(1, 512, generator=torch.Generator().manual_seed(3)))
+    return w[:, None].expand(1, 16, 512).contiguous()
 
 
 @pytest.mark.weights
-def test_the_offset_brings_the_track_nearer_to_its_pictures(bundle: Bundle) -> None:
-    stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    mapping = load_mapping(bundle.path("mapping.xml"), bundle.path("mapping.bin"))
-    network = load_synthesis(bundle.path("synthesis.xml"), bundle.path("synthesis.bin"))
+def test_the_checkpointed_picture_is_the_generators(
+    networks: Networks, truth: torch.Tensor
+) -> None:
+    codes = truth.clone().requires_grad_(True)
+    shown = _Shown(networks.synthesis, 256)(codes)
+    expected = torch.nn.functional.avg_pool2d(networks.synthesis(truth), 4)
+    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
+    shown.square().mean().backward()
+    assert codes.grad is not None
+    assert (codes.grad.abs().amax(2) > 0).all()  # every row
+
+
+@pytest.mark.weights
+def test_people_are_told_apart(networks: Networks, truth: torch.Tensor) -> None:
     with torch.no_grad():
-        w = mapping(torch.randn(1, 512, generator=torch.Generator().manual_seed(3)))
-        truth = w[:, None].expand(1, 16, 512).contiguous()
+        z = torch.randn(3, 512, generator=torch.Generator().manual_seed(8))
+        codes = networks.mapping(z)[:, None].expand(-1, 16, -1)
+        pictures = networks.readout.show(networks.synthesis, codes).clamp(0, 1)
+    crops = pictures.permute(0, 2, 3, 1).numpy()
+    who = [describe(networks.recognition, crop[None]) for crop in crops]
+    darker = describe(networks.recognition, np.stack([crops[0], 0.85 * crops[0]]))
+    assert all(np.linalg.norm(one) == pytest.approx(1, abs=1e-5) for one in (*who, darker))
+    same = DEFAULT.refinement.same_person
+    assert darker @ who[0] > same
+    assert max(who[0] @ who[1], who[0] @ who[2], who[1] @ who[2]) < same
+
+
+@pytest.mark.weights
+def test_the_offset_brings_the_person_nearer_to_their_pictures(
+    networks: Networks, truth: torch.Tensor
+) -> None:
+    network, stats = networks.synthesis, networks.statistics
+    with torch.no_grad():
         target = torch.nn.functional.avg_pool2d(network(truth), 4)
     crops = (target * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     # An encoder that shrinks towards the mean, as real ones do.
     codes = (stats.mean + 0.5 * (truth - stats.mean)).numpy()
 
-    face = load_face_network(bundle.path("face_network.safetensors"))
-    assert not refine_track(network, face, stats, crops, codes, 0).any()
-    offset = refine_track(network, face, stats, crops, codes, 4)
-    assert offset.shape == (16, 512)
+    def refined(readout: int, generator: int) -> tuple[np.ndarray, int]:
+        how = replace(HOW, readout_steps=readout, generator_steps=generator)
+        ticks: list[None] = []
+        found = refine_person(
+            network,
+            networks.readout,
+            networks.recognition,
+            stats,
+            crops,
+            codes,
+            how,
+            step_done=lambda: ticks.append(None),
+        )
+        return found, len(ticks)
 
     def loss(code: np.ndarray) -> float:
         with torch.no_grad():
             picture = torch.nn.functional.avg_pool2d(network(torch.from_numpy(code)), 4)
         return float(structure_loss(picture, target, face_weight(256)))
 
-    assert loss(codes + offset) < 0.9 * loss(codes)
+    nothing, steps = refined(0, 0)
+    assert not nothing.any()
+    assert steps == 0
+    before = loss(codes)
+    for readout, generator in ((8, 0), (0, 3)):
+        offset, steps = refined(readout, generator)
+        assert offset.shape == (16, 512)
+        assert steps == readout + generator
+        assert loss(codes + offset) < 0.92 * before
+
+
+@pytest.mark.weights
+def test_it_can_be_stopped_between_steps(networks: Networks, truth: torch.Tensor) -> None:
+    steps = []
+
+    def step_done() -> None:
+        steps.append(None)
+        if len(steps) == 2:
+            raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        refine_person(
+            networks.synthesis,
+            networks.readout,
+            networks.recognition,
+            networks.statistics,
+            np.full((1, 256, 256, 3), 0.5, np.float32),
+            truth.numpy(),
+            HOW,
+            step_done=step_done,
+        )
+    assert len(steps) == 2

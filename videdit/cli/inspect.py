@@ -68,7 +68,7 @@ def _draw(
 ) -> None:
     import numpy as np
 
-    from videdit.api import networks_for, prepare
+    from videdit.api import prepare
     from videdit.media.pictures import write_picture
     from videdit.pipeline.progress import Progress
     from videdit.pipeline.runner import open_contexts
@@ -79,7 +79,7 @@ def _draw(
     if kept is None:
         raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
     settings = replace(RunSettings.from_json(kept), source=source)
-    resources, stages = prepare(settings, store, networks_for(settings, Progress()))
+    resources, stages = prepare(settings, store, Progress())
     contexts = open_contexts(stages, store, source_id)
     chosen = {s.name: s for s in stages}
     if stage not in chosen:

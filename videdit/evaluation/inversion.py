@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..api import networks_for, prepare
+from ..api import prepare
 from ..artifacts.codes import CodeReader
 from ..artifacts.faces import Faces, FaceTable, frames_with_faces
 from ..artifacts.pictures import read_picture
@@ -177,8 +177,8 @@ class InversionMeter:
             VideditError: what the pipeline raises; `NoFaceError` if it shows none.
         """
         settings = RunSettings(source, source, method=self.method)
-        networks = self.networks = self.networks or networks_for(settings, self.progress)
-        resources, chain = prepare(settings, self.store, networks)
+        resources, chain = prepare(settings, self.store, self.progress, self.networks)
+        self.networks = resources.networks
         names = [stage.name for stage in chain]
         chain = chain[: names.index("reconstruct") + 1]
         with resources:
