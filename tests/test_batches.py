@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from videdit.batches import batched
+from videdit.batches import ahead, batched
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,88 @@ def test_items_are_asked_for_when_they_are_needed() -> None:
 def test_a_batch_holds_something() -> None:
     with pytest.raises(ValueError, match="at least one"):
         list(batched([1], 0))
+
+
+def threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("ahead")}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+def test_ahead_keeps_the_order(count: int) -> None:
+    assert list(ahead(range(count), lambda i: i * i)) == [(i, i * i) for i in range(count)]
+    assert not threads()
+
+
+def test_ahead_works_one_ahead_and_no_further() -> None:
+    asked: list[int] = []
+    begun = [threading.Event() for _ in range(6)]
+    by: set[int] = set()
+
+    def items() -> Iterator[int]:
+        for i in range(6):
+            asked.append(i)
+            yield i
+
+    def make(i: int) -> int:
+        by.add(threading.get_ident())
+        begun[i].set()
+        return -i
+
+    results = ahead(items(), make)
+    assert asked == []
+    for i in range(6):
+        assert next(results) == (i, -i)
+        # While the caller has this one the next is made, and the one after it not asked for.
+        assert begun[min(i + 1, 5)].wait(60)
+        assert asked == list(range(min(i + 2, 6)))
+    assert next(results, None) is None
+    assert threading.get_ident() not in by
+
+
+def test_ahead_raises_what_make_raises_in_its_turn() -> None:
+    failed = threading.Event()
+
+    def make(i: int) -> int:
+        if i == 2:
+            failed.set()
+            raise ArithmeticError("of the third")
+        return i
+
+    results = ahead(range(6), make)
+    assert next(results) == (0, 0)
+    assert next(results) == (1, 1)
+    assert failed.wait(60)
+    with pytest.raises(ArithmeticError, match="of the third"):
+        next(results)
+    assert next(results, None) is None
+    assert not threads()
+
+
+def test_ahead_raises_what_the_items_raise() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise ArithmeticError("of the second")
+
+    with pytest.raises(ArithmeticError, match="of the second"):
+        list(ahead(items(), abs))
+    assert not threads()
+
+
+def test_an_abandoned_iterator_leaves_no_thread() -> None:
+    results: Any = ahead(range(6), abs)
+    assert next(results) == (0, 0)
+    assert len(threads()) == 1
+    results.close()
+    assert not threads()
+
+    for _ in ahead(range(6), abs):
+        break
+    assert not threads()
+
+    def fail() -> None:
+        for _ in ahead(range(6), abs):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not threads()

@@ -1,15 +1,48 @@
 from __future__ import annotations
 
+import ctypes
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
+from videdit import device as module
 from videdit.device import Device, batch_size, choose_device
 from videdit.errors import UsageError
+
+
+class Driver:
+    """NVIDIA's driver, as far as it is asked: how many GPUs there are."""
+
+    def __init__(self, gpus: int, fault: int = 0) -> None:
+        self.gpus, self.fault = gpus, fault
+
+    def __call__(self, name: str) -> Driver:
+        assert name == "libcuda.so.1"
+        return self
+
+    def cuInit(self, flags: int) -> int:
+        return self.fault
+
+    def cuDeviceGetCount(self, count: Any) -> int:
+        count._obj.value = self.gpus
+        return 0
+
+
+def no_driver(name: str) -> Any:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
+    known = SimpleNamespace(CDLL=load, c_int=ctypes.c_int, byref=ctypes.byref)
+    monkeypatch.setattr(module, "ctypes", known)
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
+    install(monkeypatch, Driver(int(request.param)))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +84,26 @@ def test_a_cpu_is_chosen_without_loading_torch() -> None:
     code = "import sys, videdit.device as d; d.choose_device('cpu'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("load", [no_driver, Driver(0), Driver(1, fault=100), lambda name: None])
+def test_torch_is_not_asked_where_the_driver_has_no_gpu(
+    monkeypatch: pytest.MonkeyPatch, load: Any
+) -> None:
+    def asked() -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "is_available", asked)
+    install(monkeypatch, load)
+    assert choose_device() == Device("cpu", "fp32")
+
+
+def test_a_gpu_that_torch_cannot_use_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    install(monkeypatch, Driver(1))
+    assert choose_device() == Device("cpu", "fp32")
+    with pytest.raises(UsageError, match="no CUDA GPU"):
+        choose_device("cuda")
 
 
 @pytest.mark.parametrize(

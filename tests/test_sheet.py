@@ -33,9 +33,14 @@ def test_rows_may_differ_in_length() -> None:
     assert (sheet[4:, 8:] == (0, 0, 255)).all()
 
 
-def test_a_code_is_red_above_the_mean_and_blue_below() -> None:
-    whitened = np.zeros((16, 512))
-    whitened[3, 0], whitened[3, 1] = 3, -5
+def test_a_code_as_a_picture() -> None:
+    whitened = np.zeros((16, 512), np.float32)
+    whitened[3, 0], whitened[3, 1], whitened[5, 255], whitened[5, 256] = 3, -9, 1.5, 3
     picture = code_picture(whitened)
     assert picture.shape == (256, 512, 3)
-    assert picture[3 * 16, :6:2].tolist() == [[255, 0, 0], [0, 0, 255], [255, 255, 255]]
+    assert picture.dtype == np.uint8
+    assert (picture[48:64, 0:2] == (255, 0, 0)).all()
+    assert (picture[48:64, 2:4] == (0, 0, 255)).all()
+    assert (picture[80:96, 510:] == (255, 128, 128)).all()
+    # All else is at the mean, or not shown.
+    assert (picture != 255).any(2).sum() == 3 * 16 * 2

@@ -64,7 +64,7 @@ def test_the_list_shows_all_attributes_with_their_figures(
 ) -> None:
     file = tmp_path / "quality.json"
     save_quality(file, dict.fromkeys(NAMES, Quality(0.5, 0.96, 0.71, 0.912)))
-    bundle = SimpleNamespace(path={"quality.json": file}.__getitem__)
+    bundle = SimpleNamespace(file={"quality": file}.__getitem__)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     table = capsys.readouterr().out.splitlines()

@@ -174,29 +174,31 @@ def test_components_move_their_rows_by_deviations() -> None:
 
     axes = torch.linalg.qr(torch.randn(512, 512))[0]
     stats = WStatistics(torch.zeros(512), axes, torch.linspace(2, 0.1, 512))
-    editor = ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, components=10)
+    editor = ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, 16, components=10)
     assert editor.names[0] == "Smiling"
     assert set(editor.names[1:]) == {f"pc{i}" for i in range(10)}
     expected = -3 * float(stats.scale[7]) * axes[:, 7].numpy()
     np.testing.assert_allclose(editor.steps["Smiling"][5], expected, rtol=1e-5)
     assert not editor.steps["Smiling"][[0, 3, 8, 15]].any()
     assert editor.steps["pc0"].all(axis=1).sum() == 16
+    with pytest.raises(WeightsError, match="more than 7 rows"):
+        ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, 7)
 
 
 def test_a_direction_of_ones_own(tmp_path: Path) -> None:
     step = RANDOM.standard_normal((16, 512))
     np.save(tmp_path / "tired.npy", step)
-    editor = direction_editor(tmp_path / "tired.npy")
+    editor = direction_editor(tmp_path / "tired.npy", (16, 512))
     assert editor.names == ("tired",)
     after = editor.move(codes() * 0, "tired", np.array([1, 0, 2], np.float32))
     np.testing.assert_allclose(after[2], 2 * step, rtol=1e-5)
     np.save(tmp_path / "one.npy", step[0])
-    one = direction_editor(tmp_path / "one.npy").steps["one"]
+    one = direction_editor(tmp_path / "one.npy", (16, 512)).steps["one"]
     np.testing.assert_allclose(one[9], step[0], rtol=1e-5)
     for name, values in (("flat", np.zeros(9)), ("nan", np.full(512, np.nan))):
         np.save(tmp_path / f"{name}.npy", values)
         with pytest.raises(UsageError, match="holds no direction"):
-            direction_editor(tmp_path / f"{name}.npy")
+            direction_editor(tmp_path / f"{name}.npy", (16, 512))
     with pytest.raises(UsageError, match="holds no direction"):
-        direction_editor(tmp_path / "missing.npy")
+        direction_editor(tmp_path / "missing.npy", (16, 512))
     assert isinstance(editor, LinearEditor)

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundles.latent import LatentSpace
+from ..faces.smoothing import window
 from ..inversion.parameters import CodeSmoothing
 from ..pipeline.stage import Artifact, StoredArtifact
 from ..sheet import code_picture
 from .faces import FaceTable
-from .rows import frames_within, read_rows, smooth_rows
+from .rows import read_rows, smooth_rows
 
 if TYPE_CHECKING:
     from ..generators.wspace import WStatistics
@@ -127,7 +128,7 @@ class CodeReader:
         Raises:
             ChunkDamaged: a chunk is missing or damaged.
         """
-        first, last = frames_within(self._times, start, stop, self._smoothing.pad_s)
+        first, last = window(self._times, start, stop, self._smoothing.pad_s)
         around, wanted = self._table.window(first, last), self._table.rows(start, stop)
         raw = read_codes(self._encoded, self._table, first, last)
         if len(self._tracks):

@@ -44,13 +44,3 @@ def smooth_rows(
         chosen = faces.track == track
         out[chosen] = smooth(values[chosen], seconds[chosen], sigma_s)
     return out
-
-
-def frames_within(
-    times: NDArray[np.float64], start: int, stop: int, pad_s: float
-) -> tuple[int, int]:
-    """The frames within ``pad_s`` seconds of ``start <= frame < stop``, and one more on each side:
-    ``smooth`` weighs a value by the distance to its neighbours."""
-    first = int(np.searchsorted(times, times[start] - pad_s, side="left"))
-    last = int(np.searchsorted(times, times[stop - 1] + pad_s, side="right"))
-    return max(0, first - 1), min(len(times), last + 1)

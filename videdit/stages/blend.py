@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from ..artifacts.blended import segment_path, write_blended_picture, write_edited
 from ..artifacts.faces import FaceTable, frames_with_faces
 from ..artifacts.pictures import has_picture, read_picture
-from ..artifacts.rows import frames_within, read_rows, smooth_rows
+from ..artifacts.rows import read_rows, smooth_rows
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
+from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
@@ -120,7 +121,7 @@ class _FacesToPaste:
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.how = resources.parameters.blending
         how, times = self.how.compositing.smoothing, resources.times
-        first, last = frames_within(times, start, stop, how.padding_s)
+        first, last = window(times, start, stop, how.padding_s)
         self.faces = faces = table.window(first, last)
 
         def smoothed(artifact: Artifact, name: str) -> NDArray[np.float64]:
