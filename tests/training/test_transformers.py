@@ -13,6 +13,7 @@ from videdit.editing.scores import auc
 from videdit.editing.transformer import AffineMap
 from videdit.errors import UsageError, WeightsError
 from videdit.generators.wspace import WStatistics
+from videdit.training.baselines import fit_normals
 from videdit.training.classifier import (
     ClassifierTraining,
     fit_classifier,
@@ -125,6 +126,16 @@ def test_alpha_one_is_where_most_faces_change() -> None:
     patched.undo()
     assert share == module.GOAL
     assert length == pytest.approx(1.61, abs=0.05)  # 80 % of -0.05..-2 lie above -1.61
+
+
+def test_the_baselines_are_the_same_when_fitted_again(
+    classifier: LatentClassifier, stats: WStatistics
+) -> None:
+    codes, _ = draw(stats, 300, 3)
+    logits = classifier.logits(codes)
+    one, other = (fit_normals(codes, logits, classifier, report=lambda _: None) for _ in range(2))
+    for name in NAMES:
+        np.testing.assert_array_equal(one.normals[name], other.normals[name])
 
 
 def test_pose_is_regressed_on_the_coarse_rows(

@@ -82,7 +82,7 @@ def fit_normals(
     for j, name in enumerate(classifier.names):
         order = np.argsort(logits[:, j])
         chosen = np.concatenate((order[:count], order[-count:]))
-        svm = LinearSVC(C=penalty, max_iter=3000, tol=1e-3)
+        svm = LinearSVC(C=penalty, max_iter=3000, tol=1e-3, random_state=0)
         svm.fit(flat[chosen], np.arange(2 * count) >= count)
         normal = (svm.coef_[0] / np.linalg.norm(svm.coef_)).astype(np.float32)
         normals[name] = normal.reshape(codes.shape[1:])
