@@ -98,7 +98,8 @@ def start(source: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         cache: Path, output: Path, log: Path, *options: str, **popen: Any
     ) -> subprocess.Popen[str]:
         words = [sys.executable, str(SCRIPT), *map(str, (source, cache, output, log)), *options]
-        process = subprocess.Popen(words, text=True, **{"stderr": subprocess.PIPE, **popen})
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(words, text=True, **{**pipes, **popen})
         started.append(process)
         return process
 

@@ -1,4 +1,4 @@
-"""A filled artifact, the eyes of another process, and damage."""
+"""A filled artifact, the eyes of another process, damage, and a clock."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def flip(path: Path, at: int = -7) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 from videdit.cli.cache import app, parse_age, parse_size, size_text
 from videdit.errors import StorageError, UsageError
 from videdit.media.source import content_id
+from videdit.pipeline.stage import Chunk
+from videdit.pipeline.store import Store
 
 
 def _call(runs: Any, *words: str) -> Result:
@@ -41,6 +43,17 @@ def test_show(runs: Any, by: str) -> None:
     assert lines[0] == str(runs.source)
     assert sorted(line.split()[0] for line in lines[4:]) == ["doubled", "joined", "numbers", "walk"]
     assert all(line.split()[2:4] == ["1", "complete"] for line in lines[4:])
+
+
+def test_show_says_where_only_parts_were_asked_for(runs: Any) -> None:
+    with Store(runs.cache) as store:
+        for plan in ("0-4", "4-8"):
+            artifact = store.open("s1", "codes", "k1", {"version": 1}, plan)
+            with artifact.commit(Chunk(plan, 0, 4)):
+                pass
+            artifact.finish([Chunk(plan, 0, 4)])
+    (line,) = _call(runs, "show", "s1").stdout.splitlines()[4:]
+    assert line.split()[:5] == ["codes", "k1", "1", "2", "parts"]
 
 
 def test_what_is_not_there(runs: Any, tmp_path: Path) -> None:

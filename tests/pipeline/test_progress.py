@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.helpers import Clock
 from videdit.pipeline.progress import (
     LINE_EVERY_S,
     LiveProgress,
@@ -20,16 +21,7 @@ from videdit.pipeline.progress import (
     Progress,
     make_progress,
 )
-from videdit.pipeline.tally import Expected, duration_text, left_text, rate_text
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
+from videdit.pipeline.tally import Expected
 
 PLAN = [Expected("landmarks", cost=0.1, work=1000), Expected("edit", "steps", 0.02, 500)]
 
@@ -221,42 +213,6 @@ def test_the_clock_is_looked_at_while_nothing_happens(monkeypatch: pytest.Monkey
     assert not [each for each in threading.enumerate() if each.name == "progress"]
 
 
-# --- the time left for all -----------------------------------------------------------------------
-
-
-def _tally(clock: Clock, *stages: Expected) -> tuple[Progress, Callable[[], float | None]]:
-    progress = Progress(clock)
-    progress.plan(stages)
-    return progress, lambda: progress._tally.left(clock.now)
-
-
-def test_stages_to_come_are_reckoned_by_how_this_machine_did() -> None:
-    clock = Clock()
-    progress, left = _tally(
-        clock, Expected("a", cost=0.1, work=100), Expected("b", work=300, cost=1)
-    )
-    assert left() == pytest.approx(10 + 300)
-    progress.begin("a", 100, 0)
-    progress.chunk("a", 100)
-    clock.now += 5  # half the usual time
-    progress.chunk_end("a")
-    progress.end("a")
-    assert left() == pytest.approx(150)
-    progress.begin("b", 300, 0)
-    progress.chunk("b", 300)
-    clock.now += 6
-    assert left() == pytest.approx(144)
-    progress.tick("b", 3)  # now it is known: 2 s each
-    assert left() == pytest.approx(594)
-
-
-def test_what_is_reused_takes_no_time() -> None:
-    clock = Clock()
-    progress = Progress(clock)
-    progress.plan(PLAN, ["landmarks"])
-    assert progress._tally.left(clock.now) == pytest.approx(10)
-
-
 @pytest.mark.parametrize("kind", ["frames", "finishing", "one frame"])
 def test_nothing_is_said_to_be_over_while_work_remains(kind: str) -> None:
     clock, stream = Clock(), io.StringIO()
@@ -326,16 +282,6 @@ def test_the_table_names_waits() -> None:
         assert _drawn(progress).splitlines()[2].strip() == "joining the output"
 
 
-def test_words() -> None:
-    assert duration_text(59.6) == "1:00"
-    assert duration_text(3725) == "1:02:05"
-    assert duration_text(-1) == "0:00"
-    assert rate_text(0.1234) == "0.123 frames/s"
-    assert rate_text(1234.5) == "1234 frames/s"
-    assert rate_text(2, "steps") == "2 steps/s"
-    assert left_text(0.2) == "0:01"
-
-
 def test_lines_where_standard_error_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert isinstance(make_progress(), PlainProgress)
@@ -370,10 +316,10 @@ def test_on_a_terminal(
     assert (b"\x1b[" in shown) == live
     assert b"numbers" in shown
     if live:
-        assert b"40/40" in shown
+        assert b"12/12" in shown
         assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1  # the cursor is back
     else:
-        assert b"numbers: done in 0:00, 40 frames" in shown
+        assert b"numbers: done in 0:00, 12 frames" in shown
 
 
 def test_rich_is_not_imported_before_it_is_needed() -> None:

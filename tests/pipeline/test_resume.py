@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
+from videdit.pipeline.runner import run
 from videdit.pipeline.upkeep import verify
 
 Start = Callable[..., "subprocess.Popen[str]"]
+
+
+EXPECTED = 4 * 3 + 1
+"""Chunks of a whole run of the script."""
 
 
 def _begun(log: Path) -> list[tuple[str, str]]:
@@ -26,45 +29,64 @@ def _begun(log: Path) -> list[tuple[str, str]]:
     return [(stage, chunk) for what, stage, chunk, _ in lines if what == "begin"]
 
 
-def _wait_for_lines(log: Path, count: int, process: subprocess.Popen[str]) -> None:
-    limit = time.monotonic() + 30
-    while process.poll() is None and len(_begun(log)) < count:
-        assert time.monotonic() < limit
-        time.sleep(0.002)
+def _wait_for(stream: IO[str] | None, text: str) -> str:
+    """Reads lines until one holds ``text``; that one."""
+    assert stream is not None
+    for line in stream:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended without saying {text!r}")
 
 
-def test_sigkill_at_random_moments_loses_at_most_the_chunk_in_flight(
-    start: Start, tmp_path: Path
+def _let_go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+@pytest.fixture(scope="module")
+def clean(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a run that nobody kills makes."""
+    folder = tmp_path_factory.mktemp("clean")
+    source = folder / "clip.mp4"
+    source.write_bytes(b"not really a video")
+    with toy.Store(folder / "cache") as store:
+        return bytes(toy.result(run(toy.chain(toy.Asked(toy.FRAMES)), store, "s1", source)))
+
+
+PLACES = (
+    "begin numbers 0000000",  # nothing is there yet
+    "end numbers 0000004",  # a chunk's files are written, and not committed
+    "committed walk 0000004",  # between two chunks
+    "begin walk 0000008",  # in a chunk that reads the one before
+    "committed walk 0000008",  # the last chunk is there, the stage not complete
+    "begin joined whole",  # putting all together
+    "end joined whole",
+)
+"""Where a run is killed, in the order of the work."""
+
+
+def test_sigkill_at_any_place_loses_at_most_the_chunk_in_flight(
+    start: Start, tmp_path: Path, clean: bytes
 ) -> None:
-    clean, log = tmp_path / "clean.bin", tmp_path / "clean.log"
-    frames = ("--frames", "80")
-    assert start(tmp_path / "clean", clean, log, "--delay", "0", *frames).wait() == 0
-    expected = len(_begun(log))
-    assert expected == 4 * 20 + 1
-
-    chance = random.Random(7)
-    output, log, cache = tmp_path / "killed.bin", tmp_path / "killed.log", tmp_path / "killed"
-    kills = 0
-    while True:
-        process = start(cache, output, log, "--delay", "0.004", *frames)
-        # From the first chunk it makes on, 81 of them at 16 ms and more.
-        _wait_for_lines(log, len(_begun(log)) + 1, process)
-        time.sleep(chance.uniform(0, 0.08))
-        if kills < 12:
-            process.kill()
-        killed = process.wait() == -signal.SIGKILL
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
-        if not killed:
-            break
-        kills += 1
+    output, log, cache = tmp_path / "out.bin", tmp_path / "log", tmp_path / "cache"
+    for place in PLACES:
+        process = start(cache, output, log, "--hold", place)
+        _wait_for(process.stdout, place)
+        process.kill()
+        _, errors = process.communicate()
+        assert "Traceback" not in errors
         assert not output.exists()
+    process = start(cache, output, log)
+    process.communicate()
     assert process.returncode == 0
-    assert kills >= 10
-    assert output.read_bytes() == clean.read_bytes()
-    # Each chunk once, and one more for each kill at most.
-    assert len(set(_begun(log))) == expected
-    assert len(_begun(log)) <= expected + kills
+    assert output.read_bytes() == clean
+    # Each chunk once, and one more for each kill in a chunk.
+    begun = Counter(_begun(log))
+    assert len(begun) == EXPECTED
+    assert sum(begun.values()) == EXPECTED + sum(
+        not place.startswith("committed") for place in PLACES
+    )
     assert not list(cache.glob("*/*/*/.tmp/*"))
 
 
@@ -126,62 +148,78 @@ def test_killed_before_every_single_change_of_the_disk(
     assert at > 50
 
 
-@pytest.mark.parametrize("kill_one", [False, True])
-def test_two_processes_on_one_source(start: Start, tmp_path: Path, kill_one: bool) -> None:
+@pytest.mark.parametrize("killed", ["", "holder", "waiting"])
+def test_two_processes_on_one_source(
+    start: Start, tmp_path: Path, clean: bytes, killed: str
+) -> None:
     cache, log = tmp_path / "cache", tmp_path / "log"
     outputs = [tmp_path / "a.bin", tmp_path / "b.bin"]
-    both = [start(cache, output, log, "--delay", "0.005") for output in outputs]
-    if kill_one:
-        _wait_for_lines(log, 12, both[0])
-        owner = log.read_text().splitlines()[-1].split()[-1]
-        (first, second) = sorted(both, key=lambda p: str(p.pid) != owner)
-        first.kill()
-        first.wait()
-        both, outputs = [second], [outputs[both.index(second)]]
-    errors = [process.communicate(timeout=60)[1] for process in both]
-    assert [process.returncode for process in both] == [0] * len(both), errors
-    assert len({output.read_bytes() for output in outputs}) == 1
+    holder = start(cache, outputs[0], log, "--hold", "begin walk 0000004")
+    _wait_for(holder.stdout, "begin walk 0000004")
+    waiting = start(cache, outputs[1], log)
+    said = _wait_for(waiting.stderr, "waiting for process")
+    assert f"waiting for process {holder.pid} on " in said
+    both = {"holder": holder, "waiting": waiting}
+    if killed:
+        both[killed].kill()
+        both[killed].communicate()
+        del outputs[list(both).index(killed)], both[killed]
+    if holder in both.values():
+        _let_go(holder)
+    for process in both.values():
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert [output.read_bytes() for output in outputs] == [clean] * len(both)
     begun = Counter(_begun(log))
-    assert len(begun) == 41
-    assert sum(begun.values()) <= 41 + kill_one
-    if not kill_one:
-        assert any("waiting for process" in error for error in errors)
+    assert len(begun) == EXPECTED
+    assert sum(begun.values()) == EXPECTED + (killed == "holder")
+
+
+def test_the_wait_for_another_process_can_be_stopped(start: Start, tmp_path: Path) -> None:
+    cache, log = tmp_path / "cache", tmp_path / "log"
+    holder = start(cache, tmp_path / "a.bin", log, "--hold", "begin walk 0000004")
+    _wait_for(holder.stdout, "begin walk 0000004")
+    waiting = start(cache, tmp_path / "b.bin", log)
+    _wait_for(waiting.stderr, "waiting for process")
+    waiting.send_signal(signal.SIGTERM)
+    _, errors = waiting.communicate(timeout=30)
+    assert waiting.returncode == 7
+    assert f"videdit: stopped while waiting for process {holder.pid}" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_chunk_in_flight_finish(
-    start: Start, tmp_path: Path, number: signal.Signals
+    start: Start, tmp_path: Path, clean: bytes, number: signal.Signals
 ) -> None:
     cache, output, log = tmp_path / "cache", tmp_path / "out.bin", tmp_path / "log"
-    process = start(cache, output, log, "--delay", "0.02")
-    _wait_for_lines(log, 3, process)
+    process = start(cache, output, log, "--hold", "begin numbers 0000004")
+    _wait_for(process.stdout, "begin numbers 0000004")
     process.send_signal(number)
+    _wait_for(process.stderr, "stopping when the chunk in flight is done")
+    _let_go(process)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 7
     assert errors.splitlines()[-1] == (
         "videdit: stopped at stage numbers. Run the same command again to go on from there."
     )
-    last = log.read_text().splitlines()[-1].split()
-    assert last[0] == "end"
-    assert len(list(cache.glob("*/*/*/*/chunk.json"))) == len(_begun(log))
-    before = len(_begun(log))
-    assert start(cache, output, log, "--delay", "0").wait() == 0
-    assert len(_begun(log)) == 41
-    assert len(set(_begun(log))) == 41
-    assert before < 41
+    assert _begun(log) == [("numbers", "0000000"), ("numbers", "0000004")]
+    assert len(list(cache.glob("*/*/*/*/chunk.json"))) == 2
+    process = start(cache, output, log)
+    process.communicate()
+    assert output.read_bytes() == clean
+    assert len(_begun(log)) == len(set(_begun(log))) == EXPECTED
 
 
 def test_a_second_signal_stops_at_once(start: Start, tmp_path: Path) -> None:
     cache, output, log = tmp_path / "cache", tmp_path / "out.bin", tmp_path / "log"
-    process = start(cache, output, log, "--delay", "5")
-    _wait_for_lines(log, 1, process)
+    process = start(cache, output, log, "--hold", "begin numbers 0000000")
+    _wait_for(process.stdout, "begin numbers 0000000")
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    _wait_for(process.stderr, "stopping when the chunk in flight is done")
     assert process.poll() is None
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
-    assert time.monotonic() - began < 3
-    assert process.returncode == 7
-    assert "Traceback" not in errors
+    process.send_signal(signal.SIGTERM)  # and nobody lets the chunk go on
+    _wait_for(process.stderr, "videdit: stopped at stage numbers")
+    assert process.wait() == 7
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
     assert not list(cache.glob("*/*/*/*/chunk.json"))

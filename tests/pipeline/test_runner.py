@@ -8,20 +8,17 @@ import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.pipeline.helpers import flip
-from videdit.errors import Interrupted, NoFaceError, StorageError, UsageError
-from videdit.media.source import content_id
+from videdit.errors import Interrupted, NoFaceError, StorageError
 from videdit.pipeline.records import StoredFile
-from videdit.pipeline.runner import REMAKES, open_contexts, run
-from videdit.pipeline.stage import Chunk, Stage, frame_chunks, stage_key
+from videdit.pipeline.runner import REMAKES, run
+from videdit.pipeline.stage import Chunk
 from videdit.pipeline.store import Store
 from videdit.pipeline.upkeep import verify
-from videdit.settings import RunSettings
 
 NAMES = ["0000000", "0000004", "0000008"]
 
@@ -284,142 +281,3 @@ def test_a_run_in_another_thread_is_stopped_by_its_event(
     thread.join(30)
     assert len(caught) == 1
     assert stages[1].made == NAMES[:2]
-
-
-# --- keys, contexts, chunks ----------------------------------------------------------------------
-
-
-class _Plain(Stage):
-    name: ClassVar[str] = "plain"
-
-    def __init__(self, settings: Any = None, models: Any = None) -> None:
-        self._settings, self._models = settings or {}, models or {}
-
-    def settings(self) -> Any:
-        return self._settings
-
-    def models(self) -> Any:
-        return self._models
-
-    def chunks(self, ctx: Any) -> list[Chunk]:
-        return [Chunk("a", 0, 1)]
-
-    def run_chunk(self, ctx: Any, chunk: Chunk, folder: Path) -> None:
-        pass
-
-
-def test_a_key_depends_on_everything_that_counts() -> None:
-    class Newer(_Plain):
-        version: ClassVar[int] = 2
-
-    class Taking(_Plain):
-        takes: ClassVar[tuple[str, ...]] = ("before",)
-
-    keys = [
-        stage_key(_Plain(), {})[0],
-        stage_key(_Plain({"a": 1}), {})[0],
-        stage_key(_Plain({"a": 2}), {})[0],
-        stage_key(_Plain(None, {"net": "1"}), {})[0],
-        stage_key(Newer(), {})[0],
-        stage_key(Taking(), {"before": "1"})[0],
-        stage_key(Taking(), {"before": "2"})[0],
-    ]
-    assert len(set(keys)) == len(keys)
-    assert all(len(key) == 16 for key in keys)
-    assert stage_key(_Plain({"b": 1, "a": 2}), {}) == (
-        stage_key(_Plain({"a": 2, "b": 1}), {"other": "x"})
-    )
-    with pytest.raises(TypeError):
-        stage_key(_Plain({"a": np.zeros(2)}), {})
-
-
-def test_contexts_give_inputs_and_keep_things(runs: Any, toy: Any) -> None:
-    runs()
-    with Store(runs.cache) as store:
-        contexts = open_contexts(toy.chain(toy.Asked()), store, content_id(runs.source))
-        context = contexts["doubled"]
-        assert context.own.complete
-        assert context.input("walk") is contexts["walk"].own
-        with pytest.raises(KeyError):
-            context.input("joined")
-        assert context.once("net", lambda: [1]) is context.once("net", lambda: [2])
-        context.check_stop()
-        with pytest.raises(ValueError, match="comes before"):
-            open_contexts(toy.chain(toy.Asked())[::-1], store, "s1")
-
-
-def test_what_once_kept_is_let_go_after_the_stage(toy: Any, source: Path, cache: Path) -> None:
-    made: list[str] = []
-    stages = toy.chain(toy.Asked())
-    make = stages[1].make
-
-    def dear(ctx: Any, chunk: Chunk) -> Any:
-        ctx.once("net", lambda: made.append(chunk.name) or "net")
-        contexts.append(ctx)
-        return make(ctx, chunk)
-
-    contexts: list[Any] = []
-    stages[1].make = dear
-    with Store(cache) as store:
-        run(stages, store, "s1", source)
-    assert made == [NAMES[0]]
-    contexts[0].once("net", lambda: made.append("again"))
-    assert made == [NAMES[0], "again"]
-
-
-def test_chunks_of_one_name_are_a_mistake(source: Path, cache: Path) -> None:
-    class Twice(_Plain):
-        def chunks(self, ctx: Any) -> list[Chunk]:
-            return [Chunk("a", 0, 1), Chunk("a", 1, 2)]
-
-    with Store(cache) as store, pytest.raises(ValueError, match="same name"):
-        run([Twice()], store, "s1", source)
-
-
-def test_a_stage_without_chunks_is_complete(source: Path, cache: Path) -> None:
-    class Nothing(_Plain):
-        def chunks(self, ctx: Any) -> list[Chunk]:
-            return []
-
-    with Store(cache) as store:
-        report = run([Nothing()], store, "s1", source)
-        assert report.artifacts["plain"].complete
-        assert report.artifacts["plain"].chunks == ()
-
-
-def test_frame_chunks() -> None:
-    assert [(c.start, c.stop) for c in frame_chunks(0, 10, 4)] == [(0, 4), (4, 8), (8, 10)]
-    assert [(c.start, c.stop) for c in frame_chunks(3, 9, 4)] == [(3, 4), (4, 8), (8, 9)]
-    assert [(c.start, c.stop) for c in frame_chunks(4, 8, 4)] == [(4, 8)]
-    assert frame_chunks(5, 5, 4) == []
-    assert [c.name for c in frame_chunks(0, 5, 4, "t1-")] == ["t1-0000000", "t1-0000004"]
-    with pytest.raises(ValueError, match="at least one frame"):
-        frame_chunks(0, 5, 0)
-
-
-def test_settings_as_json(source: Path) -> None:
-    from videdit.editing.schedule import AlphaSchedule, Edit
-
-    edit = Edit("Smiling", AlphaSchedule.parse("0s:0,2s:1.5"))
-    plain = RunSettings(source, source, edits=(edit,), stop_s=2.5).to_json()
-    assert plain["edits"] == ["Smiling=0.0s:0.0,2.0s:1.5"]
-    assert plain["source"] == str(source)
-    assert plain["stop_s"] == 2.5
-    assert plain["start_s"] is None
-
-
-def test_the_last_run_is_kept(source: Path, cache: Path) -> None:
-    from videdit.editing.schedule import Edit
-
-    edits = (Edit.parse("Smiling=0s:0,2s:1.5"), Edit.parse("Young=-0.5"))
-    asked = RunSettings(source, source, edits, stop_s=2.5, crf=18, cache_dir=cache)
-    with Store(cache) as store:
-        assert store.last_run("s1") is None
-        store.note_run("s1", asked.to_json())
-        kept = store.last_run("s1")
-        assert kept is not None
-        assert RunSettings.from_json(kept) == asked
-        flip(cache / "s1" / "last-run.json")
-        assert store.last_run("s1") is None
-    with pytest.raises(UsageError, match="cannot be read"):
-        RunSettings.from_json({})

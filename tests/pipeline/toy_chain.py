@@ -1,6 +1,9 @@
 """A small chain of stages for the tests, also a script: what a run of it does is logged to a file.
 
-    python toy_chain.py SOURCE CACHE OUTPUT LOG [--delay S] [--frames N] [--face F] [--crf C]
+    python toy_chain.py SOURCE CACHE OUTPUT LOG [--hold "begin walk 0000004"]
+
+It also says on standard output where it is, and waits for a line on standard input when it comes to
+the place of --hold, so that a test can kill it exactly there.
 
 numbers -> walk (each chunk needs the one before) -> doubled -> joined (a `whole` of everything)
 """
@@ -11,7 +14,6 @@ import argparse
 import hashlib
 import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,10 +22,13 @@ import numpy as np
 
 from videdit.errors import VideditError
 from videdit.media.source import content_id
-from videdit.pipeline.progress import make_progress
+from videdit.pipeline.progress import Progress, make_progress
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from videdit.pipeline.store import Store
+
+FRAMES = 12
+"""What a run of the script makes, in three chunks per stage."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,12 @@ class Asked:
 
 
 class Toy(Stage):
-    """Logs what it makes, takes its time, and keeps to the frames of the source."""
+    """Logs what it makes, and keeps to the frames of the source."""
 
-    def __init__(self, asked: Asked, log: Path | None = None, delay: float = 0.0) -> None:
+    def __init__(self, asked: Asked, log: Path | None = None, hold: str = "") -> None:
         self.asked = asked
         self.log = log
-        self.delay = delay
+        self.hold = hold
         self.made: list[str] = []
 
     def settings(self) -> dict[str, Json]:
@@ -51,17 +56,23 @@ class Toy(Stage):
     def chunks(self, ctx: Context) -> list[Chunk]:
         return frame_chunks(0, self.asked.frames, self.asked.chunk_frames)
 
+    def expected(self) -> int:
+        return self.asked.frames
+
     def say(self, what: str, chunk: str) -> None:
         if what == "begin":
             self.made.append(chunk)
         if self.log is not None:
+            place = f"{what} {self.name} {chunk}"
             with open(self.log, "a") as stream:
-                stream.write(f"{what} {self.name} {chunk} {os.getpid()}\n")
+                stream.write(f"{place} {os.getpid()}\n")
+            print(place, flush=True)
+            if place == self.hold:
+                sys.stdin.readline()
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         self.say("begin", chunk.name)
         for _ in range(chunk.frames):
-            time.sleep(self.delay)
             ctx.tick()
         np.save(folder / "data.npy", self.make(ctx, chunk))
         self.say("end", chunk.name)
@@ -133,8 +144,20 @@ class Joined(Toy):
         self.say("end", ctx.own.whole)
 
 
-def chain(asked: Asked, log: Path | None = None, delay: float = 0.0) -> list[Toy]:
-    return [kind(asked, log, delay) for kind in (Numbers, Walk, Doubled, Joined)]
+def chain(asked: Asked, log: Path | None = None, hold: str = "") -> list[Toy]:
+    return [kind(asked, log, hold) for kind in (Numbers, Walk, Doubled, Joined)]
+
+
+def log_commits(progress: Progress, stages: list[Toy]) -> None:
+    """Has each stage log what is committed, before the next chunk begins."""
+    by_name = {stage.name: stage for stage in stages}
+    counted = progress.chunk_end
+
+    def chunk_end(stage: str) -> None:
+        counted(stage)
+        by_name[stage].say("committed", by_name[stage].made[-1])
+
+    progress.chunk_end = chunk_end  # type: ignore[method-assign]
 
 
 def result(report: RunReport) -> bytes:
@@ -147,13 +170,12 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     for name in ("source", "cache", "output", "log"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--delay", type=float, default=0.002)
-    parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--chunk", type=int, default=4)
+    parser.add_argument("--hold", default="")
     given = parser.parse_args()
-    stages = chain(Asked(given.frames, given.chunk), given.log, given.delay)
+    stages = chain(Asked(FRAMES), given.log, given.hold)
     try:
         with Store(given.cache) as store, make_progress() as progress:
+            log_commits(progress, stages)
             source_id = content_id(given.source)
             report = run(stages, store, source_id, given.source, progress=progress)
             given.output.write_bytes(result(report))

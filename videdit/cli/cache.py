@@ -75,6 +75,8 @@ def show_source(
     ]
     for a in upkeep.show(store, source_id):
         state = "complete" if a.complete else "partial"
+        if a.complete and "" not in a.plans:  # only stretches of the source were asked for
+            state = f"{len(a.plans)} part{'s' if len(a.plans) > 1 else ''}"
         took = f"{a.seconds:.1f} s" if a.complete else "-"
         size = size_text(a.bytes)
         rows.append(

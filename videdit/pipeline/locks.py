@@ -101,10 +101,11 @@ def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = FileLock(path, descriptor)
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(descriptor)
+            lock.release()
             if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
                 return None
             if error.errno == errno.EINTR:
@@ -114,16 +115,16 @@ def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
                 "Choose a cache folder on a local disk with VIDEDIT_CACHE.",
             ) from error
         except BaseException:
-            os.close(descriptor)
+            lock.release()
             raise
         # `cache prune` removes lock files together with their folder: a lock on a file that is no
         # longer at its path guards nothing, so take the one that is there now.
         if _still_at(path, descriptor):
             break
-        os.close(descriptor)
+        lock.release()
     if not shared:
         _sign(descriptor)
-    return FileLock(path, descriptor)
+    return lock
 
 
 def acquire(

@@ -154,9 +154,10 @@ class Stage(ABC):
         """
         return ""
 
-    def expected(self) -> int:
-        """Units of work that it will have, as far as can be known before it begins."""
-        return 0
+    def expected(self) -> int | None:
+        """Units of work that it will have, as far as can be known before it begins; None: unknown,
+        and then nothing is said of the time that is left for all."""
+        return None
 
     def work(self, ctx: Context, chunk: Chunk) -> int:
         """Units of work in a chunk: what its :meth:`Context.tick` add up to."""

@@ -22,14 +22,14 @@ class Expected:
     Attributes:
         unit: what its work is counted in.
         cost: seconds per unit on a laptop of two cores.
-        work: units, 0 where it has none or nobody knows.
+        work: units, None where nobody knows.
         finishing: what it does when it puts its chunks together, in words.
     """
 
     name: str
     unit: str = "frames"
     cost: float = 0.01
-    work: int = 0
+    work: int | None = None
     finishing: str = "finishing"
 
 
@@ -120,7 +120,9 @@ class Row:
         if self.rate(now):
             return self.left(now) or 0.0
         work = self.total - self.done if self.total else self.expected.work
-        usual = work * self.expected.cost * scale
+        if work is None and self.began is None:
+            return None
+        usual = (work or 0) * self.expected.cost * scale
         spent = self.seconds(now)
         # Beyond that it takes longer than usual, and nothing done tells how much longer.
         return max(0.0, usual - spent) if spent < max(usual, WAIT_S) else None
