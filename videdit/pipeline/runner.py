@@ -154,7 +154,8 @@ class _Runner:
         try:
             with self._signals():
                 self.store.note_source(self.source_id, self.source)
-                needed = self._needed()
+                with self.progress.doing("looking at what is kept"):
+                    needed = self._needed()
                 self.reused = [name for name in self.stages if name not in needed]
                 self.progress.plan([_expected(s) for s in self.stages.values()], self.reused)
                 for name in self.reused:
@@ -167,7 +168,8 @@ class _Runner:
                 taken = {name for stage in self.stages.values() for name in stage.takes}
                 for name in self.stages:
                     if name not in taken:
-                        self._retrying(self.contexts[name].own.check)
+                        with self.progress.doing(f"checking what {name} left"):
+                            self._retrying(self.contexts[name].own.check)
         except _StopNow:
             raise interrupted(self.where) from None
         self.report.seconds = time.monotonic() - began
