@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
+from videdit.bundles import Bundle
 
 pytestmark = pytest.mark.weights
 
@@ -26,17 +26,31 @@ EDIT = ("--attr", "Smiling", "--alpha", "1.5", *FAST)
 FRAMES = 14
 
 
+def command(*words: str | Path, cache: Path) -> list[str]:
+    """A command line. What was compiled is shared: it is kept in the default cache."""
+    return [sys.executable, "-m", "videdit", *map(str, words), "--cache", str(cache)]
+
+
 def videdit(
     *words: str | Path, cache: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the tool in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "videdit", *map(str, words)],
+        command(*words, cache=cache),
         capture_output=True,
         text=True,
-        env={**os.environ, "VIDEDIT_CACHE": str(cache), **environment},
+        env={**os.environ, **environment},
         timeout=600,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A default cache of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("default-cache")
+        patch.setenv("VIDEDIT_CACHE", str(folder))
+        yield folder
 
 
 def write_clip(path: Path, pictures: list[np.ndarray], sound_from: Path | None = None) -> Path:
@@ -127,7 +141,7 @@ def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited:
     lossless = clip.with_name("lossless.mkv")
     done = videdit("run", clip, *EDIT, "--codec", "ffv1", "-o", lossless, cache=cache)
     assert done.returncode == 0, done.stderr
-    for log in ("frames", "landmarks", "align", "invert", "reconstruct", "edit", "decode"):
+    for log in ("frames", "landmarks", "track", "align", "encode", "reconstruct", "edit", "decode"):
         assert f"{log}: done" not in done.stderr, "another codec needs none of these again"
     with av.open(str(clip)) as one, av.open(str(lossless)) as other:
         for a, b in zip(one.decode(video=0), other.decode(video=0), strict=True):
@@ -144,7 +158,7 @@ def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edite
     output = clip.with_name("weaker.mp4")
     done = videdit("run", clip, "-e", "Smiling=0.8", *FAST, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
-    for stage in ("frames", "landmarks", "align", "invert", "reconstruct"):
+    for stage in ("frames", "landmarks", "track", "align", "encode", "reconstruct"):
         assert f"{stage}: done" not in done.stderr
     assert "decode: done" in done.stderr
     assert digest(output) != digest(edited)
@@ -179,54 +193,72 @@ def test_by_default_each_person_is_refined_once(clip: Path, cache: Path, edited:
     output = clip.with_name("refined.mp4")
     done = videdit("run", clip, "--attr", "Smiling", "--alpha", "1.5", "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("refining track") == 1
+    assert "refine: done" in done.stderr
+    assert "24 steps" in done.stderr
+    assert "encode: done" not in done.stderr  # the encoder's own codes are the same
     assert "landmarks: done" not in done.stderr
     assert digest(output) != digest(edited)
 
 
-def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read a process's log up to a line with ``text``."""
+    assert process.stderr
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"it ended without saying {text!r}")
+
+
+def test_killed_at_any_stage_it_resumes_to_the_same_bytes(
     clip: Path, edited: Path, tmp_path: Path
 ) -> None:
-    rng = random.Random(5)
     output = tmp_path / "result.mp4"
-    words = [sys.executable, "-m", "videdit", "run", str(clip), *EDIT, "-o", str(output)]
-    environment = {**os.environ, "VIDEDIT_CACHE": str(tmp_path / "cache")}
-    kills = 0
-    for _ in range(4):
-        process = subprocess.Popen(
-            words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(rng.uniform(2, 14))
-        if process.poll() is None:
-            kills += 1
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.returncode in (0, -signal.SIGKILL)
-    assert kills
+    words = command("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
+    for stage in ("landmarks", "encode", "reconstruct", "decode", "blend"):
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+            until(process, f"] {stage}: ")
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert not output.exists()
     done = videdit("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
+    # Each stage was entered once; what was done before a kill is not done again.
+    assert "frames: done" not in done.stderr
+    assert "landmarks: done" not in done.stderr
     assert digest(output) == digest(edited)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_sigterm_finishes_the_chunk_and_says_how_to_go_on(clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "result.mp4"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "videdit", "run", str(clip), *EDIT, "-o", str(output)],
-        env={**os.environ, "VIDEDIT_CACHE": str(tmp_path / "cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if "landmarks" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    words = command("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        until(process, "] landmarks: ")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 7, err
     assert "again" in err.splitlines()[-1]
     assert not output.exists()
+
+
+def test_a_stop_during_the_refinement_loses_no_other_work(clip: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    slow = ("--attr", "Smiling", "--to", "0.1", "-o", tmp_path / "result.mp4")
+    with subprocess.Popen(
+        command("run", clip, *slow, cache=cache), stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(process, "] refine: ")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 7, err
+    assert "refine: done" not in err  # between two of its steps
+    assert "stopped at stage refine" in err
+    kept = {
+        line.split()[0]: line for line in videdit("inspect", clip, cache=cache).stdout.splitlines()
+    }
+    assert "complete" in kept["encode"]
+    assert "unfinished" in kept["refine"]
+    assert "reconstruct" not in kept
 
 
 def test_frames_without_a_face_and_a_cut_pass_through(
@@ -265,7 +297,7 @@ def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_pa
     assert again.returncode == 0, again.stderr
     listing = videdit("inspect", clip, cache=cache)
     assert listing.returncode == 0, listing.stderr
-    stages = ("frames", "landmarks", "align", "invert", "reconstruct", "edit", "decode", "blend")
+    stages = ("frames", "landmarks", "track", "align", "encode", "reconstruct", "edit", "decode")
     for stage in stages:
         assert stage in listing.stdout
     for stage in stages:
@@ -281,7 +313,7 @@ def test_a_damaged_chunk_is_made_anew(
 ) -> None:
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
-    victims = [p for p in copy.rglob("codes.npy") if "invert" in p.parts]
+    victims = [p for p in copy.rglob("codes.npy") if "encode" in p.parts]
     victims += copy.rglob("*.segment")
     assert victims
     for victim in victims:
@@ -370,7 +402,9 @@ def test_bad_words(bad: Path, clip: Path, cache: Path) -> None:
     refused(videdit("run", clip, *EDIT, "-o", "/proc/result.mp4", cache=cache), 6, "/proc")
 
 
-def test_damaged_and_missing_weights(clip: Path, cache: Path, bundle, tmp_path: Path) -> None:
+def test_damaged_and_missing_weights(
+    clip: Path, cache: Path, bundle: Bundle, tmp_path: Path
+) -> None:
     home = tmp_path / "weights"
     shutil.copytree(bundle.folder.parent, home)
     victim = home / bundle.name / "synthesis.bin"
@@ -401,3 +435,63 @@ def test_a_full_disk(clip: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "out.mp4").exists()
     finally:
         subprocess.run(["umount", str(full)], check=True)
+
+
+# --- nothing leaves the machine -------------------------------------------------------------------
+
+_GUARD = """
+import os, socket
+
+def _refuse(self, address, *more):
+    if self.family != getattr(socket, "AF_UNIX", None):
+        with open(os.environ["TEST_CONNECTIONS"], "a") as log:
+            log.write(f"{os.getpid()} {address}\\n")
+        raise OSError("a test allows no connection")
+    return _connect(self, address, *more)
+
+def _resolve(host, *more, **named):
+    with open(os.environ["TEST_CONNECTIONS"], "a") as log:
+        log.write(f"{os.getpid()} {host}\\n")
+    raise OSError("a test allows no look-up")
+
+_connect = socket.socket.connect
+socket.socket.connect = socket.socket.connect_ex = _refuse
+socket.getaddrinfo = socket.gethostbyname = _resolve
+"""
+
+
+def test_nothing_leaves_the_machine(clip: Path, bundle: Bundle, tmp_path: Path) -> None:
+    """The whole chain with sockets refused, in every process, and a home where nothing is."""
+    guard, home, work = tmp_path / "guard", tmp_path / "home", tmp_path / "work"
+    for folder in (guard, home, work):
+        folder.mkdir()
+    (guard / "sitecustomize.py").write_text(_GUARD)
+    log, cache = tmp_path / "connections", tmp_path / "cache"
+    environment = {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": "",
+        "VIDEDIT_CACHE": str(cache),
+        "VIDEDIT_WEIGHTS": str(bundle.folder.parent),
+        "TEST_CONNECTIONS": str(log),
+        "PYTHONPATH": os.pathsep.join([str(guard), str(Path(__file__).parents[1])]),
+        "TMPDIR": str(work),
+    }
+    probe = subprocess.run(
+        [sys.executable, "-c", "import socket; socket.create_connection(('127.0.0.1', 9))"],
+        env={**os.environ, **environment},
+        capture_output=True,
+    )
+    assert probe.returncode
+    assert log.exists(), "the guard is not in place"
+    log.unlink()
+    output = tmp_path / "result.mp4"
+    # Refined, and with an empty cache of compiled networks: all that is ever converted, is.
+    words = ("run", clip, "--attr", "Smiling", "--to", "0.05", "-o", output)
+    done = videdit(*words, cache=cache, **environment)
+    assert done.returncode == 0, done.stderr
+    assert output.exists()
+    assert not log.exists(), log.read_text()
+    assert list(home.rglob("*")) == []
+    assert list(work.rglob("*")) == []
+    compiled = sorted(path.name.split("-")[0] for path in cache.glob(".compiled/*.blob"))
+    assert compiled == ["encoder", "generator"]

@@ -122,7 +122,8 @@ def prepare(
     Raises:
         VideditError: the source, the weights or the settings are no good.
     """
-    timeline = known_timeline(settings.source, store.root / _TIMELINES)
+    with progress.doing(f"looking at {settings.source.name}"):
+        timeline = known_timeline(settings.source, store.root / _TIMELINES)
     networks = networks or networks_for(settings, progress)
     resources = Resources(settings, timeline, networks)
     for edit in settings.edits:
@@ -251,7 +252,8 @@ def _edit(
             store.note_source(timeline.content_id, source)
             store.note_run(timeline.content_id, asked.to_json())
             report = run(stages, store, timeline.content_id, source, progress=shown)
-            done = assemble_output(resources, report.artifacts["blend"])
+            with shown.doing(f"assembling {target.name}"):
+                done = assemble_output(resources, report.artifacts["blend"])
     return Result(
         target, len(timeline), done.edited, done.notes, time.monotonic() - started, report
     )

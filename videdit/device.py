@@ -114,7 +114,7 @@ def batch_size(device: Device) -> int:
     One on the CPU, where more would cost memory and gain nothing; on a GPU as many as its free
     memory holds, at most 8, at least one. Results depend on it by no more than rounding.
     """
-    if device.name == "cpu":
+    if not device.name.startswith("cuda"):
         return 1
     import torch
 

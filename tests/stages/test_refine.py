@@ -116,7 +116,7 @@ class Refining:
         return np.array([1.0, 0.1, 0.0] if ann else [0.0, 0.1, 1.0], np.float32) / np.sqrt(1.01)
 
     def refine(self, *arguments: Any) -> np.ndarray:
-        crops, codes, how, _, step_done = arguments[4:]
+        crops, codes, how, _, step_done = arguments[3:]
         who = "ann" if crops.mean() < 0.5 else "ben"
         self.persons.append((who, sorted(float(c.mean()) for c in codes)))
         for step in range(how.steps):
@@ -145,7 +145,7 @@ class Runs:
             ids=lambda *roles: {role: f"id of {role}" for role in roles}, latent=SPACE
         )
         networks = Networks(bundle, Device("cpu", "fp32"), "mesh")
-        names = ("recognition", "synthesis", "readout", "statistics")
+        names = ("recognition", "synthesis", "statistics")
         vars(networks).update(dict.fromkeys(names))
         asked = RunSettings(self.clip, self.clip.with_name("out.mkv"), **settings)
         with Resources(asked, timeline, networks) as resources, Store(self.cache) as store:
@@ -200,7 +200,7 @@ def test_numbers_that_shape_an_offset_are_heeded(runs: Runs, refining: Refining)
 
     runs(stop_s=3 / RATE)
     numbers = Parameters()
-    refinement = replace(numbers.inversion.refinement, readout_steps=2, generator_steps=0)
+    refinement = replace(numbers.inversion.refinement, steps=2)
     inversion = replace(numbers.inversion, refinement=refinement)
     runs(stop_s=3 / RATE, parameters=replace(numbers, inversion=inversion))
     assert [who for who, _ in refining.persons] == ["ann", "ann"]

@@ -137,8 +137,18 @@ class SynthesisNetwork(nn.Module):
 
     def shown(self, features: Tensor, codes: Tensor) -> Tensor:
         """The picture of the features after the last block."""
+        return inverse_haar(self.image(self._scaled(features, codes)))
+
+    def half_shown(self, features: Tensor, codes: Tensor) -> Tensor:
+        """That picture averaged to half its size, (n, 3, 512, 512): of four pixels that the inverse
+        wavelet makes of its bands, the mean is half the low band, and no other need be known."""
+        assert self.image.bias is not None
+        low = F.conv2d(self._scaled(features, codes), self.image.weight[:3], self.image.bias[:3])
+        return low * 0.5
+
+    def _scaled(self, features: Tensor, codes: Tensor) -> Tensor:
         scale = self.image_style(codes[:, 15]) * (1.0 / math.sqrt(64))
-        return inverse_haar(self.image(features * scale[:, :, None, None]))
+        return cast(Tensor, features * scale[:, :, None, None])
 
 
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:

@@ -37,8 +37,7 @@ class Refinement:
     Attributes:
         keyframes: frames that are compared.
         sample: among how many frames of a long track they are looked for.
-        readout_steps: optimisation steps through the generator's cheap picture ...
-        generator_steps: ... and then through the generator itself.
+        steps: optimisation steps.
         learning_rate: Adam's, in whitened coordinates; it falls to 0 over the steps.
         prior: weight of the offset's size.
         identity, parts: weights of what the face recognition network sees differ: who it is, and
@@ -50,19 +49,13 @@ class Refinement:
 
     keyframes: int = 4
     sample: int = 400
-    readout_steps: int = 40
-    generator_steps: int = 4
-    learning_rate: float = 0.05
+    steps: int = 24
+    learning_rate: float = 0.08
     prior: float = 0.02
     identity: float = 0.6
     parts: float = 0.2
     axes: int = 100
     same_person: float = 0.8
-
-    @property
-    def steps(self) -> int:
-        """All of them."""
-        return self.readout_steps + self.generator_steps
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ class _FacesToPaste:
     ) -> None:
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.how = resources.parameters.blending
+        self.device = resources.networks.device.name
         how, times = self.how.compositing.smoothing, resources.times
         first, last = window(times, start, stop, how.padding_s)
         self.faces = faces = table.window(first, last)
@@ -143,11 +144,25 @@ class _FacesToPaste:
         (chunk,) = self.decode.overlapping(index, index + 1)
         if not has_picture(self.decode, chunk.name, name):
             return None
+        own = read_picture(self.reconstruct, chunk.name, name)
+        edited = read_picture(self.decode, chunk.name, name)
+        paste = self._by_numpy if self.device == "cpu" else self._by_torch
+        x, y, patch, coverage = paste(k, rgb, own, edited)
+        opacity = patch[:, :, 3] * coverage
+        opacity[opacity < 1 / 512] = 0
+        if not opacity.any():
+            return None
+        return Patch(x, y, np.ascontiguousarray(patch[:, :, :3]), np.clip(opacity, 0, 1))
+
+    def _by_numpy(
+        self, k: int, rgb: NDArray[Any], own: NDArray[np.float32], edited: NDArray[np.float32]
+    ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
+        """Colour and alpha (h, w, 4) of a face in the frame, its place, and its coverage (h, w)."""
         quad = self.faces.quad[k]
         colour, alpha = composite(
             cut_crop(rgb, quad, int(self.faces.size[k])),
-            read_picture(self.reconstruct, chunk.name, name),
-            read_picture(self.decode, chunk.name, name),
+            own,
+            edited,
             self.source[k],
             self.source[k] + self.shift[k],
             self.change[k].astype(np.float32),
@@ -155,10 +170,33 @@ class _FacesToPaste:
             self.how,
         )
         layers = np.concatenate((colour, alpha[:, :, None]), 2)
-        height, width = rgb.shape[:2]
-        x, y, patch, coverage = paste_warp(layers, quad, (height, width))
-        opacity = patch[:, :, 3] * coverage
-        opacity[opacity < 1 / 512] = 0
-        if not opacity.any():
-            return None
-        return Patch(x, y, np.ascontiguousarray(patch[:, :, :3]), np.clip(opacity, 0, 1))
+        return paste_warp(layers, quad, (rgb.shape[0], rgb.shape[1]))
+
+    def _by_torch(
+        self, k: int, rgb: NDArray[Any], own: NDArray[np.float32], edited: NDArray[np.float32]
+    ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
+        """The same on a GPU."""
+        import torch
+
+        from ..blending import tensors
+        from ..faces.crops import cut_crops, paste_patches
+
+        def there(values: NDArray[Any]) -> torch.Tensor:
+            """(s, s) or (s, s, 3) as a batch of one."""
+            pixels = values.reshape(*values.shape[:2], -1).transpose(2, 0, 1)[None]
+            return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).to(self.device)
+
+        quad, source = self.faces.quad[k : k + 1], self.source[k : k + 1]
+        colour, alpha = tensors.composite(
+            cut_crops([rgb], quad, int(self.faces.size[k]), self.device),
+            there(own),
+            there(edited),
+            source,
+            source + self.shift[k : k + 1],
+            there(self.change[k]),
+            there(self.misfit[k]),
+            self.how,
+        )
+        layers = torch.cat((colour, alpha), 1)
+        ((x, y, patch, coverage),) = paste_patches(layers, quad, (rgb.shape[0], rgb.shape[1]))
+        return x, y, patch.permute(1, 2, 0).cpu().numpy(), coverage.cpu().numpy()

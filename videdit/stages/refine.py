@@ -38,7 +38,7 @@ class RefineStage(FaceStage):
     version = 1
     takes = ("align", "encode")
     unit = "steps"
-    cost = 0.25
+    cost = 0.45
 
     def settings(self) -> dict[str, Json]:
         how = self.resources.parameters.inversion.refinement
@@ -47,7 +47,7 @@ class RefineStage(FaceStage):
     def models(self) -> dict[str, str]:
         if not self._asked:
             return {}
-        return self.resources.networks.ids("encoder", "readout", "recognition", "statistics")
+        return self.resources.networks.ids("encoder", "generator", "recognition", "statistics")
 
     @property
     def _asked(self) -> bool:
@@ -86,7 +86,6 @@ class RefineStage(FaceStage):
 
         offset = refine_person(
             self.resources.network(ctx, "synthesis"),
-            self.resources.network(ctx, "readout"),
             networks.recognition,
             networks.statistics,
             keyframes.crops,

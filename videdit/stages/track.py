@@ -25,6 +25,7 @@ class TrackStage(Stage):
     version = 1
     takes = ("frames", "landmarks")
     cost = 0.001
+    finishing = "following faces from frame to frame"
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -35,6 +36,9 @@ class TrackStage(Stage):
             "frames": [frames.start, frames.stop],
             "tracking": asdict(self.resources.parameters.faces.tracking),
         }
+
+    def expected(self) -> int:
+        return 0
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return []
