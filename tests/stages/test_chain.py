@@ -101,8 +101,8 @@ class FakeEditor(Editor):
 class Chain:
     """Runs the chain; remembers what the last run did."""
 
-    def __init__(self, source: Path, folder: Path, device: Device = Device("cpu", "fp32")) -> None:
-        self.source, self.folder, self.device = source, folder, device
+    def __init__(self, source: Path, folder: Path, device: str = "cpu") -> None:
+        self.source, self.folder, self.device = source, folder, Device(device, "fp32")
         self.report: RunReport | None = None
 
     def __call__(self, *edits: str, **settings: Any) -> Assembled:
