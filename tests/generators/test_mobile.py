@@ -202,3 +202,20 @@ def test_damaged_files(
 def test_the_generator_is_no_mapping_network(synthesis_files: Files) -> None:
     with pytest.raises(WeightsError, match="layout"):
         load_mapping(*synthesis_files)
+
+
+@pytest.mark.weights
+def test_bands_side_by_side_give_the_same_picture(
+    mapping: MappingNetwork,
+    decoder: OpenVinoDecoder,
+    synthesis_files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = codes_of_w(mapping, 2, 9)
+    codes = torch.stack([*[first] * 9, *[second] * 7])[None].numpy()
+    fast = decoder.decode(codes)
+    changed = []
+    monkeypatch.setattr("videdit.generators.decoder._lay_bands_side_by_side", changed.append)
+    plain = OpenVinoDecoder(*synthesis_files, SPACE).decode(codes)
+    assert len(changed) == 8  # seven blocks and the picture
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
