@@ -5,6 +5,7 @@ How many at a time is decided by ``videdit.device.batch_size``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -29,17 +30,18 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def ahead(items: Iterable[T], make: Callable[[T], R]) -> Iterator[tuple[T, R]]:
-    """Each item with ``make`` of it, which works in a thread, one item ahead of the caller.
+def ahead(items: Iterable[T], make: Callable[[T], R], threads: int = 1) -> Iterator[tuple[T, R]]:
+    """Each item in its order with ``make`` of it, which works in threads, so many items ahead of
+    the caller.
 
-    For networks that leave Python alone while they compute: their next result is in the making
-    while the caller works on this one. What ``make`` raises is raised here, in its turn.
+    For work that leaves Python alone while it computes: the next results are in the making while
+    the caller works on this one. What ``make`` raises is raised here, in its turn.
     """
-    with ThreadPoolExecutor(1, "ahead") as thread:
+    with ThreadPoolExecutor(threads, "ahead") as pool:
         left = iter(items)
-        waiting = [(item, thread.submit(make, item)) for item in islice(left, 1)]
+        waiting = deque((item, pool.submit(make, item)) for item in islice(left, threads))
         while waiting:
-            item, result = waiting.pop()
+            item, result = waiting.popleft()
             made = result.result()
-            waiting = [(after, thread.submit(make, after)) for after in islice(left, 1)]
+            waiting.extend((after, pool.submit(make, after)) for after in islice(left, 1))
             yield item, made

@@ -35,7 +35,12 @@ def write_picture(
 
 def read_picture(artifact: Artifact, chunk: str, name: str) -> NDArray[np.float32]:
     """A picture that ``write_picture`` wrote, float32 RGB in [0, 1]."""
-    data = np.frombuffer(artifact.path(chunk, f"{name}.jpg").read_bytes(), np.uint8)
+    return decode_picture(picture_path(artifact, chunk, name))
+
+
+def decode_picture(path: Path) -> NDArray[np.float32]:
+    """A picture that ``write_picture`` wrote, from its file, which was verified before."""
+    data = np.frombuffer(path.read_bytes(), np.uint8)
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(bgr[:, :, ::-1], np.float32) / np.float32(255)
@@ -44,3 +49,12 @@ def read_picture(artifact: Artifact, chunk: str, name: str) -> NDArray[np.float3
 def has_picture(artifact: Artifact, chunk: str, name: str) -> bool:
     """Whether a picture of this name was written into the chunk."""
     return f"{name}.jpg" in artifact.files(chunk)
+
+
+def picture_path(artifact: Artifact, chunk: str, name: str) -> Path:
+    """Where a picture is, verified.
+
+    Raises:
+        ChunkDamaged: it is missing or damaged.
+    """
+    return artifact.path(chunk, f"{name}.jpg")

@@ -7,6 +7,7 @@ the output video, one per chunk, which ``assemble`` joins without encoding again
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..artifacts.blended import segment_path, write_blended_picture, write_edited
 from ..artifacts.faces import FaceTable, frames_with_faces
-from ..artifacts.pictures import has_picture, read_picture
+from ..artifacts.pictures import decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
+from ..batches import ahead
 from ..blending.composite import composite
 from ..faces.align import cut_crop, paste_warp
 from ..faces.smoothing import window
@@ -27,6 +29,9 @@ from ..media.reader import Frame
 from ..media.segments import write_segment
 from ..pipeline.stage import Artifact, Chunk, Context, Json, frame_chunks
 from .resources import FaceStage, Resources
+
+_THREADS = 2
+"""Faces that are blended at the same time, beside the thread that encodes."""
 
 
 class BlendStage(FaceStage):
@@ -82,12 +87,16 @@ class BlendStage(FaceStage):
         stop = min(chunk.stop, table.stop_frame)
         faces = _FacesToPaste(ctx, table, self.resources, start, stop) if start < stop else None
         here = table.window(chunk.start, chunk.stop)
-        for frame, found in frames_with_faces(self.resources.reader, here, chunk.start, chunk.stop):
-            patches = []
-            if faces is not None:
-                made = (faces.patch(frame.index, rgb, here.first_row + k) for k, rgb in found)
-                patches = [patch for patch in made if patch is not None]
-            yield frame, patches
+
+        def patches(work: tuple[Frame, list[tuple[int, NDArray[Any]]]]) -> list[Patch]:
+            if faces is None:
+                return []
+            made = (faces.patch(work[0].index, rgb, here.first_row + k) for k, rgb in work[1])
+            return [patch for patch in made if patch is not None]
+
+        frames = frames_with_faces(self.resources.reader, here, chunk.start, chunk.stop)
+        for (frame, _), made in ahead(frames, patches, _THREADS):
+            yield frame, made
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         pictures = []
@@ -113,7 +122,7 @@ def pasted(rgb: NDArray[Any], patches: Sequence[Patch]) -> NDArray[Any]:
 
 class _FacesToPaste:
     """What the faces in ``start <= frame < stop`` need from the stages before, smoothed over
-    time."""
+    time. Several threads may ask for patches."""
 
     def __init__(
         self, ctx: Context, table: FaceTable, resources: Resources, start: int, stop: int
@@ -121,6 +130,7 @@ class _FacesToPaste:
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.how = resources.parameters.blending
         self.device = resources.networks.device.name
+        self._looking = threading.Lock()  # artifacts are for one thread at a time
         how, times = self.how.compositing.smoothing, resources.times
         first, last = window(times, start, stop, how.padding_s)
         self.faces = faces = table.window(first, last)
@@ -141,11 +151,12 @@ class _FacesToPaste:
         edited."""
         k = row - self.faces.first_row
         name = self.faces.name(k)
-        (chunk,) = self.decode.overlapping(index, index + 1)
-        if not has_picture(self.decode, chunk.name, name):
-            return None
-        own = read_picture(self.reconstruct, chunk.name, name)
-        edited = read_picture(self.decode, chunk.name, name)
+        with self._looking:
+            (chunk,) = self.decode.overlapping(index, index + 1)
+            if not has_picture(self.decode, chunk.name, name):
+                return None
+            paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
+        own, edited = map(decode_picture, paths)
         paste = self._by_numpy if self.device == "cpu" else self._by_torch
         x, y, patch, coverage = paste(k, rgb, own, edited)
         opacity = patch[:, :, 3] * coverage
