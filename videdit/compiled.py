@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import __version__
 from .errors import StorageError
 from .files import finish_file, measure, temporary_file, write_atomically
 
@@ -104,6 +105,7 @@ def compiled(
     # Compiled code is this version's and this processor's.
     identity = {
         "format": _FORMAT,
+        "videdit": __version__,
         "parts": dict(parts),
         "precision": precision,
         "openvino": ov.get_version(),

@@ -113,9 +113,35 @@ def _rewired(model: ov.Model, space: LatentSpace) -> ov.Model:
     for node in model.get_ops():
         if node.get_type_name() == "VariadicSplit" and node.get_output_size() == 2:
             _lay_bands_side_by_side(node)
+        elif node.get_type_name() == "Add":
+            _keep_noise_and_bias_apart(node)
     picture = model.outputs[0].get_node().input_value(0)
     shown = ops.clamp(ops.add(ops.multiply(picture, np.float32(0.5)), np.float32(0.5)), 0.0, 1.0)
     return ov.Model([ops.transpose(shown, np.array([0, 2, 3, 1]))], [codes], "mobile")
+
+
+def _keep_noise_and_bias_apart(addition: ov.Node) -> None:
+    """Add a convolution's bias before its noise, with something between that does nothing.
+
+    Left alone, OpenVINO adds the two constants beforehand, (1, channels, 1, 1) and (1, 1, h, w): a
+    constant as large as the features, for every convolution a quarter of a gigabyte in all, which
+    then has to be read for every picture.
+
+    Args:
+        addition: any; if it adds a bias to what a noise was added to, its readers get the new sum.
+    """
+    import openvino.opset13 as ops
+
+    inner = addition.input_value(0).get_node()
+    if inner.get_type_name() != "Add":
+        return
+    bias, noise = addition.input_value(1), inner.input_value(1)
+    if any(c.get_node().get_type_name() != "Constant" for c in (bias, noise)):
+        return
+    biased = ops.clamp(ops.add(inner.input_value(0), bias), -1e30, 1e30)
+    noisy = ops.add(biased, noise).output(0)
+    for target in addition.output(0).get_target_inputs():
+        target.replace_source_output(noisy)
 
 
 def _lay_bands_side_by_side(split: ov.Node) -> None:
@@ -167,7 +193,7 @@ def _reorder(node: ov.Node, order: np.ndarray) -> None:
         swap(1, 0)
     elif kind == "MatMul":
         swap(1, 0 if node.get_attributes()["transpose_b"] else 1)
-    elif kind in ("Reshape", "PRelu"):  # to (1, channels, 1, 1); with one slope for all
+    elif kind in ("Clamp", "Reshape", "PRelu"):  # to (1, channels, 1, 1); one slope for all
         _reorder(node.input_value(0).get_node(), order)
     elif kind in ("Add", "Multiply"):
         for number in range(2):

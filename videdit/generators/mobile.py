@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -84,10 +85,12 @@ class _SeparableConv(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = x * (self.style(w) * self.gain)[:, :, None, None]
-        return F.leaky_relu(self.pointwise(self.depthwise(x)) + self.noise, _LEAK)
+        # In place: nothing on the way back needs what was there before.
+        x = self.pointwise(self.depthwise(x)).add_(self.noise)
+        return F.leaky_relu_(x, _LEAK)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Wavelet up-sampling followed by two separable convolutions."""
 
     def __init__(self, c_in: int, c_out: int, size: int) -> None:
@@ -97,8 +100,18 @@ class _Block(nn.Module):
         self.conv2 = _SeparableConv(c_out, c_out, size)
 
     def forward(self, x: Tensor, w_up: Tensor, w_conv2: Tensor) -> Tensor:
-        x = inverse_haar(x * self.up_style(w_up)[:, :, None, None])
-        return cast(Tensor, self.conv2(self.conv1(x, w_up), w_conv2))
+        for step, w in zip(self.steps(), (w_up, w_up, w_conv2), strict=True):
+            x = step(x, w)
+        return x
+
+    def steps(self) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
+        """Its parts, each taking features and a row of the code: ``up`` and ``conv1`` the first of
+        the block's two rows, ``conv2`` the second."""
+        return self.up, self.conv1, self.conv2
+
+    def up(self, x: Tensor, w: Tensor) -> Tensor:
+        """Features (n, c, h, w) at twice the size, a quarter of the channels."""
+        return inverse_haar(x * self.up_style(w)[:, :, None, None])
 
 
 class SynthesisNetwork(nn.Module):
@@ -113,7 +126,7 @@ class SynthesisNetwork(nn.Module):
         c_in = 512
         blocks = []
         for index, c_out in enumerate(_BLOCK_CHANNELS):
-            blocks.append(_Block(c_in, c_out, 8 << index))
+            blocks.append(Block(c_in, c_out, 8 << index))
             c_in = c_out
         self.blocks = nn.ModuleList(blocks)
         self.image_style = nn.Linear(STYLE_DIM, 64)
@@ -229,7 +242,7 @@ def load_synthesis(xml: Path, binary: Path) -> SynthesisNetwork:
         _assign(network.first.bias, constants["m.conv1.bias"])
         _assign(network.first_noise, next(noises))
         for index, block in enumerate(network.blocks):
-            assert isinstance(block, _Block)
+            assert isinstance(block, Block)
             prefix = f"layers.{index}"
             style(block.up_style, f"{prefix}.up")
             for name, conv in (("conv1", block.conv1), ("conv2", block.conv2)):

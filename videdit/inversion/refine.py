@@ -8,6 +8,7 @@ with the video, and the frames' own differences, speech and blinks, stay the enc
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..device import kept_memory
 from ..faces.recognition import FaceNetwork
-from ..generators.mobile import SynthesisNetwork
+from ..generators.mobile import Block, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .losses import face_loss, face_weight, structure_loss
 from .parameters import DEFAULT, Refinement
@@ -60,7 +61,7 @@ def describe(face: FaceNetwork, crops: NDArray[np.float32]) -> NDArray[np.float3
     return np.asarray(F.normalize(mean, dim=0).cpu().numpy(), np.float32)
 
 
-_KEPT_BLOCKS = 5
+_KEPT_BLOCKS = 3
 """Blocks of the generator whose results are kept for the way back."""
 
 
@@ -77,8 +78,9 @@ class _Shown(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         x = self.network.features(codes, _KEPT_BLOCKS)
         for index in range(_KEPT_BLOCKS, len(self.network.blocks)):
-            block, rows = self.network.blocks[index], codes[:, 2 * index + 1 : 2 * index + 3]
-            x = checkpoint(block, x, rows[:, 0], rows[:, 1], use_reentrant=False)
+            block, row = cast(Block, self.network.blocks[index]), 2 * index + 1
+            for step, w in zip(block.steps(), codes[:, [row, row, row + 1]].unbind(1), strict=True):
+                x = checkpoint(step, x, w, use_reentrant=False)
         picture = checkpoint(self.network.half_shown, x, codes, use_reentrant=False)
         return F.avg_pool2d(picture, picture.shape[-1] // self.size)
 
