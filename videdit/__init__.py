@@ -7,6 +7,7 @@ looked up on first use, so that `import videdit` and `videdit --help` load neith
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from videdit.bundles import load_bundle as load_bundle
 
 __version__ = "0.1.0"
+
+# Importing OpenVINO alone sends telemetry, from processes that it forks, unless this library of its
+# is missing. So it is, here and in every process that imports this package.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _LAZY = {
     "edit_video": "videdit.api",

@@ -139,6 +139,34 @@ def test_a_network_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
         _ = Networks(bundle, Device("cpu", "fp32"), "mesh").generator
 
 
+def test_the_precision_reaches_encoder_and_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "made-up"
+    folder.mkdir()
+    for name in ("e.bin", "c.bin", "g.xml", "g.bin"):
+        (folder / name).write_bytes(name.encode())
+    bundle = bundle_of(
+        folder,
+        OTHER,
+        encoder=("corrected-encoder", ["e.bin", "c.bin"]),
+        generator=("mobilestylegan", ["g.xml", "g.bin"]),
+    )
+    asked = []
+
+    def fake(name: str, parts: dict[str, str], precision: str, *_: object) -> None:
+        asked.append((name, sorted(parts), precision))
+
+    monkeypatch.setattr("videdit.inversion.predict.compiled", fake)
+    monkeypatch.setattr("videdit.generators.decoder.compiled", fake)
+    for precision in ("fp32", "bf16"):
+        networks = Networks(bundle, Device("cpu", precision), "mesh", tmp_path)
+        assert networks.encoder is networks.encoder
+        assert networks.generator is networks.generator
+    encoder, generator = ("encoder", ["c.bin", "e.bin"]), ("generator", ["g.bin", "g.xml"])
+    assert asked == [(*n, p) for p in ("fp32", "bf16") for n in (encoder, generator)]
+
+
 @pytest.mark.weights
 def test_the_default_bundle_has_a_network_for_every_role(bundle: Bundle, tmp_path: Path) -> None:
     networks = Networks(bundle, Device("cpu", "fp32"), "mesh", tmp_path / "compiled")

@@ -67,7 +67,8 @@ class RefineStage(FaceStage):
         return [Chunk(f"track-{t.id}", t.first, t.last + 1) for t in tracks]
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        from ..inversion.refine import describe, refine_person
+        with ctx.loading("PyTorch"):
+            from ..inversion.refine import describe, refine_person
 
         how = self.resources.parameters.inversion.refinement
         networks = self.resources.networks
