@@ -223,6 +223,9 @@ def edit_images(
             raise
         except VideditError as error:
             result = error
+        except Exception as error:  # the tool's own fault: no reason to leave the others out
+            text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
+            result = VideditError(f"{source.name}: {text}", "Edit it alone with --debug.")
         yield source, result
 
 

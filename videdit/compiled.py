@@ -129,7 +129,8 @@ def _kept(path: Path) -> bytes | None:
         note = json.loads(path.with_suffix(".json").read_bytes())
         if tuple(measure(path)) != (note["bytes"], note["sha256"]):
             return None
-        path.with_suffix(".json").touch()
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            path.with_suffix(".json").touch()
         return path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -157,7 +158,8 @@ def _exported(model: Any) -> Any:
 
 def _forget_unused(folder: Path) -> None:
     now = time.time()
-    for note in folder.glob("*.json"):
-        if now - note.stat().st_mtime > _UNUSED_S:
-            note.unlink(missing_ok=True)
-            note.with_suffix(".blob").unlink(missing_ok=True)
+    for path in folder.iterdir():
+        note = path.with_suffix(".json")
+        used = note if path.suffix == ".blob" and note.exists() else path
+        if now - used.stat().st_mtime > _UNUSED_S:
+            path.unlink(missing_ok=True)

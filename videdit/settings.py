@@ -53,7 +53,8 @@ class RunSettings:
         crf: constant rate factor of the encoder, None for one near the source's quality.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        cache_dir: folder of the artifacts, None for the default one.
+        cache_dir: folder of the artifacts, None for the default one. Compiled networks are kept in
+            the default one all the same: they are the machine's, not a source's.
         chunk_frames: frames per chunk: what is held in memory, and lost at most by a kill.
         bundle: name of the bundle of weights.
         parameters: the rooms' numbers.

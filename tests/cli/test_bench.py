@@ -18,7 +18,7 @@ def result(seconds: float) -> Result:
 
 def test_the_report_compares_runs_and_networks() -> None:
     bare = {"landmarks": 0.02, "encoder": 0.06, "generator": 0.2}
-    report = summarise(result(8.0), result(2.0), bare, 5_000_000)
+    report = summarise(result(8.0), result(2.0), bare, 5_000_000, 1_000_000)
     assert report["seconds_per_frame"] == pytest.approx(0.8)
     assert report["stages"] == {"invert": pytest.approx(0.2), "decode": pytest.approx(0.4)}
     assert report["networks_alone"]["per_frame"] == pytest.approx(0.5)

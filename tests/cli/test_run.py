@@ -14,7 +14,7 @@ from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.cli.run import collect_edits, frame_ranges, parse_time, summary
 from videdit.editing.schedule import Edit
-from videdit.errors import InputError, Interrupted, NoFaceError, UsageError
+from videdit.errors import InputError, Interrupted, NoFaceError, UsageError, VideditError
 from videdit.pipeline.runner import RunReport, StageReport
 
 
@@ -246,9 +246,10 @@ def test_a_picture_that_goes_wrong_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    errors = {
+    errors: dict[str, Exception] = {
         "broken.jpg": InputError("broken.jpg cannot be read"),
         "tree.jpg": NoFaceError("no face was found in tree.jpg"),
+        "odd.jpg": RuntimeError("a library's own words"),
     }
     seen = []
 
@@ -267,6 +268,8 @@ def test_a_picture_that_goes_wrong_does_not_stop_the_others(
     assert "no face was found in tree.jpg" in told.err
     assert "2 of 5 pictures were not edited: tree.jpg, broken.jpg" in told.err
     assert main(["image", "a.jpg", "broken.jpg", "-e", "Smiling"]) == InputError.exit_code
+    assert main(["image", "odd.jpg", "a.jpg", "-e", "Smiling"]) == VideditError.exit_code
+    assert "odd.jpg: internal error: RuntimeError: a library's own words" in capsys.readouterr().err
     assert main(["image", "tree.jpg", "-e", "Smiling"]) == NoFaceError.exit_code
 
 

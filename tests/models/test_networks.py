@@ -163,7 +163,7 @@ def test_the_precision_reaches_encoder_and_generator(
         networks = Networks(bundle, Device("cpu", precision), "mesh", tmp_path)
         assert networks.encoder is networks.encoder
         assert networks.generator is networks.generator
-    encoder, generator = ("encoder", ["c.bin", "e.bin"]), ("generator", ["g.bin", "g.xml"])
+    encoder, generator = ("encoder", ["c.bin", "e.bin"]), ("generator", ["g.bin", "g.xml", "graph"])
     assert asked == [(*n, p) for p in ("fp32", "bf16") for n in (encoder, generator)]
 
 

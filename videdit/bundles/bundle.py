@@ -95,8 +95,10 @@ class Bundle:
 
     def file(self, role: str) -> Path:
         """The one part that takes a role, verified; see :meth:`files`."""
-        (path,) = self.files(role)
-        return path
+        paths = self.files(role)
+        if len(paths) != 1:
+            raise WeightsError(f"bundle {self.name!r} has {len(paths)} files for {role!r}, not one")
+        return paths[0]
 
     def ids(self, *roles: str) -> dict[str, str]:
         """Name and id of every part that decides what these roles do, for a stage's key: their own

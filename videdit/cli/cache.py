@@ -210,9 +210,9 @@ def _find(store: Store, text: str) -> str:
 
     known = [s.source_id for s in upkeep.sources(store)]
     if Path(text).is_file():
-        from videdit.media.source import content_id
+        from videdit.api import source_id_of
 
-        source_id = content_id(Path(text))
+        source_id = source_id_of(Path(text), store)
         if source_id in known:
             return source_id
         raise UsageError(

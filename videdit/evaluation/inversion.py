@@ -74,7 +74,7 @@ class InputScore:
         name: file name.
         faces: scores of the sampled frames' faces.
         failed: sampled faces that no landmarks were found on, in crop or reconstruction.
-        seconds_per_crop: what the invert stage took when it ran, reading included.
+        seconds_per_crop: what the stage ``encode`` took when it ran, reading included.
         code_jitter: second difference of the codes over time, whitened units; None for pictures.
         landmark_jitter: of the reconstruction's landmarks, over that of the source's own, found in
             the same way on the aligned crop; None for pictures.

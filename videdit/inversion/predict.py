@@ -6,6 +6,7 @@ loaded where it is used.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,14 +50,16 @@ class OpenVinoEncoder:
             return traced(make(), torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE))
 
         self._space = space
+        self._busy = threading.Lock()  # a compiled model answers one caller at a time
         self._compiled = compiled("encoder", ids or {}, precision, model, kept_in if ids else None)
 
     def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
-        """See ``models.Encoder``. One at a time: batches gain nothing on a CPU."""
+        """As ``models.protocols.Encoder``, one at a time: batches gain nothing on a CPU."""
         codes = [np.zeros((0, *self._space.shape), np.float32)]
         for crop in np.asarray(crops):
             picture = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
-            codes.append(self._compiled(picture)[0].copy())
+            with self._busy:
+                codes.append(self._compiled(picture)[0].copy())
         return np.concatenate(codes)
 
 
@@ -82,7 +85,7 @@ class TorchEncoder:
         self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
 
     def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
-        """See ``models.Encoder``; all crops at once, so give as many as the memory takes."""
+        """As ``models.protocols.Encoder``, all at once: give as many as the memory takes."""
         import torch
 
         if not len(crops):

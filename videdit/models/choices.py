@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
-
-BACKENDS = ("mesh", "fan")
-"""Landmarkers: of the bundle, and of the library face-alignment."""
+from ..faces.backend import BACKENDS
 
 EDITORS = ("transformer", "interfacegan", "ganspace")
 """Editors that a bundle may have, in the role ``editor-NAME``."""

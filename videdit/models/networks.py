@@ -79,7 +79,11 @@ class Networks:
 
         files = {}
         if self.backend_name == "mesh":
-            files = {path.name: path for path in self.bundle.files("landmarker")}
+            from ..faces.mesh import DETECTOR_FILE, MESH_FILE
+
+            self._expect("landmarker", "mediapipe-mesh")
+            detector, mesh = self.bundle.files("landmarker")
+            files = {DETECTOR_FILE: detector, MESH_FILE: mesh}
         return load_backend(self.backend_name, files, self.device.name, self._detecting)
 
     @cached_property
@@ -144,6 +148,7 @@ class Networks:
         """The generator in PyTorch, for optimisation through it."""
         from ..generators.mobile import load_synthesis
 
+        self._expect("generator", "mobilestylegan")
         return load_synthesis(*self.bundle.files("generator"))
 
     @cached_property

@@ -15,7 +15,7 @@ from videdit.pipeline.records import MANIFEST, Chunk, Json, read_sealed, write_s
 FORMAT = 2
 """Version of the layout; an artifact of another one is not looked at."""
 
-_META = ("stage", "version", "settings", "inputs", "models")
+_META = ("stage", "version", "settings", "inputs", "models", "repeatable")
 
 
 def whole_name(plan: str) -> str:

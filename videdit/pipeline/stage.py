@@ -4,7 +4,8 @@ A stage turns the artifacts of earlier stages into one of its own, chunk by chun
 of other stages but the files of their artifacts. Its key is a hash of everything its result depends
 on, so that a run makes anew exactly what changed.
 
-A stage must be deterministic: the same inputs and settings give the same bytes.
+A stage should be deterministic: the same inputs and settings give the same bytes. One that is not
+(it goes on from what other runs found) says so: :attr:`Stage.repeatable`.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ class Stage(ABC):
         name: a short name, also its folder's (letters, digits, ``-``).
         version: raised whenever the result changes for the same settings.
         takes: names of the stages whose artifacts it reads.
+        repeatable: whether the same inputs and settings give the same bytes again. What is not is
+            kept as long as anything that was made from it.
         unit: what its work is counted in, for the progress ("frames", "steps").
         cost: seconds that a unit of its work takes on a laptop of two cores, for the time left
             before it has begun.
@@ -133,6 +136,7 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     takes: ClassVar[tuple[str, ...]] = ()
+    repeatable: ClassVar[bool] = True
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01
     finishing: ClassVar[str] = "finishing"
@@ -215,6 +219,8 @@ def stage_key(stage: Stage, inputs: Mapping[str, str]) -> tuple[str, dict[str, A
         "inputs": {name: inputs[name] for name in stage.takes},
         "models": stage.models(),
     }
+    if not stage.repeatable:
+        meta["repeatable"] = False
     # The format as well: what another version of the store left is another artifact.
     text = canonical_json({"format": FORMAT, **meta})
     return hashlib.sha256(text.encode()).hexdigest()[:16], meta

@@ -7,8 +7,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from videdit.errors import StorageError
@@ -43,6 +43,8 @@ class ArtifactInfo:
         chunks: those that are there, whatever plan they belong to.
         seconds: time spent on them.
         plans: those that are complete; empty for everything, see ``Stage.plan``.
+        inputs: keys of the artifacts that it was made from, by stage.
+        repeatable: see ``Stage.repeatable``.
     """
 
     source_id: str
@@ -58,6 +60,8 @@ class ArtifactInfo:
     models: Mapping[str, Json]
     folder: Path
     plans: tuple[str, ...] = ("",)
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    repeatable: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ def prune(
     dry_run: bool = False,
 ) -> Pruned:
     """Removes artifacts: those not used for ``older_than_s`` seconds, then those used longest ago
-    until the rest fits into ``max_bytes``. Sources that a run is using stay.
+    until the rest fits into ``max_bytes``. Sources that a run is using stay; so does what cannot be
+    made again the same, as long as anything made from it stays.
 
     Raises:
         StorageError: something cannot be removed.
@@ -186,6 +191,10 @@ def prune(
             if old or (max_bytes is not None and total > max_bytes):
                 removed.append(info)
                 total -= info.bytes
+        needed = _made_from([i for i in (*infos, *in_use) if i not in removed], infos)
+        held = [i for i in removed if not i.repeatable and i in needed]
+        removed = [i for i in removed if i not in held]
+        total += sum(i.bytes for i in held)
         if not dry_run:
             with storage_errors(store.root, ELSEWHERE):
                 for info in removed:
@@ -193,6 +202,21 @@ def prune(
                 for left in _trash(store.root):
                     shutil.rmtree(left, ignore_errors=True)
     return Pruned(tuple(removed), tuple(in_use), sum(i.bytes for i in removed), total)
+
+
+def _made_from(infos: Sequence[ArtifactInfo], known: Sequence[ArtifactInfo]) -> list[ArtifactInfo]:
+    """What of ``known`` these were made from, directly or not."""
+    places = {(i.source_id, i.stage, i.key): i for i in known}
+    found: dict[tuple[str, str, str], ArtifactInfo] = {}
+    ahead = list(infos)
+    while ahead:
+        info = ahead.pop()
+        for stage, key in info.inputs.items():
+            place = (info.source_id, stage, str(key))
+            if place in places and place not in found:
+                found[place] = places[place]
+                ahead.append(places[place])
+    return list(found.values())
 
 
 def _remove(root: Path, info: ArtifactInfo) -> None:
@@ -250,7 +274,9 @@ def _info(artifact: StoredArtifact) -> ArtifactInfo:
     except OSError:
         last_used = 0.0
     plans = manifest.plans if manifest else {}
-    version, settings, models = (head.get(name) for name in ("version", "settings", "models"))
+    version, settings, models, inputs = (
+        head.get(name) for name in ("version", "settings", "models", "inputs")
+    )
     return ArtifactInfo(
         artifact.source_id,
         artifact.stage,
@@ -265,6 +291,8 @@ def _info(artifact: StoredArtifact) -> ArtifactInfo:
         models if isinstance(models, Mapping) else {},
         artifact.folder,
         tuple(sorted(plans)),
+        inputs if isinstance(inputs, Mapping) else {},
+        head.get("repeatable") is not False,
     )
 
 

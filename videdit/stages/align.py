@@ -27,6 +27,8 @@ from ..faces.tracking import Tracks, TrackSummary
 from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from .resources import Resources
 
+_PREVIEW = 512  # side of previews, pixels
+
 
 class AlignStage(Stage):
     """Leaves a ``FaceTable``: its rows per chunk, its index as a whole."""
@@ -76,9 +78,9 @@ class AlignStage(Stage):
             here = table.window(index, index + 1)
             for _, faces in frames_with_faces(self.resources.reader, here, index, index + 1):
                 for k, rgb in faces:
-                    crop = cut_crop(rgb, here.quad[k], 512)
+                    crop = cut_crop(rgb, here.quad[k], _PREVIEW)
                     picture = np.rint(crop * 255).astype(np.uint8)
-                    for x, y in here.points_in_crop(k) * 512:
+                    for x, y in here.points_in_crop(k) * _PREVIEW:
                         cv2.circle(picture, (int(x), int(y)), 2, (0, 255, 0), -1)
                     pictures.append(picture)
         return pictures

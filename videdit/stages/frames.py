@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from .resources import Resources
 
 
 class FramesStage(Stage):
-    """Leaves ``thumbnails.npy`` per chunk; ``timeline.json`` and the shots of the stretch as a
-    whole."""
+    """Leaves ``thumbnails.npy`` per chunk; the shots of the stretch as a whole."""
 
     name = "frames"
     version = 2
@@ -54,7 +52,6 @@ class FramesStage(Stage):
                 yield from kept[max(0, frames.start - chunk.start) : frames.stop - chunk.start]
 
         cuts = find_cuts(thumbnails(), float(timeline.average_rate))
-        (folder / "timeline.json").write_text(json.dumps(timeline.to_json()))
         write_shots(folder, [frames.start + cut for cut in cuts])
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:

@@ -84,6 +84,8 @@ class LandmarksStage(Stage):
         detections = DetectionReader(ctx.own, ctx.own.chunks)
         pictures = []
         for index in frames:
+            if not ctx.own.overlapping(index, index + 1):
+                continue
             found = detections.window(index, index + 1)
             for frame in self.resources.reader.read(index, index + 1):
                 picture = frame.rgb8.copy()

@@ -19,7 +19,7 @@ from ..artifacts.codes import read_codes, read_offset, write_offset, write_offse
 from ..artifacts.faces import FaceTrack, frames_with_faces
 from ..faces.align import cut_crop
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context, Json, StoredArtifact
+from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 
@@ -30,19 +30,54 @@ class _Keyframes(NamedTuple):
     codes: NDArray[np.float32]
 
 
+class _Refined(NamedTuple):
+    """A track that was refined: its chunk's name and frames, who it shows, and what was found; in
+    another stretch of the source or in this one."""
+
+    name: str
+    start: int
+    stop: int
+    descriptor: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    elsewhere: bool
+
+
+def _elsewhere(ctx: Context) -> Iterator[_Refined]:
+    for artifact in ctx.own.kin():
+        for each in artifact.chunks:
+            if artifact.problem(each.name) is None:
+                offset, descriptor, _ = read_offset(artifact, each.name)
+                yield _Refined(each.name, each.start, each.stop, descriptor, offset, True)
+
+
 class RefineStage(FaceStage):
     """Leaves per track ``offset.npz``, as a whole ``offsets.npz``: what is added to all codes of
     each track. Without the method ``refined`` there is nothing to add."""
 
     name = "refine"
-    version = 1
+    version = 1  # to be raised with those of ``align`` and ``encode``, see ``settings``
     takes = ("align", "encode")
+    # A person may have been found before, in another stretch.
+    repeatable = False
     unit = "steps"
     cost = 0.45
 
     def settings(self) -> dict[str, Json]:
-        how = self.resources.parameters.inversion.refinement
-        return {"refinement": asdict(how) if self._asked else None}
+        if not self._asked:
+            return {"refinement": None}
+        run, parameters = self.resources.run, self.resources.parameters
+        faces = parameters.faces
+        detecting = asdict(faces.detecting)
+        # All that shapes the crops and codes, and not the stretch: by these settings offsets of
+        # other stretches are taken over.
+        return {
+            "refinement": asdict(parameters.inversion.refinement),
+            "backend": run.backend,
+            "detecting": {name: detecting[name] for name in (run.backend, "flow")},
+            "tracking": asdict(faces.tracking),
+            "aligning": asdict(faces.aligning),
+            "precision": self.resources.networks.device.precision,
+        }
 
     def models(self) -> dict[str, str]:
         if not self._asked:
@@ -137,24 +172,27 @@ class RefineStage(FaceStage):
     ) -> NDArray[np.float32] | None:
         """The offset of the person that is most like this one, if it is the same."""
         best, found = self.resources.parameters.inversion.refinement.same_person, None
-        for artifact, name in self._refined(ctx, chunk):
-            offset, theirs, own = read_offset(artifact, name)
-            likeness = float(descriptor @ theirs)
-            if own and likeness >= best:
-                best, found = likeness, offset
+        for other in self._refined(ctx, chunk):
+            # Two faces in one frame are two people; another stretch may have seen this very face.
+            together = other.start < chunk.stop and chunk.start < other.stop
+            likeness = float(descriptor @ other.descriptor)
+            if likeness >= best and (other.elsewhere or not together):
+                best, found = likeness, other.offset
         return found
 
-    def _refined(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[StoredArtifact, str]]:
+    def _refined(self, ctx: Context, chunk: Chunk) -> list[_Refined]:
         """Tracks that were refined before in the same way: in other stretches of the source, then
-        in this one."""
-        for artifact in ctx.own.kin():
-            for each in artifact.chunks:
-                if artifact.problem(each.name) is None:
-                    yield artifact, each.name
+        in this one. Each is read once."""
+        known: list[_Refined] = ctx.once("refined elsewhere", lambda: list(_elsewhere(ctx)))
+        here: dict[str, _Refined | None] = ctx.once("refined here", dict)
         for each in self.chunks(ctx):
             if each.name == chunk.name:
-                return
-            yield ctx.own, each.name
+                break
+            if each.name not in here:
+                offset, descriptor, own = read_offset(ctx.own, each.name)
+                found = _Refined(each.name, each.start, each.stop, descriptor, offset, False)
+                here[each.name] = found if own else None
+        return [*known, *(found for found in here.values() if found is not None)]
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The keyframes of every track in these frames."""
