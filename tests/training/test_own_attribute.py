@@ -25,7 +25,7 @@ from videdit.training.maps import TransformerTraining
 from videdit.training.transformers import train_transformers
 
 ROOT = Path(__file__).resolve().parents[2]
-FACES = 120
+FACES = 72
 HOW = ClassifierTraining(shards=1, members=1, epochs=2, rounds=1, pushed=10, more_epochs=1)
 SMALL = TransformerTraining(steps=30, refining_steps=1, refining_faces=20)
 
@@ -49,7 +49,10 @@ def elders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.weights
 @pytest.mark.slow
-def test_an_attribute_of_ones_own(bundle: Bundle, elders: Path, tmp_path: Path) -> None:
+def test_an_attribute_of_ones_own(
+    bundle: Bundle, elders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videdit.training.faces.SHARD", 60)
     networks = Networks(bundle, choose_device("cpu", "fp32"), "mesh")
     data, work, lines = LabelledFaces.load(elders), tmp_path / "work", []
     train_classifier(work, data, elders / "pose.npz", networks, HOW, lines.append)
