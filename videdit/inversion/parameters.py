@@ -44,7 +44,8 @@ class Refinement:
             the parts of the face in their places.
         axes: principal axes of W in which the offset may lie: the others hold no person, only ways
             to lose contrast, which is where a pixel loss on faces that don't coincide ends.
-        same_person: tracks whose descriptors have at least this cosine show one person.
+        same_person: tracks whose descriptors have at least this cosine show one person. Of 3 321
+            pairs of different people none reaches 0.63; parts of one clip never fall below 0.83.
     """
 
     keyframes: int = 4
@@ -55,7 +56,7 @@ class Refinement:
     identity: float = 0.6
     parts: float = 0.2
     axes: int = 100
-    same_person: float = 0.8
+    same_person: float = 0.75
 
 
 @dataclass(frozen=True)
