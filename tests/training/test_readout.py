@@ -49,7 +49,7 @@ def test_it_learns_and_is_kept(blocks: int, tmp_path: Path) -> None:
     lines: list[str] = []
     path = tmp_path / "readout.safetensors"
     readout = train_readout(
-        data, synthesis, face, path, blocks=blocks, steps=30, report=lines.append
+        data, synthesis, face, path, blocks=blocks, steps=18, report=lines.append
     )
     pictures, codes = data.batch(np.array([0, 1]))
     with torch.no_grad():
