@@ -16,6 +16,7 @@ from videdit.errors import InputError, StorageError
 from videdit.files import (
     REFUSALS,
     finish_file,
+    replaced,
     sha256_of,
     storage_error,
     storage_errors,
@@ -147,3 +148,23 @@ def test_it_imports_nothing_but_errors() -> None:
     words = [sys.executable, "-c", code]
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     assert shown == ["videdit", "videdit.errors", "videdit.files", "False"]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    path.write_bytes(b"before")
+
+    def fail() -> None:
+        with replaced(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_bytes() == b"before"
+    with replaced(path) as temporary:
+        assert temporary.suffix == path.suffix  # libraries go by it
+        temporary.write_bytes(b"after")
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"after"
+    assert list(tmp_path.iterdir()) == [path]

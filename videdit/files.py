@@ -133,6 +133,20 @@ def finish_file(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A new file beside ``path`` that becomes it when the block ends well, and else goes.
+
+    For what a library writes by itself, given a name.
+
+    Raises:
+        OSError: it cannot be written; what was at ``path`` is still there.
+    """
+    with temporary_file(path, path.suffix) as temporary:
+        yield temporary
+        finish_file(temporary, path)
+
+
 def write_atomically(
     path: Path,
     data: bytes,

@@ -16,7 +16,6 @@ they do suffice for is a classifier of *pictures* (0.94), whose features know fa
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from ..editing.picture_classifier import (
 from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
+from ..files import replaced
 from ..generators.mobile import ROWS, MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.readout import Readout
@@ -144,9 +144,8 @@ def make_teacher(
         scores = score(judged(teacher, viewer.looks(test.codes)).numpy(), test.labels, test.names)
         mean = mean_score(scores)
         report(f"teacher: AUC {mean.auc:.3f} ({mean.name})")
-        temporary = path.with_suffix(".tmp")
-        teacher.save(temporary, {})
-        os.replace(temporary, path)
+        with replaced(path) as temporary:
+            teacher.save(temporary, {})
     return load_picture_classifier(path)[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
+from ..files import replaced
 from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.encoder import Encoder
@@ -151,8 +151,8 @@ def train(
                 "optimiser": optimiser.state_dict(),
                 "step": step,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            with replaced(checkpoint) as temporary:
+                torch.save(state, temporary)
             shown = judge.show(seen.detach().float())
             _sheet(run.folder / f"sheet-{step:06d}.jpg", pictures, shown)
         if step % (5 * run.checkpoint_every) == 0 or step == settings.steps:

@@ -7,7 +7,6 @@ depends on its number alone, so an interrupted sampling continues and two machin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ..arrays import keep_arrays
 from ..errors import InputError
+from ..files import replaced
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
@@ -77,10 +77,8 @@ def sample_faces(
             reduced = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
             pictures[i] = np.rint(reduced * 255)
         keep_arrays(folder / f"codes-{number:04d}.npz", w_a=w_a, w_b=w_b, crossover=crossover)
-        temporary = target.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
+        with replaced(target) as temporary, temporary.open("wb") as stream:
             np.save(stream, pictures)
-        os.replace(temporary, target)
         report(f"shard {number}: {SHARD} faces")
 
 

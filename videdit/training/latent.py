@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..editing.classifier import LatentClassifier, load_classifier
 from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..errors import UsageError
+from ..files import replaced
 from .classifier import (
     ClassifierTraining,
     Viewer,
@@ -92,9 +92,8 @@ def train_classifier(
     assert network is not None
     scores = score(network.logits(test.codes), test.labels, data.names)
     aucs = {s.name: round(s.auc, 4) for s in scores if s.positives >= LEAST_POSITIVES}
-    temporary = folder / "classifier.tmp"
-    network.save(temporary, {"auc": aucs, "settings": asdict(how)})
     result = folder / "classifier.safetensors"
-    os.replace(temporary, result)
+    with replaced(result) as temporary:
+        network.save(temporary, {"auc": aucs, "settings": asdict(how)})
     report(str(result))
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..bundles.tensors import load_weights
 from ..faces.recognition import FaceNetwork
+from ..files import replaced
 from ..generators.mobile import SynthesisNetwork
 from ..inversion.losses import compare_faces
 from ..inversion.readout import Readout
@@ -92,7 +92,6 @@ def train_readout(
                 for name, v in zip(("pixels", "parts", "identity"), values, strict=True)
             )
             report(f"readout of {side}x{side}, step {step + 1}: held out {line}")
-    temporary = path.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(temporary))
-    os.replace(temporary, path)
+    with replaced(path) as temporary:
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(temporary))
     return network.eval().requires_grad_(False)
