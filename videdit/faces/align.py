@@ -9,6 +9,7 @@ convention: its own top left corner is (0, 0), its bottom right one (size, size)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -224,13 +225,33 @@ def _coverage(corners: FloatArray, width: int, height: int) -> NDArray[np.float3
     return result
 
 
-def _resample(
-    source: NDArray[Any], to_source: FloatArray, width: int, height: int, *, mirror: bool
-) -> NDArray[np.float32]:
-    """Sample (H, W, C) pixels at the centres of a target grid, in the source's own units.
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom of a region of a picture that goes on beyond its borders."""
 
-    ``to_source`` maps continuous target coordinates to continuous source coordinates. Outside
-    the source lies its mirror image, or its border pixels repeated.
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """The numbers of one sampling of a picture, by the method that ``sampling_plan`` tells.
+
+    Attributes:
+        block: side of the blocks that are averaged first, pixels.
+        sigma: of the Gaussian that follows, blocks.
+        radius: where that Gaussian ends, blocks.
+        box: what is read of the source.
+        matrix: (3, 3) from the target's pixel indices to the averaged region's.
+    """
+
+    block: int
+    sigma: float
+    radius: int
+    box: Box
+    matrix: FloatArray
+
+
+def sampling_plan(to_source: FloatArray, width: int, height: int) -> SamplingPlan:
+    """How to sample a picture at the centres of a target grid.
+
+    ``to_source`` maps continuous target coordinates to continuous source coordinates.
 
     Where the target is a reduction by s > 1 the source is low-passed to a Gaussian of variance
     0.3 (s^2 - 1) source pixels: nothing at s = 1, growing without a step, and 0.55 target pixels
@@ -253,18 +274,6 @@ def _resample(
     # Blocks are counted from the source's own corner, so that they stay put from frame to frame.
     left, top = left // block * block, top // block * block
     right, bottom = -(-right // block) * block, -(-bottom // block) * block
-    region = _region(source, left, top, right, bottom, mirror)
-    if block > 1:
-        target = (region.shape[1] // block, region.shape[0] // block)
-        region = _channels(cv2.resize(region, target, interpolation=cv2.INTER_AREA))
-    pixels = region.astype(np.float32)
-    if sigma > 0.2:  # below, the neighbours' weight is under 4e-6
-        side = 2 * radius + 1
-        pixels = _channels(
-            cv2.GaussianBlur(
-                pixels, (side, side), sigma, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE
-            )
-        )
     into_region = np.array(
         [[1.0 / block, 0.0, -left / block], [0.0, 1.0 / block, -top / block], [0.0, 0.0, 1.0]]
     )
@@ -272,12 +281,37 @@ def _resample(
     to_index = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
     from_index = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     matrix = to_index @ into_region @ to_source @ from_index
+    return SamplingPlan(block, sigma, radius, (left, top, right, bottom), matrix)
+
+
+def _resample(
+    source: NDArray[Any], to_source: FloatArray, width: int, height: int, *, mirror: bool
+) -> NDArray[np.float32]:
+    """Sample (H, W, C) pixels at the centres of a target grid, in the source's own units.
+
+    ``to_source`` maps continuous target coordinates to continuous source coordinates. Outside
+    the source lies its mirror image, or its border pixels repeated. ``sampling_plan`` tells how.
+    """
+    plan = sampling_plan(to_source, width, height)
+    block = plan.block
+    region = _region(source, *plan.box, mirror)
+    if block > 1:
+        target = (region.shape[1] // block, region.shape[0] // block)
+        region = _channels(cv2.resize(region, target, interpolation=cv2.INTER_AREA))
+    pixels = region.astype(np.float32)
+    if plan.sigma > 0.2:  # below, the neighbours' weight is under 4e-6
+        side = 2 * plan.radius + 1
+        pixels = _channels(
+            cv2.GaussianBlur(
+                pixels, (side, side), plan.sigma, sigmaY=plan.sigma, borderType=cv2.BORDER_REPLICATE
+            )
+        )
     count = pixels.shape[2]
     parts = [
         _channels(
             cv2.warpPerspective(
                 np.ascontiguousarray(pixels[:, :, first : first + 4]),  # at most 4 at once
-                matrix,
+                plan.matrix,
                 (width, height),
                 flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,

@@ -10,7 +10,6 @@ torch and kornia are loaded here, so nothing that must start quickly imports thi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from kornia.geometry.transform import warp_perspective
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videdit.faces.align import _MARGIN, _apply, _reduction, _region, quad_transform
+from videdit.faces.align import Box, SamplingPlan, _region, quad_transform, sampling_plan
 from videdit.faces.smoothing import FloatArray
 
 _FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
@@ -54,12 +53,12 @@ def cut_crops(
     if isinstance(frames, Tensor):
         pictures = _checked(frames)
 
-        def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+        def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
             return _cut(pictures, members, boxes, mirror=True)
     else:
         arrays = _checked_arrays(frames)
 
-        def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+        def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
             return _upload([arrays[member] for member in members], boxes, device)
 
     to_frame = [np.linalg.inv(m).astype(np.float64) for m in _transforms(quads, size, len(frames))]
@@ -96,7 +95,7 @@ def paste_patches(
     extents = np.maximum(last - first, 0)
     inside = [k for k in range(n) if extents[k].all()]
 
-    def read(members: Sequence[int], boxes: Sequence[_Box]) -> Tensor:
+    def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
         return _cut(pictures, [inside[member] for member in members], boxes, mirror=False)
 
     shifted = [to_crop[k] @ _translation(*first[k]) for k in inside]
@@ -112,48 +111,8 @@ def paste_patches(
     return pasted
 
 
-_Box = tuple[int, int, int, int]
-"""Left, top, right, bottom of a region of a picture that goes on beyond its borders."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How ``align._resample`` samples: the numbers of its method.
-
-    Attributes:
-        block: side of the blocks that are averaged first, pixels.
-        sigma: of the Gaussian that follows, blocks.
-        radius: where that Gaussian ends, blocks.
-        box: what is read of the source.
-        matrix: (3, 3) from the target's pixel indices to the averaged region's.
-    """
-
-    block: int
-    sigma: float
-    radius: int
-    box: _Box
-    matrix: FloatArray
-
-
-def _plan(to_source: FloatArray, width: int, height: int) -> _Plan:
-    scale = _reduction(to_source, width, height)
-    block = max(1, int(scale / 2))
-    variance = 0.3 * max(0.0, scale * scale - 1.0) - (block * block - 1) / 12.0
-    sigma = float(np.sqrt(max(0.0, variance))) / block
-    radius = int(np.ceil(4 * sigma))
-    margin = (_MARGIN + radius) * block
-    corners = _apply(
-        to_source, np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float64)
-    )
-    left, top = (int(v) // block * block for v in np.floor(corners.min(axis=0)) - margin)
-    right, bottom = (-(-int(v) // block) * block for v in np.ceil(corners.max(axis=0)) + margin)
-    into_region = np.diag([1 / block, 1 / block, 1.0]) @ _translation(-left, -top)
-    matrix = _translation(-0.5, -0.5) @ into_region @ to_source @ _translation(0.5, 0.5)
-    return _Plan(block, sigma, radius, (left, top, right, bottom), matrix)
-
-
 def _resample(
-    read: Callable[[Sequence[int], Sequence[_Box]], Tensor],
+    read: Callable[[Sequence[int], Sequence[Box]], Tensor],
     to_source: Sequence[FloatArray],
     sizes: Sequence[tuple[int, int]],
 ) -> Tensor:
@@ -167,7 +126,7 @@ def _resample(
     Returns:
         (n, C, H, W), as large as the largest target; each target lies at the top left of its own.
     """
-    plans = [_plan(m, *wh) for m, wh in zip(to_source, sizes, strict=True)]
+    plans = [sampling_plan(m, *wh) for m, wh in zip(to_source, sizes, strict=True)]
     width, height = (max(lengths) for lengths in zip(*sizes, strict=True))
     order: list[int] = []
     parts = []
@@ -199,7 +158,7 @@ def _resample(
     return torch.cat(parts)[np.argsort(order).tolist()]
 
 
-def _low_pass(pixels: Tensor, plans: Sequence[_Plan]) -> Tensor:
+def _low_pass(pixels: Tensor, plans: Sequence[SamplingPlan]) -> Tensor:
     """Blur each picture (n, C, h, w) with its own Gaussian."""
     kernels = np.zeros((len(plans), 2 * max(plan.radius for plan in plans) + 1))
     offsets = np.arange(kernels.shape[1]) - kernels.shape[1] // 2
@@ -217,7 +176,7 @@ def _low_pass(pixels: Tensor, plans: Sequence[_Plan]) -> Tensor:
 
 
 def _upload(
-    frames: Sequence[NDArray[Any]], boxes: Sequence[_Box], device: torch.device | str
+    frames: Sequence[NDArray[Any]], boxes: Sequence[Box], device: torch.device | str
 ) -> Tensor:
     """Mirrored regions of host frames (H, W, C) as (k, C, h, w) float32 in [0, 1]."""
     regions = np.stack(
@@ -227,9 +186,7 @@ def _upload(
     return pixels.to(torch.float32).contiguous() / _FULL[regions.dtype]
 
 
-def _cut(
-    pictures: Tensor, members: Sequence[int], boxes: Sequence[_Box], *, mirror: bool
-) -> Tensor:
+def _cut(pictures: Tensor, members: Sequence[int], boxes: Sequence[Box], *, mirror: bool) -> Tensor:
     """Regions of pictures that go on beyond their borders, (k, C, h, w)."""
     height, width = pictures.shape[2:]
     regions = []
