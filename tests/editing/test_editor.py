@@ -69,6 +69,17 @@ def test_a_map_is_affine_row_by_row_and_leaves_the_finer_rows() -> None:
     np.testing.assert_array_equal(after[:, EDITED_ROWS:], before[:, EDITED_ROWS:])
 
 
+def test_a_code_is_moved_as_if_it_were_alone() -> None:
+    """To the last bit: what is edited for a stretch is the same for the whole."""
+    editor = LatentTransformers(np.zeros(512, np.float32), {"Smiling": affine(0, rank=16)})
+    codes = np.random.default_rng(1).normal(0, 1, (48, 16, 512)).astype(np.float32)
+    strengths = np.linspace(-1, 2, 48).astype(np.float32)
+    together = editor.move(codes, "Smiling", strengths)
+    for k in (0, 20, 47):
+        alone = editor.move(codes[k : k + 1], "Smiling", strengths[k : k + 1])
+        np.testing.assert_array_equal(alone[0], together[k])
+
+
 @settings(max_examples=20, deadline=None)
 @given(alpha=st.floats(-3, 3, width=32))
 def test_an_edit_grows_with_alpha(alpha: float) -> None:

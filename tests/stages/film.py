@@ -69,7 +69,7 @@ class Shots(Stage):
         raise AssertionError
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        first, stop = self.resources.frames.start, self.resources.frames.stop
+        first, stop = self.resources.seen.start, self.resources.seen.stop
         write_shots(folder, [first, *range((first // SHOT + 1) * SHOT, stop, SHOT)])
 
 

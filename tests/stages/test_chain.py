@@ -19,12 +19,13 @@ from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.faces.detection import Detection
 from videdit.generators.mobile import SPACE
+from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.compose import Patch
 from videdit.media.probe import probe
 from videdit.models.networks import Networks
 from videdit.pipeline.runner import RunReport, open_contexts, run
 from videdit.pipeline.store import Store
-from videdit.settings import RunSettings
+from videdit.settings import Parameters, RunSettings
 from videdit.stages.assemble import Assembled, assemble_output
 from videdit.stages.blend import pasted
 from videdit.stages.chain import make_chain
@@ -71,7 +72,11 @@ class FakeLandmarker:
 
 
 class FakeEncoder:
+    def __init__(self) -> None:
+        self.count = 0
+
     def encode(self, crops: np.ndarray) -> np.ndarray:
+        self.count += 1
         # A tensor where the device is not the CPU.
         crops = np.asarray(crops if isinstance(crops, np.ndarray) else crops.permute(0, 2, 3, 1))
         assert crops.shape == (1, 256, 256, 3)
@@ -82,7 +87,11 @@ class FakeEncoder:
 class FakeGenerator:
     """Grey; the first row beyond a grey's range paints a mouth."""
 
+    def __init__(self) -> None:
+        self.count = 0
+
     def decode(self, codes: np.ndarray) -> np.ndarray:
+        self.count += 1
         (code,) = np.asarray(codes, np.float32)
         picture = np.full((1, 1024, 1024, 3), code[15].mean(), np.float32)
         picture[0, 620:760, 400:624] += 0.1 * code[0].mean() - 0.1 * code[15].mean()
@@ -104,6 +113,7 @@ class Chain:
     def __init__(self, source: Path, folder: Path, device: str = "cpu") -> None:
         self.source, self.folder, self.device = source, folder, Device(device, "fp32")
         self.report: RunReport | None = None
+        self.encoder, self.generator = FakeEncoder(), FakeGenerator()
 
     def __call__(self, *edits: str, **settings: Any) -> Assembled:
         asked = RunSettings(
@@ -121,8 +131,8 @@ class Chain:
         networks = Networks(bundle, self.device, asked.backend)
         vars(networks).update(
             landmarker=FakeLandmarker(),
-            encoder=FakeEncoder(),
-            generator=FakeGenerator(),
+            encoder=self.encoder,
+            generator=self.generator,
             editor=lambda choice, keep: FakeEditor(),
             **dict.fromkeys(("recognition", "synthesis", "statistics")),
         )
@@ -132,6 +142,12 @@ class Chain:
             with Store(self.folder / "cache") as store:
                 self.report = run(self.stages, store, timeline.content_id, self.source)
                 return assemble_output(resources, self.report.artifacts["blend"])
+
+    def made(self) -> tuple[int, int]:
+        """How many faces were encoded and how many pictures decoded since this was last asked."""
+        counts = self.encoder.count, self.generator.count
+        self.encoder.count = self.generator.count = 0
+        return counts
 
     def reused(self) -> set[str]:
         assert self.report is not None
@@ -194,6 +210,44 @@ def test_a_stretch(chain: Chain) -> None:
     assert done.edited == [4, 5, 6, 7, 8]
     # The face comes two frames after this one begins.
     assert chain("Smiling=1", start_s=0, stop_s=5 / RATE).edited == [2, 3, 4]
+
+
+UNSMOOTHED = Parameters(inversion=InversionParameters(smoothing=CodeSmoothing(0, 0, 0)))
+
+
+def test_what_was_made_for_a_stretch_is_not_made_again(chain: Chain, tmp_path: Path) -> None:
+    stretch = {"start_s": 4 / RATE, "stop_s": 9 / RATE, "parameters": UNSMOOTHED}
+    chain("Smiling=1", **stretch)
+    assert chain.made() == (7, 10)  # a frame more on either side is encoded
+    whole = chain("Smiling=1", parameters=UNSMOOTHED)
+    assert chain.made() == (2, 8)
+    fresh = Chain(chain.source, tmp_path / "fresh")
+    fresh.folder.mkdir()
+    for shown in (whole, fresh("Smiling=1", parameters=UNSMOOTHED)):
+        assert shown.edited == list(range(FACE_FROM, FACE_TO))
+    assert fresh.made() == (9, 18)
+    assert whole.output.read_bytes() == (fresh.folder / "out.mkv").read_bytes()
+    # The other way round, and for another strength that is the same for a while.
+    chain("Smiling=1", start_s=5 / RATE, stop_s=7 / RATE, parameters=UNSMOOTHED)
+    assert chain.made() == (0, 0)
+    chain("Smiling=0s:1,0.16s:1,0.3s:2", parameters=UNSMOOTHED)
+    assert chain.made() == (0, 6)
+
+
+def test_damaged_chunks_of_another_stretch_are_not_taken_over(chain: Chain) -> None:
+    stretch = {"start_s": 4 / RATE, "stop_s": 9 / RATE, "parameters": UNSMOOTHED}
+    chain("Smiling=1", **stretch)
+    chain.made()
+    assert chain.report is not None
+    pictures = sorted(chain.report.artifacts["reconstruct"].folder.rglob("*.jpg"))
+    assert len(pictures) == 5
+    pictures[0].write_bytes(bytes(pictures[0].stat().st_size))
+    codes = sorted(chain.report.artifacts["encode"].folder.rglob("marks.npz"))
+    assert len(codes) == 2
+    codes[1].write_bytes(bytes(codes[1].stat().st_size))
+    assert chain("Smiling=1", parameters=UNSMOOTHED).edited == list(range(FACE_FROM, FACE_TO))
+    # Frame 4 is alone in its chunk. Its edited picture is whole; codes from frame 5 on are not.
+    assert chain.made() == (7, 9)
 
 
 def test_previews_show_the_faces(chain: Chain, clip: Path) -> None:

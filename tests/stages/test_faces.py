@@ -20,12 +20,14 @@ from videdit.artifacts.faces import Faces, FaceTable
 from videdit.artifacts.landmarks import DetectionReader
 from videdit.errors import UsageError
 from videdit.faces.detection import Detection, Detections
+from videdit.faces.parameters import Aligning, FaceParameters, Smoothing, Stabilising
+from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.stage import Stage
 from videdit.pipeline.store import Store
-from videdit.settings import RunSettings
+from videdit.settings import Parameters, RunSettings
 from videdit.stages.align import AlignStage
 from videdit.stages.frames import FramesStage
 from videdit.stages.landmarks import LandmarksStage
@@ -33,6 +35,15 @@ from videdit.stages.resources import Resources
 from videdit.stages.track import TrackStage
 
 ROOT = Path(__file__).parent.parent.parent
+AROUND = 41
+"""Frames around a stretch of the film that its codes depend on: 1.6 s and one."""
+NO_SMOOTHING = Parameters(
+    FaceParameters(
+        aligning=Aligning(stabilising=Stabilising(reach_s=0), smoothing=Smoothing(reach=0))
+    ),
+    InversionParameters(smoothing=CodeSmoothing(0, 0, 0)),
+)
+"""Of these a code depends on the frames right before and after, their quads on three more."""
 
 
 def table_of(folder: Path, frames: range, chunk: int, face: str = "all") -> FaceTable:
@@ -43,15 +54,16 @@ def test_the_table_does_not_depend_on_the_chunks(tmp_path: Path) -> None:
     frames = range(SHOT - 90, SHOT + 70)
     table = table_of(tmp_path, frames, 1000)
     whole = table.window(0, 2000)
-    assert (table.first_frame, table.stop_frame) == (frames.start, frames.stop)
+    first = frames.start - AROUND
+    assert (table.first_frame, table.stop_frame) == (first, frames.stop)
     # Two people in each of two shots, in every frame: two frames without one are a gap.
     assert [(t.id, t.first, t.last, t.size) for t in table.tracks] == [
-        (0, SHOT - 90, SHOT - 1, 256),
-        (1, SHOT - 90, SHOT - 1, 256),
+        (0, first, SHOT - 1, 256),
+        (1, first, SHOT - 1, 256),
         (2, SHOT, SHOT + 69, 256),
         (3, SHOT, SHOT + 69, 256),
     ]
-    assert len(whole) == len(table) == 2 * len(frames)
+    assert len(whole) == len(table) == 2 * (frames.stop - first)
     for size in (13, 48):
         other = table_of(tmp_path, frames, size)
         assert other.tracks == table.tracks
@@ -111,6 +123,7 @@ def clip_resources(path: Path, landmarker: InTheMiddle, frames: range, chunk: in
         start_s=frames.start / 25,
         stop_s=frames.stop / 25,
         chunk_frames=chunk,
+        parameters=NO_SMOOTHING,
     )
     resources = Resources(asked, probe(path), networks)
     assert resources.frames == frames
@@ -167,16 +180,16 @@ def test_no_frame_is_detected_again_for_another_stretch(tmp_path: Path) -> None:
             ]
             report = run(stages, store, resources.timeline.content_id, clip)
             table = FaceTable(report.artifacts["align"])
-            assert table.window(0, 22).frame.tolist() == list(frames)
+            assert table.window(0, 22).frame.tolist() == list(resources.coded)
             return [pictures.index(picture) for picture in landmarker.pictures], report
 
-    frames, first = looked_at(range(6, 9))  # within a chunk
-    assert frames == list(range(5, 10))
-    frames, second = looked_at(range(7, 12))  # out of it
-    assert frames == list(range(10, 15))
-    assert looked_at(range(5, 15))[0] == []  # all of both
-    assert looked_at(range(22))[0] == [*range(5), *range(15, 22)]
-    assert looked_at(range(6, 9))[0] == []  # once more
+    frames, first = looked_at(range(9, 11))  # with what is around them, two chunks
+    assert frames == list(range(5, 15))
+    frames, second = looked_at(range(12, 13))  # out of them
+    assert frames == list(range(15, 20))
+    assert looked_at(range(9, 16))[0] == []  # all of both
+    assert looked_at(range(22))[0] == [*range(5), 20, 21]
+    assert looked_at(range(9, 11))[0] == []  # once more
     keys = [
         [report.artifacts[name].key for name in ("frames", "landmarks", "align")]
         for report in (first, second)
@@ -185,14 +198,28 @@ def test_no_frame_is_detected_again_for_another_stretch(tmp_path: Path) -> None:
     assert keys[0][2] != keys[1][2]
 
 
-def test_only_the_stretch_is_edited(tmp_path: Path) -> None:
-    """Also where the chunks that it lies in reach further, and where another was asked before."""
+def test_a_stretch_has_the_faces_that_the_whole_has(tmp_path: Path) -> None:
+    """To the last bit, with what its codes depend on around it; also where the chunks that it lies
+    in reach further, and where another was asked before."""
+    whole = FaceTable(run_film(tmp_path, range(600), face="all").artifacts["align"])
     inside = range(210, 290)  # of the chunk 200 to 399
-    for frames in (inside, range(150, 500), range(205, 410), inside):
+    for frames in (inside, range(150, 500), range(205, 410), inside, range(30, 31)):
         table = FaceTable(run_film(tmp_path, frames, count=600, face="all").artifacts["align"])
+        first, stop = max(0, frames.start - AROUND), frames.stop + AROUND
         faces = table.window(0, 600)
-        assert faces.frame.tolist() == [frame for frame in frames for _ in range(2)]
-        assert [(t.first, t.last) for t in table.tracks] == [(frames[0], frames[-1])] * 2
+        assert faces.frame.tolist() == [frame for frame in range(first, stop) for _ in range(2)]
+        assert [(t.first, t.last) for t in table.tracks] == [(first, stop - 1)] * 2
+        wanted = whole.window(first, stop)
+        for name in ("quad", "points", "size"):
+            np.testing.assert_array_equal(getattr(faces, name), getattr(wanted, name))
+
+
+def test_faces_around_a_stretch_are_not_edited_for_their_own_sake(tmp_path: Path) -> None:
+    """Who is gone when the stretch begins, by a cut, is not in the table."""
+    table = table_of(tmp_path, range(SHOT + 2, SHOT + 9), 48)
+    assert [(t.id, t.first) for t in table.tracks] == [(2, SHOT), (3, SHOT)]
+    with pytest.raises(UsageError, match="There are: 2, 3"):
+        table_of(tmp_path, range(SHOT + 2, SHOT + 9), 48, "track:0")
 
 
 def test_memory_does_not_grow_with_the_film() -> None:

@@ -138,7 +138,8 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
-        ({"start_s": 1.0}, ["track"]),
+        ({"start_s": 1.0}, ["align"]),
+        ({"start_s": 3.8}, ["track"]),
     ):
         assert differing(before, keys(timeline, **settings)) == after(*first), settings
 

@@ -24,7 +24,9 @@ from .rows import read_rows, smooth_rows
 if TYPE_CHECKING:
     from ..generators.wspace import WStatistics
 
-_CODES = "codes.npy"
+CODES = "codes.npy"
+"""The file of a chunk's codes."""
+
 _OFFSET = "offset.npz"
 _OFFSETS = "offsets.npz"
 
@@ -34,7 +36,7 @@ def write_codes(
 ) -> None:
     """Write a chunk's codes, ``codes.npy``: (k, rows, width) float16, a row per face."""
     shaped = np.array(codes, np.float16).reshape(-1, *space.shape)
-    np.save(folder / _CODES, shaped)
+    np.save(folder / CODES, shaped)
 
 
 def read_codes(artifact: Artifact, table: FaceTable, start: int, stop: int) -> NDArray[np.float32]:
@@ -43,7 +45,7 @@ def read_codes(artifact: Artifact, table: FaceTable, start: int, stop: int) -> N
     Raises:
         ChunkDamaged: a chunk is missing or damaged.
     """
-    return read_rows(artifact, _CODES, table, start, stop).astype(np.float32)
+    return read_rows(artifact, CODES, table, start, stop).astype(np.float32)
 
 
 def code_of(
@@ -55,7 +57,7 @@ def code_of(
     at = np.flatnonzero(faces.track == track)
     if not len(at):
         return None
-    codes = np.load(artifact.path(chunk, _CODES), mmap_mode="r")
+    codes = np.load(artifact.path(chunk, CODES), mmap_mode="r")
     row = faces.first_row + int(at[0]) - table.rows(start, start).start
     return np.asarray(codes[row], np.float32)
 

@@ -63,6 +63,16 @@ class Faces:
         """A file name for the pictures of the face at position ``k``, without suffix."""
         return f"{self.frame[k]:07d}-{self.track[k]}"
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Their first frame and the one after their last; equal where there are none."""
+        return (int(self.frame[0]), int(self.frame[-1]) + 1) if len(self) else (0, 0)
+
+    def only(self, at: Sequence[int]) -> Faces:
+        """Those at some positions, in this order; their ``first_row`` means nothing."""
+        columns = (getattr(self, name)[list(at)] for name in _COLUMNS)
+        return Faces(0, *columns)
+
     def points_in_crop(self, k: int) -> NDArray[np.float64]:
         """(68, 2) landmarks of the face at position ``k``, in crop units."""
         return points_in_crop(self.points[k], self.quad[k], 1)

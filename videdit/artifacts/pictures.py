@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.stage import Artifact
+from ..pipeline.stage import Artifact, StoredArtifact
 
 _QUALITY = [
     cv2.IMWRITE_JPEG_QUALITY,
@@ -29,8 +29,13 @@ def write_picture(
     rgb = np.rint(picture * 255).astype(np.uint8)
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), _QUALITY)
     assert ok
-    (folder / f"{name}.jpg").write_bytes(data.tobytes())
+    placed_picture(folder, name).write_bytes(data.tobytes())
     return rgb
+
+
+def placed_picture(folder: Path, name: str) -> Path:
+    """Where a picture goes in a chunk's folder."""
+    return folder / f"{name}.jpg"
 
 
 def read_picture(artifact: Artifact, chunk: str, name: str) -> NDArray[np.float32]:
@@ -51,7 +56,7 @@ def has_picture(artifact: Artifact, chunk: str, name: str) -> bool:
     return f"{name}.jpg" in artifact.files(chunk)
 
 
-def picture_path(artifact: Artifact, chunk: str, name: str) -> Path:
+def picture_path(artifact: StoredArtifact, chunk: str, name: str) -> Path:
     """Where a picture is, verified.
 
     Raises:

@@ -52,9 +52,11 @@ class AffineMap:
             raise ValueError(f"a map's arrays have the shapes {shapes}, or are not finite")
 
     def of(self, codes: Codes, mean: Floats) -> Codes:
-        """f of (n, rows, width) codes: (n, 11, width)."""
-        rows = (codes[:, :EDITED_ROWS] - mean).transpose(1, 0, 2)
-        moved = (rows @ self.down @ self.up).transpose(1, 0, 2) + self.bias
+        """f of (n, rows, width) codes: (n, 11, width); of each to the last bit what it is of this
+        code alone."""
+        # One product per row of one code: the rounding of a larger one depends on its size.
+        rows = (codes[:, :EDITED_ROWS] - mean)[:, :, None]
+        moved = (rows @ self.down @ self.up)[:, :, 0] + self.bias
         return moved.astype(np.float32)
 
 

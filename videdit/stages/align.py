@@ -43,32 +43,37 @@ class AlignStage(Stage):
         self.parameters = resources.parameters.faces.aligning
 
     def settings(self) -> dict[str, Json]:
-        run = self.resources.run
+        resources, run = self.resources, self.resources.run
         return {
             "face": run.face,
+            "frames": [[part.start, part.stop] for part in (resources.frames, resources.coded)],
             "chunk": run.chunk_frames,
             "aligning": asdict(self.parameters),
         }
 
     def expected(self) -> int:
-        return len(self.resources.frames)
+        return len(self.resources.coded)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        chosen = self._chosen(ctx)
-        first, last = min(t.first for t in chosen), max(t.last for t in chosen)
-        return frame_chunks(first, last + 1, self.resources.run.chunk_frames)
+        parts = [self._part(track) for track in self._chosen(ctx)]
+        first, stop = min(part.start for part in parts), max(part.stop for part in parts)
+        return frame_chunks(first, stop, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        parts = [
-            self._faces(ctx, track, max(chunk.start, track.first), min(chunk.stop, track.last + 1))
-            for track in self._chosen(ctx)
-            if track.first < chunk.stop and chunk.start <= track.last
-        ]
-        write_faces(folder, parts)
+        found = []
+        for track in self._chosen(ctx):
+            part = self._part(track)
+            start, stop = max(chunk.start, part.start), min(chunk.stop, part.stop)
+            if start < stop:
+                found.append(self._faces(ctx, track, start, stop))
+        write_faces(folder, found)
         ctx.tick(chunk.frames)
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        tracks = [FaceTrack(t.id, t.first, t.last, self._size(t)) for t in self._chosen(ctx)]
+        tracks = []
+        for track in self._chosen(ctx):
+            part = self._part(track)
+            tracks.append(FaceTrack(track.id, part.start, part.stop - 1, self._size(track)))
         write_index(folder, tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -89,13 +94,18 @@ class AlignStage(Stage):
         return ctx.once("tracks", lambda: read_tracks(ctx.input("track")))
 
     def _chosen(self, ctx: Context) -> list[TrackSummary]:
-        """The tracks to edit.
+        """The tracks to edit: chosen among those that are in the stretch.
 
         Raises:
             NoFaceError: there is no track.
             UsageError: there is no such one.
         """
-        tracks = self._tracks(ctx).summaries
+        frames = self.resources.frames
+        tracks = [
+            track
+            for track in self._tracks(ctx).summaries
+            if track.first < frames.stop and frames.start <= track.last
+        ]
         if not tracks:
             raise NoFaceError(
                 f"no face was found in {self.resources.run.source.name}",
@@ -104,6 +114,11 @@ class AlignStage(Stage):
         return ctx.once(
             "chosen", lambda: choose(tracks, self.resources.run.face, self.parameters.choosing)
         )
+
+    def _part(self, track: TrackSummary) -> range:
+        """The track's frames in the table."""
+        coded = self.resources.coded
+        return range(max(track.first, coded.start), min(track.last + 1, coded.stop))
 
     def _size(self, track: TrackSummary) -> int:
         return resolution_for(track.inter_ocular, self.parameters.sizes)

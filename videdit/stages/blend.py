@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.blended import segment_path, write_blended_picture, write_edited
-from ..artifacts.faces import FaceTable, frames_with_faces
+from ..artifacts.faces import frames_with_faces
 from ..artifacts.pictures import decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
@@ -28,7 +28,7 @@ from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
 from ..pipeline.stage import Artifact, Chunk, Context, Json, frame_chunks
-from .resources import FaceStage, Resources
+from .resources import FaceStage
 
 _THREADS = 2
 """Faces that are blended at the same time, beside the thread that encodes."""
@@ -82,11 +82,8 @@ class BlendStage(FaceStage):
         ctx.tick()
 
     def _blended(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Frame, list[Patch]]]:
-        table = self.table(ctx)
-        start = max(chunk.start, table.first_frame)
-        stop = min(chunk.stop, table.stop_frame)
-        faces = _FacesToPaste(ctx, table, self.resources, start, stop) if start < stop else None
-        here = table.window(chunk.start, chunk.stop)
+        here = self.to_edit(ctx, chunk.start, chunk.stop)
+        faces = _FacesToPaste(self, ctx, *here.span) if len(here) else None
 
         def patches(work: tuple[Frame, list[tuple[int, NDArray[Any]]]]) -> list[Patch]:
             if faces is None:
@@ -124,16 +121,16 @@ class _FacesToPaste:
     """What the faces in ``start <= frame < stop`` need from the stages before, smoothed over
     time. Several threads may ask for patches."""
 
-    def __init__(
-        self, ctx: Context, table: FaceTable, resources: Resources, start: int, stop: int
-    ) -> None:
+    def __init__(self, stage: BlendStage, ctx: Context, start: int, stop: int) -> None:
+        resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.how = resources.parameters.blending
         self.device = resources.networks.device.name
         self._looking = threading.Lock()  # artifacts are for one thread at a time
         how, times = self.how.compositing.smoothing, resources.times
         first, last = window(times, start, stop, how.padding_s)
-        self.faces = faces = table.window(first, last)
+        self.faces = faces = stage.to_edit(ctx, first, last)
+        first, last = faces.span
 
         def smoothed(artifact: Artifact, name: str) -> NDArray[np.float64]:
             values = read_rows(artifact, name, table, first, last).astype(np.float32)

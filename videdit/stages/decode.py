@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.codes import read_codes
+from ..artifacts.marks import Marks, read_digests
 from ..artifacts.pictures import has_picture, read_picture, write_picture
 from ..artifacts.rows import read_rows
-from ..batches import ahead, batched
 from ..blending.masks import MAP_SIZE, difference_map
-from ..device import batch_size
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
+
+_CHANGE = "change.npy"
 
 
 class DecodeStage(FaceStage):
@@ -42,29 +43,33 @@ class DecodeStage(FaceStage):
         faces = table.window(chunk.start, chunk.stop)
         codes = read_codes(edit, table, chunk.start, chunk.stop)
         active = read_rows(edit, "active.npy", table, chunk.start, chunk.stop)
-        generator = self.resources.network(ctx, "generator")
+        digests = read_digests(ctx.input("reconstruct"), chunk.name)
+        marks = Marks(faces, digests, codes)
+        known = self.known(ctx).find(chunk, marks)
         maps = self.resources.parameters.blending.maps
         change = np.zeros((len(faces), MAP_SIZE, MAP_SIZE), np.float16)
-        done = chunk.start
-        batches = batched(
-            (int(k) for k in np.flatnonzero(active)), batch_size(self.resources.networks.device)
-        )
-        for batch, pictures in ahead(batches, lambda batch: generator.decode(codes[batch])):
-            for k, picture in zip(batch, pictures, strict=True):
-                written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
-                own = read_picture(ctx.input("reconstruct"), chunk.name, faces.name(k))
-                shown = written.astype(np.float32) / np.float32(255)
-                change[k] = difference_map(own, shown, maps)
-                ctx.tick(int(faces.frame[k]) - done)
-                done = int(faces.frame[k])
-        ctx.tick(chunk.stop - done)
-        np.save(folder / "change.npy", change)
+        to_show = [int(k) for k in np.flatnonzero(active)]
+        for k in to_show:
+            if k in known:
+                known[k].copy_picture(folder, faces.name(k))
+                change[k] = known[k].values(_CHANGE)
+        todo = [k for k in to_show if k not in known]
+        start, stop = faces.only(todo).span
+        ctx.tick(chunk.frames - (stop - start))
+        for k, picture in self.pictures(ctx, codes, todo):
+            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
+            own = read_picture(ctx.input("reconstruct"), chunk.name, faces.name(k))
+            shown = written.astype(np.float32) / np.float32(255)
+            change[k] = difference_map(own, shown, maps)
+            ctx.tick(int(faces.frame[k]) + 1 - start)
+            start = int(faces.frame[k]) + 1
+        np.save(folder / _CHANGE, change)
+        marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = self.table(ctx)
         pictures = []
         for index in frames:
-            faces = table.window(index, index + 1)
+            faces = self.to_edit(ctx, index, index + 1)
             for name in map(faces.name, range(len(faces))):
                 (chunk,) = ctx.own.overlapping(index, index + 1)
                 if has_picture(ctx.own, chunk.name, name):

@@ -48,5 +48,6 @@ class EditStage(FaceStage):
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         table = self.table(ctx)
-        codes = [read_codes(ctx.own, table, i, i + 1) for i in frames if table.rows(i, i + 1)]
+        shown = [i for i in frames if len(self.to_edit(ctx, i, i + 1))]
+        codes = [read_codes(ctx.own, table, i, i + 1) for i in shown]
         return code_pictures(codes, self.resources.networks.statistics)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.codes import code_of, code_pictures, read_codes, write_codes
+from ..artifacts.codes import CODES, code_of, code_pictures, read_codes, write_codes
 from ..artifacts.crops import read_crops
 from ..artifacts.faces import Faces
+from ..artifacts.marks import Marks
 from ..inversion.predict import INPUT_SIZE
-from ..pipeline.stage import Chunk, Context, Json
+from ..pipeline.stage import Chunk, Context, Json, frame_chunks
 from .resources import FaceStage
 
 if TYPE_CHECKING:
@@ -42,28 +43,40 @@ class EncodeStage(FaceStage):
     def models(self) -> dict[str, str]:
         return self.resources.networks.ids("encoder")
 
+    def expected(self) -> int:
+        return len(self.resources.coded)
+
+    def chunks(self, ctx: Context) -> Sequence[Chunk]:
+        table = self.table(ctx)
+        return frame_chunks(table.first_frame, table.stop_frame, self.resources.run.chunk_frames)
+
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         networks = self.resources.networks
         faces = self.table(ctx).window(chunk.start, chunk.stop)
-        encoder = self.resources.network(ctx, "encoder")
+        codes = np.empty((len(faces), *networks.space.shape), np.float16)
+        marks = Marks(faces, faces.quad)
+        # A code that is optimised depends on those of the frames before as well.
+        projected = self.resources.run.method == "projector"
+        known = {} if projected else self.known(ctx).find(chunk, marks)
+        for k, row in known.items():
+            codes[k] = row.values(CODES)
+        todo = [k for k in range(len(faces)) if k not in known]
+        missing = faces.only(todo)
+        start, stop = missing.span
+        ctx.tick(chunk.frames - (stop - start))
         previous: dict[int, NDArray[np.float32]] = {}
-        codes: list[NDArray[np.float32]] = []
         for crops in read_crops(
-            self.resources.reader,
-            faces,
-            chunk.start,
-            chunk.stop,
-            INPUT_SIZE,
-            networks.device,
-            ctx.tick,
+            self.resources.reader, missing, start, stop, INPUT_SIZE, networks.device, ctx.tick
         ):
-            found = encoder.encode(crops.pictures)
-            if self.resources.run.method == "projector":
-                for i, k in enumerate(crops.at):
+            found = self.resources.network(ctx, "encoder").encode(crops.pictures)
+            for i, k in enumerate(crops.at):
+                if projected:
                     crop = _on_host(crops.pictures, i)
-                    found[i] = self._project(ctx, chunk, faces, k, crop, found[i], previous)
-            codes += [code.astype(np.float16) for code in found]
+                    found[i] = self._project(ctx, chunk, missing, k, crop, found[i], previous)
+                codes[todo[k]] = found[i]
         write_codes(folder, codes, networks.space)
+        if not projected:
+            marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         table = self.table(ctx)

@@ -31,7 +31,7 @@ class FramesStage(Stage):
         return self.resources.stretch
 
     def expected(self) -> int:
-        return len(self.resources.frames)
+        return len(self.resources.seen)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         return self.resources.whole_chunks()
@@ -44,7 +44,7 @@ class FramesStage(Stage):
         np.save(folder / "thumbnails.npy", np.stack(thumbnails))
 
     def finish(self, ctx: Context, folder: Path) -> None:
-        timeline, frames = self.resources.timeline, self.resources.frames
+        timeline, frames = self.resources.timeline, self.resources.seen
 
         def thumbnails() -> Iterator[NDArray[np.uint8]]:
             for chunk in self.chunks(ctx):

@@ -43,7 +43,7 @@ class LandmarksStage(Stage):
         return self.resources.stretch
 
     def expected(self) -> int:
-        return len(self.resources.frames)
+        return len(self.resources.seen)
 
     def models(self) -> dict[str, str]:
         return self.resources.networks.landmark_models()

@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.faces import Faces, frames_with_faces
+from ..artifacts.marks import Marks
 from ..artifacts.pictures import read_picture, write_picture
-from ..batches import ahead, batched
 from ..blending.composite import match_colours
 from ..blending.masks import MAP_SIZE, difference_map
-from ..device import batch_size
 from ..faces.align import cut_crop
 from ..faces.detection import largest
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
+
+_POINTS = "points.npy"
+_MISFIT = "misfit.npy"
 
 
 class ReconstructStage(FaceStage):
@@ -53,19 +55,22 @@ class ReconstructStage(FaceStage):
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         faces = self.table(ctx).window(chunk.start, chunk.stop)
         codes = self.codes(ctx).read(chunk.start, chunk.stop)
-        generator = self.resources.network(ctx, "generator")
+        marks = Marks(faces, faces.quad, faces.points, faces.size, codes)
+        known = self.known(ctx).find(chunk, marks)
         maps = self.resources.parameters.blending.maps
         points = np.empty((len(faces), 68, 2), np.float32)
         misfit = np.empty((len(faces), MAP_SIZE, MAP_SIZE), np.float16)
-        batches = batched(range(len(faces)), batch_size(self.resources.networks.device))
-        shown = (
-            (k, picture)
-            for batch, pictures in ahead(batches, lambda batch: generator.decode(codes[batch]))
-            for k, picture in zip(batch, pictures, strict=True)
-        )
-        reader = self.resources.reader
-        for _, here in frames_with_faces(reader, faces, chunk.start, chunk.stop):
+        for k, row in known.items():
+            row.copy_picture(folder, faces.name(k))
+            points[k], misfit[k] = row.values(_POINTS), row.values(_MISFIT)
+        todo = [k for k in range(len(faces)) if k not in known]
+        start, stop = faces.only(todo).span
+        ctx.tick(chunk.frames - (stop - start))
+        shown = self.pictures(ctx, codes, todo)
+        for _, here in frames_with_faces(self.resources.reader, faces, start, stop):
             for k, rgb in here:
+                if k in known:
+                    continue
                 at, picture = next(shown)
                 assert at == k
                 size = int(faces.size[k])
@@ -78,8 +83,9 @@ class ReconstructStage(FaceStage):
                     source, match_colours(source, own, own, maps.colours), maps
                 )
             ctx.tick()
-        np.save(folder / "points.npy", points)
-        np.save(folder / "misfit.npy", misfit)
+        np.save(folder / _POINTS, points)
+        np.save(folder / _MISFIT, misfit)
+        marks.write(folder)
 
     def _landmarks(
         self, ctx: Context, picture: NDArray[np.uint8], faces: Faces, k: int
@@ -93,10 +99,10 @@ class ReconstructStage(FaceStage):
         return np.asarray(largest(found).points68 / size, np.float64)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table, reader = self.table(ctx), self.resources.reader
+        reader = self.resources.reader
         pictures = []
         for index in frames:
-            faces = table.window(index, index + 1)
+            faces = self.to_edit(ctx, index, index + 1)
             for _, here in frames_with_faces(reader, faces, index, index + 1):
                 for k, rgb in here:
                     (chunk,) = ctx.own.overlapping(index, index + 1)

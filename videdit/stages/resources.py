@@ -4,7 +4,7 @@ what all stages that work on the table of faces have in common."""
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.codes import CodeReader
-from ..artifacts.faces import FaceTable
+from ..artifacts.faces import Faces, FaceTable
+from ..artifacts.marks import KnownRows
+from ..batches import ahead, batched
+from ..device import batch_size
+from ..faces.paths import frames_around
+from ..faces.smoothing import window
 from ..media.encoding import EncodeSpec
 from ..media.reader import FrameReader
 from ..media.segments import output_ticks
@@ -80,16 +85,31 @@ class Resources:
         ticks = output_ticks(self.timeline)
         return np.asarray((ticks - ticks[0]) * float(self.timeline.time_base), np.float64)
 
+    @cached_property
+    def coded(self) -> range:
+        """The frames whose codes have a part in those of the frames to edit: smoothing over time
+        looks around. So a stretch comes out as it does from the whole."""
+        pad_s = self.parameters.inversion.smoothing.pad_s
+        return range(*window(self.times, self.frames.start, self.frames.stop, pad_s))
+
+    @cached_property
+    def seen(self) -> range:
+        """The frames whose faces have a part in the quads of :attr:`coded`."""
+        coded = self.coded
+        aligning = self.parameters.faces.aligning
+        return range(*frames_around(self.times, coded.start, coded.stop, aligning))
+
     @property
     def stretch(self) -> str:
-        """The name of the frames to edit as a plan of what is made frame by frame; "" for all."""
-        if self.frames == range(len(self.timeline)):
+        """The name of the frames :attr:`seen` as a plan of what is made frame by frame; "" for
+        all."""
+        if self.seen == range(len(self.timeline)):
             return ""
-        return f"{self.frames.start}-{self.frames.stop}"
+        return f"{self.seen.start}-{self.seen.stop}"
 
     def whole_chunks(self) -> list[Chunk]:
-        """Chunks of the source that hold the frames to edit, the same for every stretch."""
-        size, frames = self.run.chunk_frames, self.frames
+        """Chunks of the source that hold the frames :attr:`seen`, the same for every stretch."""
+        size, frames = self.run.chunk_frames, self.seen
         start = frames.start // size * size
         return frame_chunks(start, min(-(-frames.stop // size) * size, len(self.timeline)), size)
 
@@ -102,7 +122,8 @@ class Resources:
 
 
 class FaceStage(Stage, ABC):
-    """A stage that works on the table of faces, in chunks from the first face to the last."""
+    """A stage that works on the table of faces, in chunks from the first face to edit to the
+    last."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -111,12 +132,35 @@ class FaceStage(Stage, ABC):
         return len(self.resources.frames)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        table = self.table(ctx)
-        return frame_chunks(table.first_frame, table.stop_frame, self.resources.run.chunk_frames)
+        table, frames = self.table(ctx), self.resources.frames
+        first, last = max(table.first_frame, frames.start), min(table.stop_frame, frames.stop)
+        return frame_chunks(first, last, self.resources.run.chunk_frames)
 
     def table(self, ctx: Context) -> FaceTable:
-        """The faces to edit."""
+        """The faces to edit, and those around them in time whose codes are needed."""
         return ctx.once("table", lambda: FaceTable(ctx.input("align")))
+
+    def known(self, ctx: Context) -> KnownRows:
+        """Rows that this stage made in other runs."""
+        return ctx.once("known", lambda: KnownRows(ctx.own))
+
+    def to_edit(self, ctx: Context, start: int, stop: int) -> Faces:
+        """The faces to edit in ``start <= frame < stop``."""
+        frames = self.resources.frames
+        start = max(start, frames.start)
+        return self.table(ctx).window(start, max(start, min(stop, frames.stop)))
+
+    def pictures(
+        self, ctx: Context, codes: NDArray[np.float32], at: Sequence[int]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The generator's pictures of the codes at some positions, in their order: each position
+        with its picture (s, s, 3) in [0, 1]."""
+        if not at:
+            return
+        generator = self.resources.network(ctx, "generator")
+        batches = batched(at, batch_size(self.resources.networks.device))
+        for batch, shown in ahead(batches, lambda batch: generator.decode(codes[batch])):
+            yield from zip(batch, shown, strict=True)
 
     def codes(self, ctx: Context) -> CodeReader:
         """Their codes; for stages that take ``encode`` and ``refine``."""

@@ -31,7 +31,7 @@ class TrackStage(Stage):
         self.resources = resources
 
     def settings(self) -> dict[str, Json]:
-        frames = self.resources.frames
+        frames = self.resources.seen
         return {
             "frames": [frames.start, frames.stop],
             "tracking": asdict(self.resources.parameters.faces.tracking),
@@ -49,8 +49,8 @@ class TrackStage(Stage):
     def finish(self, ctx: Context, folder: Path) -> None:
         landmarks = ctx.input("landmarks")
         tracks = link_faces(
-            DetectionReader(landmarks, landmarks.chunks).pieces(self.resources.frames),
-            self.resources.frames,
+            DetectionReader(landmarks, landmarks.chunks).pieces(self.resources.seen),
+            self.resources.seen,
             read_shots(ctx.input("frames")),
             self.resources.times,
             self.resources.parameters.faces.tracking,
