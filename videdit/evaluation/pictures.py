@@ -1,4 +1,4 @@
-"""Pixel measures of likeness inside a mask."""
+"""Pixel measures: of likeness inside a mask, and of the marks that an edit leaves in a picture."""
 
 from __future__ import annotations
 
@@ -50,3 +50,59 @@ def ssim(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], mask: NDArr
         full=True,
     )
     return float(quality[mask.astype(bool)].mean())
+
+
+def _contrast(picture: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """(h, w) length of the luma's gradient, per pixel, lightly smoothed against grain."""
+    luma = np.asarray(picture, np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    smooth = cv2.GaussianBlur(luma, (0, 0), 1.2)
+    x, y = (cv2.Scharr(smooth, cv2.CV_32F, *order) / 32 for order in ((1, 0), (0, 1)))
+    return np.asarray(cv2.magnitude(x, y), np.float32)
+
+
+def ghosts(
+    source: NDArray[np.floating[Any]],
+    edited: NDArray[np.floating[Any]],
+    result: NDArray[np.floating[Any]],
+) -> float:
+    """Share of a result's pixels on an edge that is no one's.
+
+    An edge of the result is explained where, within 1 % of the picture's side, the source or the
+    generator's edit has one that is at least two thirds as strong. What is left are double outlines
+    and the rims of what was pasted.
+
+    Args:
+        source, edited, result: (s, s, 3) RGB in [0, 1], registered.
+    """
+    reach = 2 * max(1, round(0.01 * result.shape[0])) + 1
+    known = np.maximum(_contrast(source), _contrast(edited))
+    known = cv2.dilate(known, np.ones((reach, reach), np.uint8))
+    return float(np.mean(_contrast(result) > 1.5 * known + _FAINT))
+
+
+def seam(
+    source: NDArray[np.floating[Any]],
+    result: NDArray[np.floating[Any]],
+    alpha: NDArray[np.floating[Any]],
+) -> float:
+    """Contrast across the rim of what was pasted, over the source's own there: 1 is no seam.
+
+    Args:
+        source, result: (s, s, 3) RGB in [0, 1].
+        alpha: (s, s) how much of each pixel was pasted.
+
+    Returns:
+        The ratio of the mean contrasts along the line where alpha is one half, some pixels wide;
+        NaN if there is no such line.
+    """
+    inside = (alpha > 0.5).astype(np.uint8)
+    width = 2 * max(1, round(0.005 * alpha.shape[0])) + 1
+    rim = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, np.ones((width, width), np.uint8)) > 0
+    if not rim.any():
+        return float("nan")
+    own, shown = (float(_contrast(picture)[rim].mean()) for picture in (source, result))
+    return (shown + _FAINT) / (own + _FAINT)
+
+
+_FAINT = 0.01
+"""Contrast per pixel that nobody sees."""

@@ -66,7 +66,7 @@ class BlendStage(FaceStage):
         edited: list[int] = []
 
         def frames() -> Iterator[EncodableFrame]:
-            for frame, patches in self._blended(ctx, chunk):
+            for frame, patches in self.blended(ctx, chunk.start, chunk.stop):
                 if patches:
                     edited.append(frame.index)
                 yield compose(frame, patches)
@@ -76,13 +76,15 @@ class BlendStage(FaceStage):
         write_edited(folder, edited)
 
     def _picture(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        ((frame, patches),) = self._blended(ctx, chunk)
+        ((frame, patches),) = self.blended(ctx, chunk.start, chunk.stop)
         write_blended_picture(folder, pasted(frame.rgb, patches))
         write_edited(folder, [0] if patches else [])
         ctx.tick()
 
-    def _blended(self, ctx: Context, chunk: Chunk) -> Iterator[tuple[Frame, list[Patch]]]:
-        here = self.to_edit(ctx, chunk.start, chunk.stop)
+    def blended(self, ctx: Context, start: int, stop: int) -> Iterator[tuple[Frame, list[Patch]]]:
+        """The frames ``start <= index < stop``, each with what is pasted into it. For frames as
+        they are before they are encoded: the inputs must be complete."""
+        here = self.to_edit(ctx, start, stop)
         faces = _FacesToPaste(self, ctx, *here.span) if len(here) else None
 
         def patches(work: tuple[Frame, list[tuple[int, NDArray[Any]]]]) -> list[Patch]:
@@ -91,14 +93,14 @@ class BlendStage(FaceStage):
             made = (faces.patch(work[0].index, rgb, here.first_row + k) for k, rgb in work[1])
             return [patch for patch in made if patch is not None]
 
-        frames = frames_with_faces(self.resources.reader, here, chunk.start, chunk.stop)
+        frames = frames_with_faces(self.resources.reader, here, start, stop)
         for (frame, _), made in ahead(frames, patches, _THREADS):
             yield frame, made
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         pictures = []
         for index in frames:
-            for frame, patches in self._blended(ctx, Chunk("preview", index, index + 1)):
+            for frame, patches in self.blended(ctx, index, index + 1):
                 pictures.append(pasted(frame.rgb8, patches))
         return pictures
 

@@ -1,0 +1,365 @@
+"""What people get: the final picture of an edit against the source that it was made from.
+
+Not the generator's picture against its reconstruction: what the edit changes there can be lost on
+the way into the person's own picture, and what it must not touch can get in. The whole chain runs,
+and what is judged are the frames as they go to the video's encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..api import prepare
+from ..artifacts.faces import FaceTable
+from ..artifacts.pictures import has_picture, read_picture
+from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
+from ..editing.schedule import Edit
+from ..faces.align import cut_crop
+from ..faces.detection import inter_ocular, largest
+from ..media.compose import Patch
+from ..models.networks import Networks
+from ..pipeline.progress import Progress
+from ..pipeline.runner import open_contexts, run
+from ..pipeline.store import Store
+from ..settings import RunSettings
+from ..stages.blend import BlendStage, pasted
+from .identity import IdentityMeter, distance
+from .pictures import ghosts, seam
+
+SIZE = 512
+"""Side of the crops that are compared, pixels."""
+
+_LOOK = 256
+
+
+@dataclass(frozen=True)
+class EditedFace:
+    """One face, source and result.
+
+    Attributes:
+        frame: its frame.
+        before, after: the judge's logit of the attribute in the source and in the result.
+        kept: share of its other judgements that stay.
+        identity: distance of dlib's descriptors; under 0.6 passes for the same person.
+        corners: by how much the corners of the mouth rose against its middle, inter-ocular
+            distances.
+        opening: by how much the lips parted, inter-ocular distances.
+        ghosts: share of the crop with an edge that neither the source nor the generator's edit has.
+        seam: contrast along the rim of what was pasted, over the source's own there; NaN where
+            nothing was.
+        age, male: the judge's logits of ``Young`` (negative: over about 40) and ``Male`` in the
+            source, for figures by group.
+        skin: lightness (CIE L*, 0 to 100) of the source's cheeks.
+    """
+
+    frame: int
+    before: float
+    after: float
+    kept: float
+    identity: float
+    corners: float
+    opening: float
+    ghosts: float
+    seam: float
+    age: float
+    male: float
+    skin: float
+
+
+@dataclass
+class EditedInput:
+    """One picture or clip after one edit.
+
+    Attributes:
+        name: the file's.
+        edit: attribute and strength.
+        faces: those compared.
+        failed: results in which no face was found.
+    """
+
+    name: str
+    edit: str
+    faces: list[EditedFace] = field(default_factory=list)
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Total:
+    """All faces after one edit.
+
+    Attributes:
+        faces: how many were compared.
+        lacked: of these, how many lacked what the edit gives, as the judge sees it.
+        seen: share of those in whose result it sees it.
+        shift: by how much its logit moved towards it, mean over those.
+        kept, identity, ghosts, seam, corners, opening: medians of :class:`EditedFace`'s.
+        identity_p90: 90 % of the distances are under this.
+    """
+
+    faces: int
+    lacked: int
+    seen: float
+    shift: float
+    kept: float
+    identity: float
+    identity_p90: float
+    ghosts: float
+    seam: float
+    corners: float
+    opening: float
+
+
+def total(faces: Sequence[EditedFace], sign: int) -> Total:
+    """The figures of some faces after an edit with a strength of this sign; NaN where none is."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(face, name) for face in faces], np.float64)
+
+    def middle(name: str) -> float:
+        values = column(name)
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if len(values) else math.nan
+
+    before, after = column("before") * sign, column("after") * sign
+    lacked = before < 0
+    any_lacked = bool(lacked.any())
+    return Total(
+        faces=len(faces),
+        lacked=int(lacked.sum()),
+        seen=float(np.mean(after[lacked] > 0)) if any_lacked else math.nan,
+        shift=float(np.mean((after - before)[lacked])) if any_lacked else math.nan,
+        kept=middle("kept"),
+        identity=middle("identity"),
+        identity_p90=float(np.quantile(column("identity"), 0.9)) if faces else math.nan,
+        ghosts=middle("ghosts"),
+        seam=middle("seam"),
+        corners=middle("corners"),
+        opening=middle("opening"),
+    )
+
+
+def groups(faces: Sequence[EditedFace]) -> dict[str, list[EditedFace]]:
+    """The faces by complexion (thirds), sex and age, as far as they can be told from the source."""
+    if not faces:
+        return {}
+    low, high = np.quantile([face.skin for face in faces], (1 / 3, 2 / 3))
+    tests: dict[str, Callable[[EditedFace], bool]] = {
+        "dark skin": lambda face: face.skin < low,
+        "middle skin": lambda face: low <= face.skin < high,
+        "light skin": lambda face: face.skin >= high,
+        "men": lambda face: face.male > 0,
+        "women": lambda face: face.male <= 0,
+        "older": lambda face: face.age < 0,
+    }
+    return {name: [face for face in faces if test(face)] for name, test in tests.items()}
+
+
+def sign_of(edit: Edit) -> int:
+    """Whether an edit adds or takes away: the sign of its largest strength."""
+    strengths = [alpha for _, alpha in edit.schedule.keyframes]
+    return 1 if max(strengths, key=abs) >= 0 else -1
+
+
+class EditMeter:
+    """Measures inputs one after the other.
+
+    Args:
+        frames: how many frames of a clip are compared, spread evenly.
+        store: where the pipeline keeps its artifacts.
+        settings: other fields of ``RunSettings``.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        store: Store,
+        settings: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.frames = frames
+        self.store = store
+        self.settings = dict(settings or {})
+        self.progress = progress or Progress()
+        self.identity = IdentityMeter()
+        self.networks: Networks | None = None
+        self._judge: PictureClassifier | None = None
+        self.rows: list[list[NDArray[np.uint8]]] = []
+        """Source, generator's edit and result of one face per input and edit: for a sheet."""
+
+    def measure(self, source: Path, edit: Edit) -> EditedInput:
+        """Run a picture or clip through the chain, and compare.
+
+        Raises:
+            VideditError: what the pipeline raises; `NoFaceError` if it shows none.
+        """
+        asked = RunSettings(source, source, (edit,), **self.settings)
+        resources, chain = prepare(asked, self.store, self.progress, self.networks)
+        self.networks = networks = resources.networks
+        if self._judge is None:
+            self._judge, _ = load_picture_classifier(networks.bundle.file("judge"))
+        blend = chain[-1]
+        assert isinstance(blend, BlendStage)
+        with resources:
+            source_id = resources.timeline.content_id
+            run(chain[:-1], self.store, source_id, source)
+            contexts = open_contexts(chain, self.store, source_id)
+            decode = contexts["decode"].own
+            table = FaceTable(contexts["align"].own)
+            result = EditedInput(source.name, str(edit))
+            wanted = resources.frames
+            chosen = np.unique(
+                np.linspace(wanted.start, wanted.stop - 1, min(len(wanted), self.frames)).astype(
+                    int
+                )
+            )
+            for index in chosen.tolist():
+                faces = table.window(index, index + 1)
+                if not len(faces):
+                    continue
+                ((frame, patches),) = blend.blended(contexts["blend"], index, index + 1)
+                before = frame.rgb8
+                after = pasted(before, patches)
+                (chunk,) = decode.overlapping(index, index + 1)
+                for k in range(len(faces)):
+                    name = faces.name(k)
+                    if not has_picture(decode, chunk.name, name):
+                        continue
+                    edited = read_picture(decode, chunk.name, name)
+                    mask = _mask(patches, before.shape[:2])
+                    quad = faces.quad[k]
+                    face = self._compare(index, edit.attribute, before, after, quad, mask, edited)
+                    if face is None:
+                        result.failed += 1
+                    else:
+                        result.faces.append(face)
+        return result
+
+    def _compare(
+        self,
+        index: int,
+        attribute: str,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+        quad: NDArray[np.float64],
+        mask: NDArray[np.float32],
+        edited: NDArray[np.float32],
+    ) -> EditedFace | None:
+        assert self.networks is not None
+        assert self._judge is not None
+        crops = [cut_crop(picture, quad, SIZE) for picture in (before, after)]
+        bytes_ = [np.rint(crop * 255).astype(np.uint8) for crop in crops]
+        shown = np.rint(_sized(edited, SIZE) * 255).astype(np.uint8)
+        self.rows.append([bytes_[0], shown, bytes_[1]])
+        found = [self.networks.landmarker.detect(picture) for picture in bytes_]
+        if not all(found):
+            return None
+        points = [largest(faces).points68.astype(np.float64) for faces in found]
+        logits = np.concatenate([self._logits(crop) for crop in crops])
+        names = self._judge.names
+        at = names.index(attribute)
+        same = np.delete((logits[0] > 0) == (logits[1] > 0), at)
+        # An edit moves no head: the source's landmarks say where both faces are.
+        who = [self.identity.describe(picture, points[0]) for picture in bytes_]
+        unit = float(inter_ocular(points[0]))
+        mouths = [_mouth(p) / unit for p in points]
+        alpha = cut_crop(np.repeat(mask[:, :, None], 3, 2), quad, SIZE)[:, :, 0]
+        return EditedFace(
+            frame=index,
+            before=float(logits[0, at]),
+            after=float(logits[1, at]),
+            kept=float(same.mean()),
+            identity=distance(*who),
+            corners=float(mouths[1][0] - mouths[0][0]),
+            opening=float(mouths[1][1] - mouths[0][1]),
+            ghosts=ghosts(crops[0], _sized(edited, SIZE), crops[1]),
+            seam=seam(crops[0], crops[1], alpha),
+            age=float(logits[0, names.index("Young")]),
+            male=float(logits[0, names.index("Male")]),
+            skin=_lightness(bytes_[0], points[0]),
+        )
+
+    def _logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self.networks is not None
+        assert self._judge is not None
+        small = torch.from_numpy(_sized(crop, _LOOK)).permute(2, 0, 1)[None]
+        logits = self._judge(look(self.networks.recognition, small))
+        return np.asarray(logits.numpy(), np.float32)
+
+
+def _mask(patches: Sequence[Patch], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W) how much of each pixel was pasted."""
+    mask = np.zeros(shape, np.float32)
+    for patch in patches:
+        h, w = patch.alpha.shape
+        here = mask[patch.y : patch.y + h, patch.x : patch.x + w]
+        np.maximum(here, patch.alpha, out=here)
+    return mask
+
+
+def _mouth(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the corners lie above the mouth's middle, and how far the inner lips are apart."""
+    lips = points[48:60]
+    corners = points[[48, 54]].mean(0)
+    # Up in the face: from the mouth to the eyes, so that a tilted head changes nothing.
+    up = points[36:48].mean(0) - lips.mean(0)
+    up /= np.linalg.norm(up)
+    middle = points[[51, 57]].mean(0)
+    apart = np.linalg.norm(points[[61, 62, 63]] - points[[67, 66, 65]], axis=1).mean()
+    return np.array([(corners - middle) @ up, apart])
+
+
+def _lightness(rgb8: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
+    """CIE L* of the cheeks, median: between the eyes' outer corners and the mouth's."""
+    unit = float(inter_ocular(points))
+    lab = cv2.cvtColor(rgb8.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    values = []
+    for eye, corner in ((36, 48), (45, 54)):
+        x, y = np.rint((points[eye] + points[corner]) / 2).astype(int)
+        r = max(1, int(0.12 * unit))
+        values.append(lab[max(0, y - r) : y + r, max(0, x - r) : x + r, 0].ravel())
+    return float(np.median(np.concatenate(values)))
+
+
+def _sized(picture: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    if picture.shape[0] == size:
+        return picture
+    method = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.float32).clip(
+        0, 1
+    )
+
+
+def to_json(results: Sequence[EditedInput], edits: Sequence[Edit]) -> dict[str, Any]:
+    """Everything, as plain JSON; no number where there is none."""
+    summary = {str(edit): table for edit, table in _tables(results, edits)}
+    return {
+        name: _plain(value)
+        for name, value in (("edits", summary), ("inputs", [asdict(one) for one in results]))
+    }
+
+
+def _tables(
+    results: Sequence[EditedInput], edits: Sequence[Edit]
+) -> Iterator[tuple[Edit, dict[str, Any]]]:
+    for edit in edits:
+        faces = [face for one in results if one.edit == str(edit) for face in one.faces]
+        by_group = {k: asdict(total(v, sign_of(edit))) for k, v in groups(faces).items()}
+        yield edit, asdict(total(faces, sign_of(edit))) | {"groups": by_group}
+
+
+def _plain(value: Any) -> Any:
+    """Without NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
