@@ -92,6 +92,76 @@ def corrector(
         run.report(str(train_corrector(given, network, readout, chosen, run)))
 
 
+@app.command()
+def regions(
+    folder: _Folder,
+    shards: Annotated[int, typer.Option(min=2, help="Files of 250 faces; one is held out.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 3000,
+    clusters: Annotated[
+        Path, typer.Option(help="Clusters of activations. Found anew where there is no such file.")
+    ] = Path("training_data/regions.safetensors"),
+    names: Annotated[
+        Path, typer.Option(help="Which region each cluster is: a CSV file, filled in by eye.")
+    ] = Path("training_data/regions.csv"),
+    data: Labelled = Path("training_data/faces"),
+) -> None:
+    """Train the parser of regions on generated faces; goes on where it stopped.
+
+    First the generator's activations are clustered, and FOLDER/clusters.jpg shows them: give
+    each a name, and call the same command again. Leaves FOLDER/regions.safetensors and sheet.jpg.
+    See docs/regions.md.
+    """
+    import torch
+
+    from videdit.editing.labelled import LabelledFaces
+    from videdit.media.pictures import write_picture
+    from videdit.sheet import tile
+    from videdit.training.clusters import (
+        Clusters,
+        activations,
+        cluster_sheet,
+        fit_clusters,
+        load_names,
+    )
+    from videdit.training.regions import (
+        RegionFaces,
+        RegionTraining,
+        rare_faces,
+        sample_regions,
+        train_regions,
+    )
+
+    networks = _networks("cpu")
+    synthesis = networks.synthesis
+    labelled = LabelledFaces.load(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not clusters.exists():
+        few = rare_faces(labelled, 25)
+        found = fit_clusters(synthesis, few)
+        found.save(clusters)
+        seen = [activations(synthesis, torch.from_numpy(code[None])) for code in few]
+        rows = cluster_sheet(
+            [p for _, p in seen], [found.of(f) for f, _ in seen], len(found.centres)
+        )
+        write_picture(folder / "clusters.jpg", tile(rows, 128))
+        print(f"name the clusters of {folder / 'clusters.jpg'} in {names}, then go on")
+        return
+    fitted = Clusters.load(clusters)
+    settings = RegionTraining(shards=shards, steps=steps)
+    sample_regions(
+        folder,
+        shards,
+        fitted,
+        load_names(names, len(fitted.centres)),
+        rare_faces(labelled, 200),
+        networks.mapping,
+        networks.statistics,
+        synthesis,
+        networks.landmarker,
+    )
+    print(train_regions(RegionFaces(folder, shards), folder, settings))
+
+
 def _networks(device: str) -> Networks:
     from videdit.bundles import DEFAULT_BUNDLE
     from videdit.models.networks import open_networks

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -134,12 +135,18 @@ class SynthesisNetwork(nn.Module):
 
     def features(self, codes: Tensor, blocks: int) -> Tensor:
         """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
+        *_, last = islice(self.stepwise(codes), blocks + 1)
+        return last
+
+    def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
+        """Features after no block, one, two, ..."""
         first = self.first_style(codes[:, 0]) * (1.0 / math.sqrt(9 * 512))
         x = self.first(self.const * first[:, :, None, None])
         x = F.leaky_relu(x + self.first_noise, _LEAK)
-        for index, block in enumerate(self.blocks[:blocks]):
+        yield x
+        for index, block in enumerate(self.blocks):
             x = block(x, codes[:, 2 * index + 1], codes[:, 2 * index + 2])
-        return cast(Tensor, x)
+            yield x
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode (n, 16, 512) codes to (n, 3, 1024, 1024) pictures, RGB, nominally [-1, 1].

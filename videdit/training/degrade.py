@@ -7,6 +7,7 @@ and returns (n, 3, h, w) float32 in [0, 1].
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import cv2
@@ -105,18 +106,25 @@ def _through_h264(picture: np.ndarray, crf: int) -> np.ndarray:
 
 
 def degrade(pictures: Tensor, rng: torch.Generator, *, relit: bool = True) -> Tensor:
-    """The whole chain, each step on a random part of the batch; ``relit`` says whether the light
-    changes, too."""
-    n = len(pictures)
-    out = jitter(pictures, rng)
-    for step, probability in (
-        (occlude, 0.15),
-        (relight, 0.7 if relit else 0.0),
-        (soften, 0.4),
-        (grain, 0.4),
-        (compress, 0.4),
-    ):
-        chosen = _chance(n, probability, rng).flatten().nonzero().flatten()
+    """Moved and made worse; ``relit`` says whether the light changes, too."""
+    moved = jitter(pictures, rng)
+    return _some(moved, rng, ((occlude, 0.15), (relight, 0.7 if relit else 0.0), *_WORSE))
+
+
+def worsen(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Made worse, with all where it was."""
+    return _some(pictures, rng, ((relight, 0.7), *_WORSE))
+
+
+_Step = Callable[[Tensor, torch.Generator], Tensor]
+_WORSE: tuple[tuple[_Step, float], ...] = ((soften, 0.4), (grain, 0.4), (compress, 0.4))
+
+
+def _some(pictures: Tensor, rng: torch.Generator, steps: Sequence[tuple[_Step, float]]) -> Tensor:
+    """Each step on a random part of the batch."""
+    out = pictures
+    for step, probability in steps:
+        chosen = _chance(len(out), probability, rng).flatten().nonzero().flatten()
         if len(chosen) > 1:
             out = out.index_copy(0, chosen, step(out[chosen], rng))
     return out

@@ -1,0 +1,71 @@
+"""The parser's network; see ``regions.py``. Apart from it, so that running a compiled one loads no
+PyTorch."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .regions import PARSED, REGIONS
+
+
+def _step(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+    """A separable convolution."""
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_in, 3, stride, 1, groups=c_in, bias=False),
+        nn.BatchNorm2d(c_in),
+        nn.Conv2d(c_in, c_out, 1, bias=False),
+        nn.BatchNorm2d(c_out),
+        nn.ReLU(),
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.step = _step(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, x + self.step(x))
+
+
+class RegionNetwork(nn.Module):
+    """Crops (n, 3, 256, 256), RGB in [0, 1], to logits (n, regions, 128, 128)."""
+
+    grid: Tensor
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192, 256)) -> None:
+        super().__init__()
+        first, *others = widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(5, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        self.down, self.up, self.join = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for c_in, c_out in zip(widths, others, strict=False):
+            self.down.append(
+                nn.Sequential(_step(c_in, c_out, 2), _Residual(c_out), _Residual(c_out))
+            )
+            self.up.append(nn.Conv2d(c_out, c_in, 1))
+            self.join.append(nn.Sequential(_step(c_in, c_in), _Residual(c_in)))
+        self.last = nn.Conv2d(first, len(REGIONS), 1)
+        axis = torch.linspace(-1, 1, PARSED)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Where a thing is says much of what it is: the pixels' places are given as well."""
+        places = self.grid.expand(len(crops), -1, -1, -1)
+        x = self.stem(torch.cat((crops * 2 - 1, places), 1))
+        kept = []
+        for down in self.down:
+            kept.append(x)
+            x = down(x)
+        for up, join, skip in zip(
+            reversed(self.up), reversed(self.join), reversed(kept), strict=True
+        ):
+            wide = F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = join(wide + skip)
+        return cast(Tensor, self.last(x))

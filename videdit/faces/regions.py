@@ -1,0 +1,82 @@
+"""Which part of a face each pixel of a crop shows: the parser.
+
+A small U-Net (Ronneberger 2015) of separable convolutions. It is trained on generated pictures
+whose regions are known from the generator's own activations (``training/regions.py``), so no
+labelled photograph has a part in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from videdit.compiled import compiled, traced
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REGIONS = (
+    *("background", "clothes", "skin", "neck", "ears", "hair", "brows", "eyes", "nose"),
+    *("lips", "mouth", "beard", "glasses", "hat"),
+)
+"""What is told apart. ``background`` is all that is no part of the person, also what lies before
+the face; ``mouth`` is the inside of the mouth; ``skin`` the face's without its other parts."""
+
+PARSED = 256
+"""Side of the crops that the parser looks at, pixels."""
+
+SIDE = 128
+"""Side of the maps that it gives, pixels."""
+
+
+class RegionParser:
+    """The parser on the CPU, through OpenVINO.
+
+    Args:
+        make: gives the trained network, (n, 3, 256, 256) RGB in [0, 1] to (n, regions, 128, 128)
+            logits; called only where it was not compiled before.
+        precision: "fp32" or "bf16".
+        ids: content ids of the network, which it is kept under once compiled.
+        kept_in: folder of compiled models.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        precision: str = "fp32",
+        *,
+        ids: Mapping[str, str] | None = None,
+        kept_in: Path | None = None,
+    ) -> None:
+        def model() -> Any:
+            import torch
+
+            return traced(make(), torch.zeros(1, 3, PARSED, PARSED))
+
+        self._busy = threading.Lock()  # a compiled model answers one caller at a time
+        self._compiled = compiled("regions", ids or {}, precision, model, kept_in if ids else None)
+
+    def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Probabilities of the regions in a crop.
+
+        Args:
+            crop: (s, s, 3) RGB in [0, 1], aligned.
+
+        Returns:
+            (128, 128, regions), summing to one.
+        """
+        small = np.asarray(crop, np.float32)
+        if small.shape[0] != PARSED:
+            method = cv2.INTER_AREA if small.shape[0] > PARSED else cv2.INTER_CUBIC
+            small = np.asarray(cv2.resize(small, (PARSED, PARSED), interpolation=method))
+        picture = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
+        with self._busy:
+            logits = self._compiled(picture)[0][0].copy()
+        odds = np.exp(logits - logits.max(0))
+        return np.ascontiguousarray((odds / odds.sum(0)).transpose(1, 2, 0), np.float32)
