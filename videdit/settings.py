@@ -11,9 +11,11 @@ from typing import Any
 from videdit.blending.parameters import BlendingParameters
 from videdit.device import check_device
 from videdit.editing.schedule import Edit
+from videdit.editing.touch import changed
 from videdit.errors import UsageError
 from videdit.faces.choice import check_face
 from videdit.faces.parameters import FaceParameters
+from videdit.faces.regions import Touch
 from videdit.inversion.parameters import InversionParameters
 from videdit.media.encoding import CODECS
 from videdit.models.choices import check_backend, check_editor
@@ -45,6 +47,7 @@ class RunSettings:
         editor: what moves the codes: ``transformer``, ``interfacegan``, ``ganspace``,
             ``direction:FILE.npy``, or a file of transformers.
         keep: attributes that ``interfacegan`` holds.
+        touch: regions that the edits may change as well, or may not: ``+hair,-beard``.
         face: which faces: ``largest``, ``all`` or ``track:N``.
         backend: landmark backend, ``mesh`` or ``fan``.
         method: inversion, ``encoder``, ``refined`` or ``projector``.
@@ -68,6 +71,7 @@ class RunSettings:
     edits: tuple[Edit, ...] = ()
     editor: str = "transformer"
     keep: tuple[str, ...] = ()
+    touch: str = ""
     face: str = "largest"
     backend: str = "mesh"
     method: str = "refined"
@@ -87,6 +91,7 @@ class RunSettings:
             raise UsageError(
                 f"there is no inversion method {self.method!r}", _one_of("--method", METHODS)
             )
+        changed(Touch(), self.touch)
         check_face(self.face)
         check_backend(self.backend)
         check_editor(self.editor, self.keep)

@@ -68,7 +68,10 @@ def test_the_list_shows_all_attributes_with_their_figures(
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     table = capsys.readouterr().out.splitlines()
+    table, touches = table[:41], table[42:]
     assert [line.split()[0] for line in table[1:]] == list(NAMES)
+    assert [line.split()[0] for line in touches] == ["ATTRIBUTE", *NAMES]
+    assert "matter: glasses" in touches[1 + NAMES.index("Eyeglasses")]
     figures = ["50%", "96%", "0.71", "0.91", "!", "often", "too", "weak"]
     assert all(line.split()[-8:] == figures for line in table[1:])
     assert main(["attributes", "--json"]) == 0
@@ -77,3 +80,4 @@ def test_the_list_shows_all_attributes_with_their_figures(
     assert rows[31]["plus"] == "adds a smile"
     assert rows[31]["judge_auc"] == 0.912
     assert rows[31]["doubt"] == "often too weak"
+    assert "lips" in rows[31]["touches"]["shape"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from videdit.faces.align import cut_crop, paste_warp
-from videdit.faces.crops import cut_crops, paste_patches
+from videdit.faces.align import cut_crop
+from videdit.faces.crops import cut_crops
 
 HEIGHT, WIDTH = 420, 500
 SIZE = 48
@@ -117,37 +117,6 @@ def test_whole_pixel_crop_is_a_copy(device: str) -> None:
     crop = cut_crops([source], quad, 32, device)
     expected = source[12:44, 14:46] / np.float32(255)
     np.testing.assert_allclose(channels_last(crop)[0], expected, atol=1e-4)
-    ((x, y, patch, coverage),) = paste_patches(crop, quad, (HEIGHT, WIDTH))
-    assert (x, y) == (14, 12)
-    torch.testing.assert_close(patch, crop[0], rtol=0, atol=1e-4)
-    assert (coverage == 1).all()
-
-
-@pytest.mark.parametrize("size", [64, 256])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_patches_are_those_of_opencv(device: str, size: int, channels: int) -> None:
-    rng = np.random.default_rng(1)
-    crops = rng.random((len(QUADS), size, size, channels)).astype(np.float32)
-    crops *= np.linspace(0.3, 1, len(QUADS), dtype=np.float32)[:, None, None, None]
-    tensors = torch.from_numpy(crops.transpose(0, 3, 1, 2)).to(device)
-    pasted = paste_patches(tensors, QUADS, (HEIGHT, WIDTH))
-    empty = 0
-    for crop, quad, (x, y, patch, coverage) in zip(crops, QUADS, pasted, strict=True):
-        left, top, expected, covered = paste_warp(crop, quad, (HEIGHT, WIDTH))
-        assert (x, y, patch.device.type) == (left, top, device)
-        patch = patch.permute(1, 2, 0).cpu().numpy()
-        assert patch.shape == expected.shape
-        np.testing.assert_allclose(patch, expected, atol=TOLERANCE)
-        np.testing.assert_allclose(coverage.cpu().numpy(), covered, atol=1e-3)
-        empty += patch.size == 0
-    assert empty == 3  # the quads far out
-
-
-def test_no_patch_within_the_frame(device: str) -> None:
-    crops = torch.ones(1, 3, 16, 16, device=device)
-    ((_, _, patch, coverage),) = paste_patches(crops, square((-99, 5), 20)[None], (40, 50))
-    assert 0 in patch.shape
-    assert 0 in coverage.shape
 
 
 PIXELS = np.zeros((20, 30, 3), np.uint8)
@@ -175,25 +144,9 @@ def test_unusable_frames_and_quads_are_refused(
         cut_crops(frames, quads, 16)
 
 
-@pytest.mark.parametrize(
-    ("crops", "quads", "message"),
-    [
-        (torch.zeros(1, 3, 8, 9), QUAD, "square"),
-        (torch.zeros(3, 8, 8), QUAD, "pixels"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.float16), QUAD, "float16"),
-        (torch.zeros(2, 3, 8, 8), QUAD, "quads"),
-    ],
-)
-def test_unusable_crops_are_refused(
-    crops: torch.Tensor, quads: NDArray[np.float64], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        paste_patches(crops, quads, (20, 30))
-
-
 def test_the_numpy_path_does_not_load_kornia() -> None:
     code = (
-        "import sys, videdit.faces.align, videdit.blending.composite, videdit.batches;"
+        "import sys, videdit.faces.align, videdit.blending.transfer, videdit.batches;"
         "print({'torch', 'kornia'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

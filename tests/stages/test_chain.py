@@ -18,6 +18,7 @@ from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.faces.detection import Detection
+from videdit.faces.regions import REGIONS, SIDE
 from videdit.generators.mobile import SPACE
 from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.compose import Patch
@@ -98,6 +99,19 @@ class FakeGenerator:
         return np.clip(picture, 0, 1)
 
 
+class FakeParser:
+    """Sees lips around the mouth, whatever it is shown."""
+
+    def parse(self, crop: np.ndarray) -> np.ndarray:
+        assert crop.ndim == 3
+        maps = np.zeros((SIDE, SIDE, len(REGIONS)), np.float32)
+        maps[:, :, REGIONS.index("background")] = 1
+        mouth = slice(int(0.6 * SIDE), int(0.76 * SIDE)), slice(int(0.38 * SIDE), int(0.62 * SIDE))
+        maps[mouth] = 0
+        maps[mouth][:, :, REGIONS.index("lips")] = 1
+        return maps
+
+
 class FakeEditor(Editor):
     names = ("Smiling", "Young")
 
@@ -133,6 +147,7 @@ class Chain:
             landmarker=FakeLandmarker(),
             encoder=self.encoder,
             generator=self.generator,
+            parser=FakeParser(),
             editor=lambda choice, keep: FakeEditor(),
             **dict.fromkeys(("recognition", "synthesis", "statistics")),
         )

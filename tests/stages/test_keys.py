@@ -42,8 +42,7 @@ FIRST_SHAPED = {
     "inversion.smoothing": ("reconstruct", "edit"),
     "inversion.refinement": "refine",
     "inversion.projection": None,  # of another method
-    "blending.maps": ("reconstruct", "decode"),
-    "blending.compositing": "blend",
+    "blending": "blend",
 }
 """By the beginning of a parameter's name, the stages that it shapes first."""
 
@@ -101,7 +100,7 @@ TAKES = {
     "refine": ("align", "encode"),
     "reconstruct": ("align", "encode", "refine"),
     "edit": ("align", "encode", "refine"),
-    "decode": ("align", "reconstruct", "edit"),
+    "decode": ("align", "edit"),
     "blend": ("align", "reconstruct", "decode"),
 }
 
@@ -137,6 +136,7 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"method": "projector"}, ["encode", "refine"]),
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
+        ({"touch": "+hair"}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
         ({"start_s": 1.0}, ["align"]),
         ({"start_s": 3.8}, ["track"]),

@@ -53,16 +53,6 @@ class Marks:
         np.savez(folder / _MARKS, digest=self.digests, name=np.array(self.names, np.str_))
 
 
-def read_digests(artifact: StoredArtifact, chunk: str) -> NDArray[np.uint8]:
-    """(k, 16) the digests of a chunk's rows.
-
-    Raises:
-        ChunkDamaged: the chunk is missing or damaged.
-    """
-    with np.load(artifact.path(chunk, _MARKS), allow_pickle=False) as stored:
-        return np.asarray(stored["digest"], np.uint8)
-
-
 @dataclass(frozen=True)
 class KnownRow:
     """A row that another run made."""

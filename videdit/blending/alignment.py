@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float32]
 def bending_field(
     source_points: NDArray[np.floating[Any]],
     reconstruction_points: NDArray[np.floating[Any]],
-    parameters: Bending = DEFAULT.compositing.bending,
+    parameters: Bending = DEFAULT.bending,
 ) -> FloatArray:
     """The smooth field that takes source positions to the reconstruction's.
 

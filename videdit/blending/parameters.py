@@ -1,10 +1,7 @@
 """The numbers of this room that shape a result, as plain values for a stage's key.
 
-Every class is frozen and ``dataclasses.asdict`` makes plain JSON of it. Functions of the room, in
-NumPy and in torch, take the one that they need, :data:`DEFAULT`'s unless told otherwise. They are
-grouped by the step that they act in, so that a changed number makes that step and those after it
-anew and nothing before. The size of the maps is not here
-(:data:`videdit.blending.masks.MAP_SIZE`): it is their format. Lengths are in crop units, colours
+Every class is frozen and ``dataclasses.asdict`` makes plain JSON of it. Functions of the room take
+the one that they need, :data:`DEFAULT`'s unless told otherwise. Lengths are in crop units, colours
 and their differences in RGB from 0 to 1, where nothing else is said.
 """
 
@@ -32,35 +29,19 @@ class Colours:
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """How pictures are compared: for the maps of what an edit changed and what an inversion missed.
-
-    Attributes:
-        blur_sigma: of the maps (``difference_map``), their pixels.
-        colours: what the misfit leaves out, because the blend takes it over: ``composite`` uses
-            the same.
-    """
-
-    blur_sigma: float = 1.2
-    colours: Colours = Colours()
-
-
-@dataclass(frozen=True)
 class Smoothing:
     """Standard deviations of the smoothing over time, seconds.
 
     Attributes:
-        map_sigma_s: of the maps of change and misfit.
         bending_sigma_s: of how far the reconstruction's landmarks lie from the source's.
     """
 
-    map_sigma_s: float = 0.15
     bending_sigma_s: float = 0.1
 
     @property
     def padding_s(self) -> float:
-        """Seconds to read before and after the frames that are smoothed: four times the larger."""
-        return 4 * max(self.map_sigma_s, self.bending_sigma_s)
+        """Seconds to read before and after the frames that are smoothed."""
+        return 4 * self.bending_sigma_s
 
 
 @dataclass(frozen=True)
@@ -82,120 +63,86 @@ class Bending:
 
 
 @dataclass(frozen=True)
-class FaceRegion:
-    """Which part of a crop is the face (``face_region``).
+class Motion:
+    """How the source's own pixels are moved and shaded (``transfer``).
 
     Attributes:
-        forehead: the forehead's outline, which has no landmarks, is the brows moved up by this part
-            of the distance between eyes and mouth.
-        inset: the outline is drawn this much smaller: the mesh's jaw spills over the far cheek of a
-            turned head.
-        oversampling: the region is drawn this many times larger than the maps.
-        softness: standard deviation of the blur of its border.
-    """
-
-    forehead: float = 0.7
-    inset: float = 0.94
-    oversampling: int = 4
-    softness: float = 0.03
-
-
-@dataclass(frozen=True)
-class EditMask:
-    """Where the edit replaces the source (``edit_mask``). Pairs say where something begins and
-    where it is full. The mask rises between the largest of three thresholds.
-
-    Attributes:
-        inside: the first threshold, a mean absolute change, inside the face ...
-        outside: ... and outside it.
-        share: the second, a share of the largest change.
-        gain: the third, a multiple of the misfit at the place.
-        peak: the quantile of the change, over the crop, that counts as the largest.
-        misfit: mean absolute misfit at which the source begins to win outside the face, and wins.
-        closing: diameter of the gaps that are closed, pixels of the maps, odd.
-        dilation: diameter by which the mask then grows, pixels of the maps, odd.
-        blur_sigma: of the mask, pixels of the maps.
-        margin: so far from the crop's border there is no mask ...
+        side: largest side of the pictures in which motion is looked for, pixels.
+        smoothness: standard deviation of the smoothing of motion.
+        closure: by how much there and back again may miss before motion is trusted less.
+        detail: standard deviation of the blur that leaves light and folds, and takes the
+            generator's own texture away.
+        snap: radius within which a mask's border finds the source's edges ...
+        snap_noise: ... where they are stronger than this variance of the luma.
+        floor, gain: alpha is ``gain`` times what is touched, less ``floor``: small traces touch
+            nothing, and all else is there in full.
+        margin: so far from the crop's border nothing is touched ...
         border: ... and over this width it fades out towards there.
-        floor: the mask is 0 below this and 1 above 1 minus this: blurs and cubics have far tails
-            that would touch the whole crop.
     """
 
-    inside: tuple[float, float] = (0.018, 0.055)
-    outside: tuple[float, float] = (0.07, 0.16)
-    share: tuple[float, float] = (0.4, 0.7)
-    gain: tuple[float, float] = (0.8, 1.6)
-    peak: float = 0.985
-    misfit: tuple[float, float] = (0.045, 0.1)
-    closing: int = 7
-    dilation: int = 5
-    blur_sigma: float = 1.3
-    margin: float = 0.01
-    border: float = 0.07
-    floor: float = 0.01
+    side: int = 512
+    smoothness: float = 0.006
+    closure: float = 0.004
+    detail: float = 0.005
+    snap: float = 0.008
+    snap_noise: float = 1e-3
+    floor: float = 0.1
+    gain: float = 6.0
+    margin: float = 0.005
+    border: float = 0.03
 
 
 @dataclass(frozen=True)
-class Membrane:
-    """How exactly the membrane's equation is solved (``membrane``).
+class Matter:
+    """Where the generator's own pixels are shown (``transfer``). Pairs say where something begins
+    and where it is full.
 
     Attributes:
-        cycles: multigrid cycles; six leave an error of at most 0.3 % of the input's range.
-        sweeps: of damped Jacobi smoothing before and after each step to a coarser grid.
-        damping: weight of a sweep's new values against the old.
-        coarsest: grids up to this side are solved exactly.
+        comes: by how much a region's probability rises or falls where it comes or goes.
+        slack: a region of the source that the reconstruction shows less of by this is the same.
+        reach: radius by which the regions are widened, pixels of the parser's maps.
+        coarse: standard deviation of the blur whose difference is structure.
+        structure: mean absolute difference that neither motion nor light explains.
+        torn: by how much motion there and back again misses where it explains nothing.
+        blur: standard deviation of the mask's blur.
     """
 
-    cycles: int = 6
-    sweeps: int = 3
-    damping: float = 0.8
-    coarsest: int = 8
+    comes: tuple[float, float] = (0.25, 0.7)
+    slack: float = 0.5
+    reach: int = 3
+    coarse: float = 0.016
+    structure: tuple[float, float] = (0.03, 0.075)
+    torn: tuple[float, float] = (0.004, 0.01)
+    blur: float = 0.004
 
 
 @dataclass(frozen=True)
-class Seam:
-    """How colours are carried in from the mask's rim (``composite``).
+class HairColour:
+    """How hair takes another colour (``transfer``).
 
     Attributes:
-        side: of the grid that this is computed on, pixels; a power of two times at most
-            ``membrane.coarsest``.
-        limit: no difference of colours counts for more.
-        known: confidence in the difference where nothing is pasted ...
-        unknown: ... and within the mask, where the difference is the edit itself.
-        falloff: the confidence falls to ``unknown`` where the mask reaches 1 over this.
-        membrane: how the colours are carried.
+        side: largest side of the pictures in which colours are compared, pixels.
+        reach: standard deviation of the blur that parts colour and light from strands.
+        ground: weight of what is no hair, for where there is none near.
+        gain: smallest and largest factor of the strands' contrast.
     """
 
-    side: int = 64
-    limit: float = 0.3
-    known: float = 0.5
-    unknown: float = 1e-4
-    falloff: float = 1.5
-    membrane: Membrane = Membrane()
-
-
-@dataclass(frozen=True)
-class Compositing:
-    """What decides, of the maps, pictures and landmarks, what is pasted."""
-
-    smoothing: Smoothing = Smoothing()
-    bending: Bending = Bending()
-    face: FaceRegion = FaceRegion()
-    mask: EditMask = EditMask()
-    seam: Seam = Seam()
+    side: int = 256
+    reach: float = 0.04
+    ground: float = 1e-4
+    gain: tuple[float, float] = (0.6, 2.2)
 
 
 @dataclass(frozen=True)
 class BlendingParameters:
-    """All of the room's.
+    """All of the room's."""
 
-    Attributes:
-        maps: for the maps of change and misfit; ``maps.colours`` acts in the composite as well.
-        compositing: for the composite alone.
-    """
-
-    maps: Mapping = Mapping()
-    compositing: Compositing = Compositing()
+    colours: Colours = Colours()
+    smoothing: Smoothing = Smoothing()
+    bending: Bending = Bending()
+    motion: Motion = Motion()
+    matter: Matter = Matter()
+    hair: HairColour = HairColour()
 
 
 DEFAULT = BlendingParameters()

@@ -13,6 +13,7 @@ from videdit.bundles.manifest import DEFAULT_BUNDLE
 from videdit.cli.options import BundleName, PrintJson
 from videdit.editing.attributes import resolve
 from videdit.editing.quality import load_quality
+from videdit.editing.touch import touch_of
 
 app = typer.Typer(add_completion=False)
 
@@ -26,13 +27,18 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     judge then calls otherwise. KEPT: share of its judgements of the 39 other attributes that stay.
     SAME: similarity to the unedited face (1 - dlib's distance; above 0.4 is the same person).
     JUDGE: the judge's own AUC for the attribute. A ! marks what is not to be relied on, and why.
+    TOUCHES: the regions of the face that may change. SHAPE: their own pixels are moved and shaded;
+    COLOUR: they are recoloured; MATTER: they may come, go or be painted anew. Background and
+    clothes never are. `videdit run --touch` changes it for one run.
     """
     table = load_quality(load_bundle(bundle).file("quality"))
     if as_json:
         rows = []
         for name, quality in table.items():
             figures = {k: None if math.isnan(v) else v for k, v in asdict(quality).items()}
-            rows.append(asdict(resolve(name)) | figures | {"doubt": quality.doubt})
+            touch = {way: sorted(found) for way, found in vars(touch_of(name)).items()}
+            about = asdict(resolve(name)) | figures
+            rows.append(about | {"doubt": quality.doubt, "touches": touch})
         print(json.dumps(rows, indent=2))
         return
     width = max(len(name) for name in table)
@@ -45,3 +51,6 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
             f"{quality.preservation:>4.0%}  {quality.identity:.2f}  {judge:>5}"
         )
         print(f"{line}  ! {quality.doubt}" if quality.doubt else line)
+    print(f"\n{'ATTRIBUTE':<{width}}  TOUCHES")
+    for name in table:
+        print(f"{name:<{width}}  {touch_of(name)}")

@@ -74,6 +74,16 @@ Keep = Annotated[
     str, typer.Option(help="Attributes that interfacegan holds, with commas.", metavar="NAMES")
 ]
 
+TouchText = Annotated[
+    str,
+    typer.Option(
+        "--touch",
+        help="Regions that may change as well, or must not: +hair,-beard. `videdit attributes` "
+        "lists what each attribute touches.",
+        metavar="REGIONS",
+    ),
+]
+
 
 def run(
     source: Input,
@@ -83,6 +93,7 @@ def run(
     output: Output = None,
     editor: EditorName = "transformer",
     keep: Keep = "",
+    touch: TouchText = "",
     face: Face = "largest",
     start: Start = None,
     stop: Stop = None,
@@ -103,6 +114,7 @@ def run(
     settings = {
         "editor": editor,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
+        "touch": touch,
         "face": face,
         "start_s": parse_time(start),
         "stop_s": parse_time(stop),
@@ -135,6 +147,7 @@ def image(
     output: Output = None,
     editor: EditorName = "transformer",
     keep: Keep = "",
+    touch: TouchText = "",
     face: Face = "largest",
     method: Method = "refined",
     backend: Landmarks = "mesh",
@@ -154,6 +167,7 @@ def image(
     settings = {
         "editor": editor,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
+        "touch": touch,
         "face": face,
         "method": method,
         "backend": backend,

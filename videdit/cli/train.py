@@ -111,8 +111,6 @@ def regions(
     each a name, and call the same command again. Leaves FOLDER/regions.safetensors and sheet.jpg.
     See docs/regions.md.
     """
-    import torch
-
     from videdit.editing.labelled import LabelledFaces
     from videdit.media.pictures import write_picture
     from videdit.sheet import tile
@@ -122,6 +120,7 @@ def regions(
         cluster_sheet,
         fit_clusters,
         load_names,
+        show_face,
     )
     from videdit.training.regions import (
         RegionFaces,
@@ -139,10 +138,9 @@ def regions(
         few = rare_faces(labelled, 25)
         found = fit_clusters(synthesis, few)
         found.save(clusters)
-        seen = [activations(synthesis, torch.from_numpy(code[None])) for code in few]
-        rows = cluster_sheet(
-            [p for _, p in seen], [found.of(f) for f, _ in seen], len(found.centres)
-        )
+        shown = [show_face(networks.generator, code) for code in few]
+        maps = [found.of(activations(synthesis, code)) for code in few]
+        rows = cluster_sheet(shown, maps, len(found.centres))
         write_picture(folder / "clusters.jpg", tile(rows, 128))
         print(f"name the clusters of {folder / 'clusters.jpg'} in {names}, then go on")
         return
@@ -157,6 +155,7 @@ def regions(
         networks.mapping,
         networks.statistics,
         synthesis,
+        networks.generator,
         networks.landmarker,
     )
     print(train_regions(RegionFaces(folder, shards), folder, settings))

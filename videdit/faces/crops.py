@@ -1,4 +1,4 @@
-"""Cutting and pasting the crops of many faces at once, on any device.
+"""Cutting the crops of many faces at once, on any device.
 
 ``videdit.faces.align`` in torch: the same coordinates, the same filters. What differs is rounding;
 most of it is OpenCV's, which averages blocks of integers to integers. On a CPU OpenCV is many times
@@ -54,7 +54,7 @@ def cut_crops(
         pictures = _checked(frames)
 
         def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
-            return _cut(pictures, members, boxes, mirror=True)
+            return _cut(pictures, members, boxes)
     else:
         arrays = _checked_arrays(frames)
 
@@ -63,52 +63,6 @@ def cut_crops(
 
     to_frame = [np.linalg.inv(m).astype(np.float64) for m in _transforms(quads, size, len(frames))]
     return _resample(read, to_frame, [(size, size)] * len(frames)).clamp_(0, 1)
-
-
-def paste_patches(
-    crops: Tensor, quads: NDArray[np.floating[Any]], frame_hw: tuple[int, int]
-) -> list[tuple[int, int, Tensor, Tensor]]:
-    """Bring crops (or masks of their size) back into frames, as ``align.paste_warp`` does.
-
-    Args:
-        crops: (n, C, s, s) float32.
-        quads: (n, 4, 2) corners in frame pixels, those that the crops were cut with.
-        frame_hw: the frames' height and width.
-
-    Returns:
-        For each crop ``(x, y, patch, coverage)``: the patch's top left pixel in the frame, its
-        pixels (C, h, w) and how much of each lies within the quad, (h, w); on the crops' device.
-
-    Raises:
-        ValueError: the crops' shape or a quad is unusable, or their numbers differ.
-    """
-    pictures = _checked(crops)
-    n, channels, size, width = pictures.shape
-    if size != width:
-        raise ValueError(f"expected square crops, got {tuple(pictures.shape)}")
-    to_crop = _transforms(quads, size, n)
-    corners = np.asarray(quads, np.float64)
-    first, last = (
-        np.clip(at, 0, frame_hw[::-1]).astype(int)
-        for at in (np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1)))
-    )
-    extents = np.maximum(last - first, 0)
-    inside = [k for k in range(n) if extents[k].all()]
-
-    def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
-        return _cut(pictures, [inside[member] for member in members], boxes, mirror=False)
-
-    shifted = [to_crop[k] @ _translation(*first[k]) for k in inside]
-    sizes = [(int(extents[k][0]), int(extents[k][1])) for k in inside]
-    patches = dict(zip(inside, _resample(read, shifted, sizes), strict=True)) if inside else {}
-    pasted = []
-    for k, picture in enumerate(pictures):
-        x, y = (int(v) for v in first[k])
-        w, h = (int(v) for v in extents[k])
-        patch = patches[k][:, :h, :w] if k in patches else picture.new_zeros((channels, h, w))
-        patch = patch.clamp(picture.amin(), picture.amax())
-        pasted.append((x, y, patch, _coverage(corners[k] - first[k], w, h, picture.device)))
-    return pasted
 
 
 def _resample(
@@ -186,43 +140,23 @@ def _upload(
     return pixels.to(torch.float32).contiguous() / _FULL[regions.dtype]
 
 
-def _cut(pictures: Tensor, members: Sequence[int], boxes: Sequence[Box], *, mirror: bool) -> Tensor:
+def _cut(pictures: Tensor, members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
     """Regions of pictures that go on beyond their borders, (k, C, h, w)."""
     height, width = pictures.shape[2:]
     regions = []
     for member, (left, top, right, bottom) in zip(members, boxes, strict=True):
         rows, columns = (
-            torch.from_numpy(_indices(start, stop, length, mirror)).to(pictures.device)
+            torch.from_numpy(_indices(start, stop, length)).to(pictures.device)
             for start, stop, length in ((top, bottom, height), (left, right, width))
         )
         regions.append(pictures[member].index_select(1, rows).index_select(2, columns))
     return torch.stack(regions)
 
 
-def _indices(start: int, stop: int, length: int, mirror: bool) -> NDArray[np.int64]:
-    """Where [start, stop) of a row that goes on beyond [0, length) comes from: its mirror image, or
-    its border pixels repeated."""
-    at = np.arange(start, stop)
-    if mirror:
-        at = at % (2 * length)
-        at = np.minimum(at, 2 * length - 1 - at)
-    return np.clip(at, 0, length - 1)
-
-
-def _coverage(corners: FloatArray, width: int, height: int, device: torch.device) -> Tensor:
-    """``align._coverage`` on a device."""
-    xs = torch.arange(width, device=device) + 0.5
-    ys = torch.arange(height, device=device) + 0.5
-    result = torch.ones((height, width), device=device)
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        ax, ay = ((end - start) / np.linalg.norm(end - start)).tolist()
-        x, y = start.tolist()
-        result *= (ay * (xs[None, :] - x) - ax * (ys[:, None] - y) + 0.5).clamp(0, 1)
-    return result
-
-
-def _translation(x: float, y: float) -> FloatArray:
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+def _indices(start: int, stop: int, length: int) -> NDArray[np.int64]:
+    """Where [start, stop) of a row comes from that goes on, mirrored, beyond [0, length)."""
+    at = np.arange(start, stop) % (2 * length)
+    return np.minimum(at, 2 * length - 1 - at)
 
 
 def _transforms(quads: NDArray[np.floating[Any]], size: int, count: int) -> list[FloatArray]:

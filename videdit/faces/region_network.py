@@ -57,7 +57,7 @@ class RegionNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Where a thing is says much of what it is: the pixels' places are given as well."""
-        places = self.grid.expand(len(crops), -1, -1, -1)
+        places = self.grid.expand(crops.shape[0], -1, -1, -1)
         x = self.stem(torch.cat((crops * 2 - 1, places), 1))
         kept = []
         for down in self.down:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,46 @@ REGIONS = (
 """What is told apart. ``background`` is all that is no part of the person, also what lies before
 the face; ``mouth`` is the inside of the mouth; ``skin`` the face's without its other parts."""
 
+NEVER = frozenset({"background", "clothes"})
+"""Regions that no edit touches."""
+
 PARSED = 256
 """Side of the crops that the parser looks at, pixels."""
 
 SIDE = 128
 """Side of the maps that it gives, pixels."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """The regions that an edit may change, by the way: see ``editing/touch.py``.
+
+    Attributes:
+        shape: whose own pixels are moved and shaded.
+        colour: that take another colour.
+        matter: that may come, go or be replaced by the generator's.
+    """
+
+    shape: frozenset[str] = frozenset()
+    colour: frozenset[str] = frozenset()
+    matter: frozenset[str] = frozenset()
+
+    @property
+    def all(self) -> frozenset[str]:
+        """The regions that are touched in any way."""
+        return self.shape | self.colour | self.matter
+
+    def __or__(self, other: Touch) -> Touch:
+        return Touch(
+            self.shape | other.shape, self.colour | other.colour, self.matter | other.matter
+        )
+
+    def __str__(self) -> str:
+        def listed(chosen: frozenset[str]) -> str:
+            return " ".join(name for name in REGIONS if name in chosen)
+
+        ways = (("shape", self.shape), ("colour", self.colour), ("matter", self.matter))
+        return "; ".join(f"{way}: {listed(chosen)}" for way, chosen in ways if chosen)
 
 
 class RegionParser:

@@ -25,6 +25,8 @@ from .choices import DIRECTION, EDITORS, check_editor
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
     from ..faces.recognition import FaceNetwork
+    from ..faces.region_network import RegionNetwork
+    from ..faces.regions import RegionParser
     from ..generators.mobile import MappingNetwork, SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.corrector import CorrectedEncoder
@@ -157,6 +159,22 @@ class Networks:
         from ..faces.recognition import load_face_network
 
         return load_face_network(self.bundle.file("recognition"))
+
+    @cached_property
+    def parser(self) -> RegionParser:
+        """Which part of a face each pixel shows; on the CPU wherever the others run."""
+        from ..faces.regions import RegionParser
+
+        self._expect("regions", "region-unet")
+        path = self.bundle.file("regions")
+
+        def network() -> RegionNetwork:
+            from ..bundles.tensors import load_weights
+            from ..faces.region_network import RegionNetwork
+
+            return load_weights(RegionNetwork(), path, "parser of regions")
+
+        return RegionParser(network, ids=self.ids("regions"), kept_in=self._kept_in)
 
     @cached_property
     def readout(self) -> Readout:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,17 @@ from ..artifacts.faces import frames_with_faces
 from ..artifacts.pictures import decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
-from ..blending.composite import composite
+from ..blending.transfer import Parsed, transfer
 from ..faces.align import cut_crop, paste_warp
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
-from ..pipeline.stage import Artifact, Chunk, Context, Json, frame_chunks
+from ..pipeline.stage import Chunk, Context, Json, frame_chunks
 from .resources import FaceStage
+
+if TYPE_CHECKING:
+    from ..faces.regions import RegionParser
 
 _THREADS = 2
 """Faces that are blended at the same time, beside the thread that encodes."""
@@ -38,7 +41,7 @@ class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 3
+    version = 4
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 
@@ -50,7 +53,11 @@ class BlendStage(FaceStage):
             "encode": json.loads(json.dumps(encode)),
             "chunk": resources.run.chunk_frames,
             "blending": asdict(blending),
+            "touch": str(resources.touch),
         }
+
+    def models(self) -> dict[str, str]:
+        return self.resources.networks.ids("regions")
 
     def expected(self) -> int:
         return len(self.resources.timeline)
@@ -126,24 +133,17 @@ class _FacesToPaste:
     def __init__(self, stage: BlendStage, ctx: Context, start: int, stop: int) -> None:
         resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
+        self.parser: RegionParser = resources.network(ctx, "parser")
+        self.touch = resources.touch
         self.how = resources.parameters.blending
-        self.device = resources.networks.device.name
         self._looking = threading.Lock()  # artifacts are for one thread at a time
-        how, times = self.how.compositing.smoothing, resources.times
-        first, last = window(times, start, stop, how.padding_s)
+        times, smoothing = resources.times, self.how.smoothing
+        first, last = window(times, start, stop, smoothing.padding_s)
         self.faces = faces = stage.to_edit(ctx, first, last)
-        first, last = faces.span
-
-        def smoothed(artifact: Artifact, name: str) -> NDArray[np.float64]:
-            values = read_rows(artifact, name, table, first, last).astype(np.float32)
-            return np.maximum(smooth_rows(values, faces, times, how.map_sigma_s), 0)
-
-        self.change = smoothed(self.decode, "change.npy")
-        self.misfit = smoothed(self.reconstruct, "misfit.npy")
-        points = read_rows(self.reconstruct, "points.npy", table, first, last)
+        points = read_rows(self.reconstruct, "points.npy", table, *faces.span)
         self.source = np.array([faces.points_in_crop(k) for k in range(len(faces))])
         self.source = self.source.reshape(-1, *points.shape[1:])
-        self.shift = smooth_rows(points - self.source, faces, times, how.bending_sigma_s)
+        self.shift = smooth_rows(points - self.source, faces, times, smoothing.bending_sigma_s)
 
     def patch(self, index: int, rgb: NDArray[Any], row: int) -> Patch | None:
         """The patch of a row of the table, in frame ``index`` (H, W, 3); None where it is not
@@ -156,57 +156,22 @@ class _FacesToPaste:
                 return None
             paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
         own, edited = map(decode_picture, paths)
-        paste = self._by_numpy if self.device == "cpu" else self._by_torch
-        x, y, patch, coverage = paste(k, rgb, own, edited)
+        quad = self.faces.quad[k]
+        source = cut_crop(rgb, quad, int(self.faces.size[k]))
+        colour, alpha = transfer(
+            source,
+            own,
+            edited,
+            Parsed(*(self.parser.parse(picture) for picture in (source, own, edited))),
+            self.source[k],
+            self.source[k] + self.shift[k],
+            self.touch,
+            self.how,
+        )
+        layers = np.concatenate((colour, alpha[:, :, None]), 2)
+        x, y, patch, coverage = paste_warp(layers, quad, (rgb.shape[0], rgb.shape[1]))
         opacity = patch[:, :, 3] * coverage
         opacity[opacity < 1 / 512] = 0
         if not opacity.any():
             return None
         return Patch(x, y, np.ascontiguousarray(patch[:, :, :3]), np.clip(opacity, 0, 1))
-
-    def _by_numpy(
-        self, k: int, rgb: NDArray[Any], own: NDArray[np.float32], edited: NDArray[np.float32]
-    ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
-        """Colour and alpha (h, w, 4) of a face in the frame, its place, and its coverage (h, w)."""
-        quad = self.faces.quad[k]
-        colour, alpha = composite(
-            cut_crop(rgb, quad, int(self.faces.size[k])),
-            own,
-            edited,
-            self.source[k],
-            self.source[k] + self.shift[k],
-            self.change[k].astype(np.float32),
-            self.misfit[k].astype(np.float32),
-            self.how,
-        )
-        layers = np.concatenate((colour, alpha[:, :, None]), 2)
-        return paste_warp(layers, quad, (rgb.shape[0], rgb.shape[1]))
-
-    def _by_torch(
-        self, k: int, rgb: NDArray[Any], own: NDArray[np.float32], edited: NDArray[np.float32]
-    ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
-        """The same on a GPU."""
-        import torch
-
-        from ..blending import tensors
-        from ..faces.crops import cut_crops, paste_patches
-
-        def there(values: NDArray[Any]) -> torch.Tensor:
-            """(s, s) or (s, s, 3) as a batch of one."""
-            pixels = values.reshape(*values.shape[:2], -1).transpose(2, 0, 1)[None]
-            return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).to(self.device)
-
-        quad, source = self.faces.quad[k : k + 1], self.source[k : k + 1]
-        colour, alpha = tensors.composite(
-            cut_crops([rgb], quad, int(self.faces.size[k]), self.device),
-            there(own),
-            there(edited),
-            source,
-            source + self.shift[k : k + 1],
-            there(self.change[k]),
-            there(self.misfit[k]),
-            self.how,
-        )
-        layers = torch.cat((colour, alpha), 1)
-        ((x, y, patch, coverage),) = paste_patches(layers, quad, (rgb.shape[0], rgb.shape[1]))
-        return x, y, patch.permute(1, 2, 0).cpu().numpy(), coverage.cpu().numpy()

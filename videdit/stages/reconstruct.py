@@ -17,23 +17,20 @@ from numpy.typing import NDArray
 from ..artifacts.faces import Faces, frames_with_faces
 from ..artifacts.marks import Marks
 from ..artifacts.pictures import read_picture, write_picture
-from ..blending.composite import match_colours
-from ..blending.masks import MAP_SIZE, difference_map
 from ..faces.align import cut_crop
 from ..faces.detection import largest
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 _POINTS = "points.npy"
-_MISFIT = "misfit.npy"
 
 
 class ReconstructStage(FaceStage):
-    """Leaves per chunk a picture per face, ``points.npy`` ((k, 68, 2) its landmarks, crop units)
-    and ``misfit.npy`` ((k, 64, 64) float16, its difference to the source)."""
+    """Leaves per chunk a picture per face and ``points.npy``: (k, 68, 2) its landmarks, crop
+    units."""
 
     name = "reconstruct"
-    version = 2
+    version = 3
     takes = ("align", "encode", "refine")
     cost = 0.35
 
@@ -45,7 +42,6 @@ class ReconstructStage(FaceStage):
             "backend": backend,
             "detecting": asdict(parameters.faces.detecting)[backend],
             "smoothing": asdict(parameters.inversion.smoothing),
-            "maps": asdict(parameters.blending.maps),
         }
 
     def models(self) -> dict[str, str]:
@@ -57,34 +53,19 @@ class ReconstructStage(FaceStage):
         codes = self.codes(ctx).read(chunk.start, chunk.stop)
         marks = Marks(faces, faces.quad, faces.points, faces.size, codes)
         known = self.known(ctx).find(chunk, marks)
-        maps = self.resources.parameters.blending.maps
         points = np.empty((len(faces), 68, 2), np.float32)
-        misfit = np.empty((len(faces), MAP_SIZE, MAP_SIZE), np.float16)
         for k, row in known.items():
             row.copy_picture(folder, faces.name(k))
-            points[k], misfit[k] = row.values(_POINTS), row.values(_MISFIT)
+            points[k] = row.values(_POINTS)
         todo = [k for k in range(len(faces)) if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
-        shown = self.pictures(ctx, codes, todo)
-        for _, here in frames_with_faces(self.resources.reader, faces, start, stop):
-            for k, rgb in here:
-                if k in known:
-                    continue
-                at, picture = next(shown)
-                assert at == k
-                size = int(faces.size[k])
-                written = write_picture(folder, faces.name(k), picture, size)
-                points[k] = self._landmarks(ctx, written, faces, k)
-                source = cut_crop(rgb, faces.quad[k], size)
-                own = written.astype(np.float32) / np.float32(255)
-                # A cast of colour or light is no misfit: the blend takes it over.
-                misfit[k] = difference_map(
-                    source, match_colours(source, own, own, maps.colours), maps
-                )
-            ctx.tick()
+        for k, picture in self.pictures(ctx, codes, todo):
+            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
+            points[k] = self._landmarks(ctx, written, faces, k)
+            ctx.tick(int(faces.frame[k]) + 1 - start)
+            start = int(faces.frame[k]) + 1
         np.save(folder / _POINTS, points)
-        np.save(folder / _MISFIT, misfit)
         marks.write(folder)
 
     def _landmarks(

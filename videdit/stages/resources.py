@@ -16,7 +16,9 @@ from ..artifacts.faces import Faces, FaceTable
 from ..artifacts.marks import KnownRows
 from ..batches import ahead, batched
 from ..device import batch_size
+from ..editing.touch import changed, touch_of
 from ..faces.paths import frames_around
+from ..faces.regions import Touch
 from ..faces.smoothing import window
 from ..media.encoding import EncodeSpec
 from ..media.reader import FrameReader
@@ -74,6 +76,18 @@ class Resources:
     def editor(self) -> Editor:
         """What the run edits with."""
         return self.networks.editor(self.run.editor, self.run.keep)
+
+    @cached_property
+    def touch(self) -> Touch:
+        """The regions that the run's edits may change.
+
+        Raises:
+            UsageError: the run widens or narrows them by what there is not.
+        """
+        touch = Touch()
+        for edit in self.run.edits:
+            touch |= touch_of(edit.attribute)
+        return changed(touch, self.run.touch)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..faces.regions import REGIONS
+from ..faces.regions import PARSED, REGIONS
 from ..generators.mobile import SynthesisNetwork
+from ..models.protocols import Generator
 
 GRID = 64
 """Side of the maps of clusters."""
@@ -40,23 +42,21 @@ Floats = NDArray[np.float32]
 
 
 @torch.no_grad()
-def activations(synthesis: SynthesisNetwork, code: Tensor) -> tuple[Floats, NDArray[np.uint8]]:
-    """What the clusters are made of, and the picture.
-
-    Args:
-        code: (1, 16, 512).
-
-    Returns:
-        (64 * 64, channels) features, row by row, and the picture, (256, 256, 3) RGB.
-    """
+def activations(synthesis: SynthesisNetwork, code: Floats) -> Floats:
+    """What the clusters are made of: features (64 * 64, channels) of a code (16, 512), by rows."""
     seen = []
-    for depth, x in enumerate(synthesis.stepwise(code)):
+    steps = islice(synthesis.stepwise(torch.from_numpy(code[None])), _BLOCKS[-1] + 1)
+    for depth, x in enumerate(steps):
         if depth in _BLOCKS:
             seen.append(_on_grid(x / (x.square().mean(1, keepdim=True).sqrt() + 1e-6)))
-    features = torch.cat(seen, 1)[0].flatten(1).T
-    picture = F.avg_pool2d(synthesis.half_shown(x, code), 2)[0]
-    shown = ((picture * 0.5 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    return features.numpy(), shown.numpy()
+    return np.asarray(torch.cat(seen, 1)[0].flatten(1).T.numpy(), np.float32)
+
+
+def show_face(generator: Generator, code: Floats) -> NDArray[np.uint8]:
+    """(256, 256, 3) RGB picture of a code (16, 512)."""
+    picture = generator.decode(code[None])[0]
+    small = cv2.resize(picture, (PARSED, PARSED), interpolation=cv2.INTER_AREA)
+    return np.asarray(np.rint(small * 255), np.uint8)
 
 
 def _on_grid(x: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def fit_clusters(
     rng = np.random.default_rng(0)
     parts = []
     for n, code in enumerate(codes):
-        features, _ = activations(synthesis, torch.from_numpy(code[None]))
+        features = activations(synthesis, code)
         parts.append(features[rng.choice(len(features), _PIXELS, replace=False)])
         if n % 50 == 49:
             report(f"{n + 1} of {len(codes)} faces")

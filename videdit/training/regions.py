@@ -26,8 +26,9 @@ from ..files import replaced
 from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..media.pictures import write_picture
+from ..models.protocols import Generator
 from ..sheet import tile
-from .clusters import Clusters, activations
+from .clusters import Clusters, activations, show_face
 from .degrade import worsen
 from .faces import expand, shard_codes
 from .region_labels import UNKNOWN, label_regions
@@ -88,6 +89,7 @@ def sample_regions(
     mapping: MappingNetwork,
     statistics: WStatistics,
     synthesis: SynthesisNetwork,
+    generator: Generator,
     landmarker: Landmarker,
     report: Callable[[str], None] = print,
 ) -> None:
@@ -110,14 +112,18 @@ def sample_regions(
         codes = np.concatenate((codes[:: round(1 / (1 - _RARE))][: SHARD - count], rare[picked]))
         pictures, labels = [], []
         for code in codes:
-            features, picture = activations(synthesis, torch.from_numpy(code[None]))
+            picture = show_face(generator, code)
             found = [face for face in landmarker.detect(picture) if face.mesh is not None]
             if not found:
                 continue
             mesh = largest(found).mesh
             assert mesh is not None
             pictures.append(picture)
-            labels.append(label_regions(clusters.of(features), names, picture, mesh / PARSED))
+            labels.append(
+                label_regions(
+                    clusters.of(activations(synthesis, code)), names, picture, mesh / PARSED
+                )
+            )
         keep_arrays(target, pictures=np.stack(pictures), labels=np.stack(labels))
         report(f"{number + 1} of {shards} shards")
 

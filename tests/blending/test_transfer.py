@@ -1,0 +1,194 @@
+"""The edit carried over: what must come through, and what must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.faces.helpers import face68
+from videdit.blending.transfer import Parsed, transfer
+from videdit.faces.regions import REGIONS, SIDE, Touch
+
+SIZE = 256
+POINTS = face68() * 0.22 + (0.5, 0.42)
+Picture = NDArray[np.float32]
+
+
+def texture(seed: int, sigma: float = 2) -> Picture:
+    """A picture with structure everywhere, around middle grey."""
+    noise = np.random.default_rng(seed).normal(0, 1, (SIZE, SIZE, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), sigma)
+    return np.asarray(np.clip(0.5 + 0.12 * smooth / smooth.std(), 0, 1), np.float32)
+
+
+def regions(**places: tuple[float, float, float, float]) -> Picture:
+    """Background, and regions in rectangles: left, top, right, bottom in crop units; the later ones
+    lie on the earlier."""
+    maps = np.zeros((SIDE, SIDE, len(REGIONS)), np.float32)
+    maps[:, :, REGIONS.index("background")] = 1
+    for name, place in places.items():
+        x0, y0, x1, y1 = (round(v * SIDE) for v in place)
+        maps[y0:y1, x0:x1] = 0
+        maps[y0:y1, x0:x1, REGIONS.index(name)] = 1
+    return maps
+
+
+FACE = (0.25, 0.25, 0.75, 0.85)
+HEAD = regions(hair=(0.2, 0.1, 0.8, 0.4), skin=FACE)
+SKIN = Touch(shape=frozenset({"skin"}))
+
+
+def pasted(source: Picture, colour: Picture, alpha: Picture) -> Picture:
+    return source + alpha[:, :, None] * (colour - source)
+
+
+def inside(place: tuple[float, float, float, float], inset: int) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = (round(v * SIZE) for v in place)
+    return slice(y0 + inset, y1 - inset), slice(x0 + inset, x1 - inset)
+
+
+def run(
+    source: Picture,
+    reconstruction: Picture,
+    edited: Picture,
+    touch: Touch,
+    maps: tuple[Picture, Picture, Picture] = (HEAD, HEAD, HEAD),
+) -> tuple[Picture, Picture]:
+    return transfer(source, reconstruction, edited, Parsed(*maps), POINTS, POINTS, touch)
+
+
+def shifted(picture: Picture, field: NDArray[Any]) -> Picture:
+    axis = np.arange(SIZE, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    there = (x + field[:, :, 0]).astype(np.float32), (y + field[:, :, 1]).astype(np.float32)
+    return np.asarray(cv2.remap(picture, *there, cv2.INTER_CUBIC), np.float32)
+
+
+def bump(radius: float = 24) -> Picture:
+    """1 in the middle of the cheek, falling to 0."""
+    axis = np.arange(SIZE, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    squared = (x - 0.5 * SIZE) ** 2 + (y - 0.6 * SIZE) ** 2
+    return np.exp(-squared / (2 * radius**2)).astype(np.float32)
+
+
+def test_no_edit_changes_nothing() -> None:
+    source, reconstruction = texture(0), texture(1)
+    everything = frozenset(REGIONS) - {"background", "clothes"}
+    touch = Touch(everything, everything, everything)
+    colour, alpha = run(source, reconstruction, reconstruction, touch)
+    assert alpha.max() > 0.9
+    assert np.abs(pasted(source, colour, alpha) - source).max() < 2e-3
+
+
+def test_what_is_not_touched_stays_to_the_last_bit() -> None:
+    source, reconstruction, edited = texture(0), texture(1), texture(2)
+    for touch in (SKIN, Touch(matter=frozenset({"skin"})), Touch(colour=frozenset({"skin"}))):
+        colour, alpha = run(source, reconstruction, edited, touch)
+        reach = round(0.06 * SIZE)
+        outside = np.ones((SIZE, SIZE), bool)
+        outside[inside(FACE, -reach)] = False
+        assert (alpha[outside] == 0).all()
+        changed = np.abs(pasted(source, colour, alpha) - source)[inside(FACE, reach)]
+        assert changed.mean() > 0.02, touch
+    _, alpha = run(source, reconstruction, edited, Touch())
+    assert not alpha.any()
+
+
+def test_the_sources_own_pixels_are_moved() -> None:
+    """By the motion between the generator's two pictures, which look otherwise."""
+    source, reconstruction = texture(0), texture(1, 3)
+    field = np.stack((5 * bump(), -3 * bump()), 2)
+    edited = shifted(reconstruction, field)
+    colour, alpha = run(source, reconstruction, edited, SKIN)
+    here = inside(FACE, 24)
+    found = pasted(source, colour, alpha)
+    before = np.abs(source - shifted(source, field))[here].mean()
+    assert np.abs(found - shifted(source, field))[here].mean() < 0.25 * before
+
+
+def test_light_is_added_and_grain_is_kept() -> None:
+    source, reconstruction = texture(0, 1), texture(1, 4)
+    light = np.repeat(0.15 * bump()[:, :, None], 3, 2)
+    grain = 0.03 * np.random.default_rng(3).normal(0, 1, source.shape).astype(np.float32)
+    colour, alpha = run(source, reconstruction, reconstruction + light + grain, SKIN)
+    here = inside(FACE, 24)
+    gained = (pasted(source, colour, alpha) - source)[here]
+    assert np.abs(cv2.GaussianBlur(gained, (0, 0), 4) - light[here]).mean() < 0.02
+    assert np.abs(gained - light[here]).std() < 0.02  # the generator's grain is 0.03
+
+
+def test_matter_comes_and_goes() -> None:
+    source, reconstruction = texture(0), texture(0)
+    place = (0.3, 0.4, 0.7, 0.5)
+    with_glasses = regions(hair=(0.2, 0.1, 0.8, 0.4), skin=FACE, glasses=place)
+    touch = Touch(matter=frozenset({"glasses"}))
+    here = inside(place, 4)
+    edited = reconstruction.copy()
+    edited[inside(place, 0)] = 0.1
+    colour, alpha = run(source, reconstruction, edited, touch, (HEAD, HEAD, with_glasses))
+    assert np.abs(pasted(source, colour, alpha)[here] - 0.1).mean() < 0.03
+    # Taken off: the source wears them, so does its reconstruction.
+    worn = source.copy()
+    worn[inside(place, 0)] = 0.1
+    maps = (with_glasses, with_glasses, HEAD)
+    colour, alpha = run(worn, worn, source, touch, maps)
+    assert np.abs(pasted(worn, colour, alpha) - source)[here].mean() < 0.03
+    # Nothing comes where the attribute has no say.
+    colour, alpha = run(
+        source, reconstruction, edited, Touch(matter=frozenset({"hat"})), (HEAD, HEAD, with_glasses)
+    )
+    assert np.array_equal(pasted(source, colour, alpha), source)
+
+
+def test_hair_takes_a_colour_and_keeps_its_strands() -> None:
+    source, reconstruction = texture(0, 1), texture(1, 1)
+    tint = np.array([0.2, 0.1, -0.1], np.float32)
+    edited = 0.5 + 1.5 * (reconstruction - 0.5) + tint
+    touch = Touch(colour=frozenset({"hair"}))
+    colour, alpha = run(source, reconstruction, edited, touch)
+    here = inside((0.2, 0.1, 0.8, 0.25), 14)
+    found, own = pasted(source, colour, alpha)[here], source[here]
+    np.testing.assert_allclose((found - own).mean((0, 1)), tint, atol=0.03)
+    ratio = found.std((0, 1)) / own.std((0, 1))
+    assert ((ratio > 1.25) & (ratio < 1.65)).all()
+    correlation = np.corrcoef(found.mean(2).ravel(), own.mean(2).ravel())[0, 1]
+    assert correlation > 0.97
+
+
+def test_something_before_the_face_stays_before_it() -> None:
+    """A hand: the parser calls it background, though reconstruction and edit show a face there."""
+    source, reconstruction, edited = texture(0), texture(1), texture(2)
+    hand = (0.4, 0.6, 0.6, 0.8)
+    own = regions(hair=(0.2, 0.1, 0.8, 0.4), skin=FACE, background=hand)
+    touch = Touch(shape=frozenset({"skin"}), matter=frozenset({"skin"}))
+    _, alpha = run(source, reconstruction, edited, touch, (own, HEAD, HEAD))
+    assert (alpha[inside(hand, round(0.06 * SIZE))] == 0).all()
+    assert alpha[inside((0.25, 0.3, 0.75, 0.55), 16)].min() > 0.9
+
+
+def test_a_face_may_grow_over_the_background() -> None:
+    source = texture(0)
+    wide = regions(hair=(0.2, 0.1, 0.8, 0.4), skin=(0.15, 0.25, 0.85, 0.85))
+    _, narrow_alpha = run(source, texture(1), texture(2), SKIN)
+    _, alpha = run(source, texture(1), texture(2), SKIN, (HEAD, HEAD, wide))
+    grown = inside((0.15, 0.45, 0.25, 0.8), 6)
+    assert alpha[grown].mean() > 0.9 > 0.3 > narrow_alpha[grown].mean()
+
+
+@pytest.mark.parametrize("size", [64, 512])
+def test_any_size(size: int) -> None:
+    source, reconstruction, edited = (
+        np.asarray(cv2.resize(texture(k), (size, size)), np.float32) for k in range(3)
+    )
+    touch = Touch(*(frozenset({"skin", "hair"}),) * 3)
+    colour, alpha = run(source, reconstruction, edited, touch)
+    assert colour.shape == (size, size, 3)
+    assert alpha.shape == (size, size)
+    assert np.isfinite(colour).all()
+    assert 0 <= alpha.min() < 0.01
+    assert 0.99 < alpha.max() <= 1

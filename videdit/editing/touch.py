@@ -1,0 +1,100 @@
+"""What each attribute may touch: the regions of a face, and in which way.
+
+Three ways, from the mildest. *Shape*: the source's own pixels are moved and shaded as the edit
+moves and shades the generator's. *Colour*: they take on another colour and keep their strands,
+light and shadow. *Matter*: the generator's pixels are shown, for what the source does not have
+(teeth, glasses, a new beard) or is to lose. Background and clothes are touched by nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from videdit.editing.attributes import plain
+from videdit.errors import UsageError
+from videdit.faces.regions import NEVER, REGIONS, Touch
+
+_FACE = "skin brows eyes nose lips mouth"
+
+
+def _touch(shape: str = "", colour: str = "", matter: str = "") -> Touch:
+    return Touch(*(frozenset(names.split()) for names in (shape, colour, matter)))
+
+
+_BEARD = _touch("skin lips", matter="beard")
+_HAIR_COLOUR = _touch(colour="hair brows")
+
+TOUCHES: dict[str, Touch] = {
+    "5_o_Clock_Shadow": _touch("skin lips beard", matter="beard"),
+    "Arched_Eyebrows": _touch("skin brows eyes", matter="brows"),
+    "Attractive": _touch(_FACE),
+    "Bags_Under_Eyes": _touch("skin eyes"),
+    "Bald": _touch(matter="hair"),
+    "Bangs": _touch("skin", matter="hair"),
+    "Big_Lips": _touch("skin lips mouth", matter="lips mouth"),
+    "Big_Nose": _touch("skin nose"),
+    "Black_Hair": _HAIR_COLOUR,
+    "Blond_Hair": _HAIR_COLOUR,
+    "Blurry": _touch(_FACE + " neck ears hair beard"),
+    "Brown_Hair": _HAIR_COLOUR,
+    "Bushy_Eyebrows": _touch("skin brows eyes", matter="brows"),
+    "Chubby": _touch(_FACE + " neck ears beard"),
+    "Double_Chin": _touch("skin neck beard"),
+    "Eyeglasses": _touch("skin brows eyes nose glasses", matter="glasses"),
+    "Goatee": _BEARD,
+    "Gray_Hair": _touch(colour="hair brows beard"),
+    "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
+    "High_Cheekbones": _touch(_FACE),
+    "Male": _touch(_FACE + " neck beard", matter="beard brows"),
+    "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth"),
+    "Mustache": _BEARD,
+    "Narrow_Eyes": _touch("skin brows eyes", matter="eyes"),
+    "No_Beard": _BEARD,
+    "Oval_Face": _touch(_FACE + " neck ears beard"),
+    "Pale_Skin": _touch("skin nose lips neck ears"),
+    "Pointy_Nose": _touch("skin nose"),
+    "Receding_Hairline": _touch("skin", matter="hair"),
+    "Rosy_Cheeks": _touch("skin nose"),
+    "Sideburns": _touch("skin", matter="beard hair"),
+    "Smiling": _touch(_FACE + " beard", matter="mouth"),
+    "Straight_Hair": _touch(matter="hair"),
+    "Wavy_Hair": _touch(matter="hair"),
+    "Wearing_Earrings": _touch("ears", matter="ears"),
+    "Wearing_Hat": _touch("skin", matter="hat hair"),
+    "Wearing_Lipstick": _touch("lips", matter="lips"),
+    "Wearing_Necklace": _touch("neck", matter="neck"),
+    "Wearing_Necktie": _touch("neck", matter="neck"),
+    "Young": _touch(_FACE + " neck beard", colour="hair"),
+}
+"""By CelebA's names."""
+
+DEFAULT = _touch(_FACE + " neck beard", matter="mouth lips")
+"""What an edit with a name of its own may touch."""
+
+
+def touch_of(name: str) -> Touch:
+    """What the attribute of that name may touch; case and separators don't matter."""
+    by_plain = {plain(known): touch for known, touch in TOUCHES.items()}
+    return by_plain.get(plain(name), DEFAULT)
+
+
+def changed(touch: Touch, text: str) -> Touch:
+    """A touch widened and narrowed by ``+hair,-beard``: what is added may change in shape and
+    matter, what is taken away in no way.
+
+    Raises:
+        UsageError: not of this form, or a region that is never touched or not known.
+    """
+    for part in filter(None, (word.strip() for word in text.split(","))):
+        sign, name = part[0], part[1:].strip().lower()
+        if sign not in "+-":
+            raise UsageError(f"--touch does not know {part!r}", "Write e.g. +hair,-beard.")
+        if name not in REGIONS or name in NEVER:
+            known = ", ".join(region for region in REGIONS if region not in NEVER)
+            raise UsageError(f"--touch knows no region {name!r}", f"Choose among {known}.")
+        one = frozenset({name})
+        if sign == "+":
+            touch = replace(touch, shape=touch.shape | one, matter=touch.matter | one)
+        else:
+            touch = Touch(touch.shape - one, touch.colour - one, touch.matter - one)
+    return touch
