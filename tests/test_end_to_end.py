@@ -494,4 +494,4 @@ def test_nothing_leaves_the_machine(clip: Path, bundle: Bundle, tmp_path: Path) 
     # PyTorch makes an empty folder among the temporary files; no file may be left anywhere.
     assert [path for path in (*home.rglob("*"), *work.rglob("*")) if path.is_file()] == []
     compiled = sorted(path.name.split("-")[0] for path in cache.glob(".compiled/*.blob"))
-    assert compiled == ["encoder", "generator"]
+    assert compiled == ["encoder", "generator", "regions"]

@@ -69,6 +69,28 @@ def test_a_map_is_affine_row_by_row_and_leaves_the_finer_rows() -> None:
     np.testing.assert_array_equal(after[:, EDITED_ROWS:], before[:, EDITED_ROWS:])
 
 
+def test_an_alpha_of_one_is_as_many_steps_as_its_sign_takes(tmp_path: Path) -> None:
+    plain = transformers()
+    plain.save(tmp_path / "maps.safetensors", {})
+    lengths = tmp_path / "lengths.json"
+    lengths.write_text('{"Smiling": [0.5, 2]}')
+    scaled = load_transformers(tmp_path / "maps.safetensors", lengths)
+    own = load_transformers(tmp_path / "maps.safetensors")
+    before = codes()
+    alphas = np.array([1, -1, 0], np.float32)
+    for name, steps in (("Smiling", (2, -0.5, 0)), ("Wearing_Mask", (1, -1, 0))):
+        found = scaled.move(before, name, alphas)
+        np.testing.assert_array_equal(found, own.move(before, name, np.array(steps, np.float32)))
+
+
+@pytest.mark.parametrize("text", ["{", '{"Smiling": 2}', '{"Smiling": [0, 1]}', '{"Smiling": [1]}'])
+def test_lengths_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    transformers().save(tmp_path / "maps.safetensors", {})
+    (tmp_path / "lengths.json").write_text(text)
+    with pytest.raises(WeightsError):
+        load_transformers(tmp_path / "maps.safetensors", tmp_path / "lengths.json")
+
+
 def test_a_code_is_moved_as_if_it_were_alone() -> None:
     """To the last bit: what is edited for a stretch is the same for the whole."""
     editor = LatentTransformers(np.zeros(512, np.float32), {"Smiling": affine(0, rank=16)})

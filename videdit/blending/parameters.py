@@ -83,7 +83,7 @@ class Motion:
     side: int = 512
     smoothness: float = 0.006
     closure: float = 0.004
-    detail: float = 0.005
+    detail: float = 0.003
     snap: float = 0.008
     snap_noise: float = 1e-3
     floor: float = 0.1

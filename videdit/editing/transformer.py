@@ -8,7 +8,9 @@ product of two thin matrices, not cut down afterwards, so nothing is lost by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,18 +67,27 @@ class LatentTransformers(Editor):
 
     Args:
         mean: (width,) W's mean.
-        maps: by attribute; alpha 1 is one f.
+        maps: by attribute.
+        lengths: by attribute, how many f an alpha of -1 and one of 1 are; 1 where nothing is said.
     """
 
-    def __init__(self, mean: Floats, maps: Mapping[str, AffineMap]) -> None:
+    def __init__(
+        self,
+        mean: Floats,
+        maps: Mapping[str, AffineMap],
+        lengths: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.mean = mean
         self.maps = dict(maps)
+        self.lengths = dict(lengths or {})
         self.names = tuple(self.maps)
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
         """See ``Editor.move``; rows from 11 on stay."""
+        minus, plus = self.lengths.get(name, (1.0, 1.0))
+        steps = (strengths * np.where(strengths < 0, minus, plus)).astype(np.float32)
         edited = codes.copy()
-        edited[:, :EDITED_ROWS] += strengths[:, None, None] * self.maps[name].of(codes, self.mean)
+        edited[:, :EDITED_ROWS] += steps[:, None, None] * self.maps[name].of(codes, self.mean)
         return edited
 
     def save(self, path: Path, notes: Mapping[str, object]) -> None:
@@ -90,8 +101,13 @@ class LatentTransformers(Editor):
         path.write_bytes(save(tensors, described(about)))
 
 
-def load_transformers(path: Path) -> LatentTransformers:
+def load_transformers(path: Path, lengths: Path | None = None) -> LatentTransformers:
     """What `LatentTransformers.save` wrote.
+
+    Args:
+        path: the maps.
+        lengths: a JSON file, ``{"Smiling": [1.0, 1.4], ...}``: of ``LatentTransformers``. They are
+            found on final results, long after the maps.
 
     Raises:
         WeightsError: missing, damaged, or not such a file.
@@ -105,4 +121,14 @@ def load_transformers(path: Path) -> LatentTransformers:
             for name in about["names"]
         }
         mean = tensors["mean"]
-    return LatentTransformers(mean, maps)
+        steps = {}
+        if lengths is not None:
+            steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
+    return LatentTransformers(mean, maps, steps)
+
+
+def _length(pair: Sequence[float]) -> tuple[float, float]:
+    minus, plus = (float(value) for value in pair)
+    if not (0 < minus < math.inf and 0 < plus < math.inf):
+        raise ValueError(f"{pair} are no lengths")
+    return minus, plus

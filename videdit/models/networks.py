@@ -226,6 +226,8 @@ class Networks:
             )
         if choice.startswith(DIRECTION):
             return linear.direction_editor(path, self.space.shape)
+        if choice == "transformer":
+            return load_transformers(*self.bundle.files("editor-transformer"))
         return load_transformers(path)
 
     def editor_ids(self, choice: str) -> dict[str, str]:
@@ -240,7 +242,7 @@ class Networks:
 
     def _editor_file(self, choice: str) -> Path:
         if choice in EDITORS:
-            return self.bundle.file(f"editor-{choice}")
+            return self.bundle.files(f"editor-{choice}")[0]
         path = Path(choice.removeprefix(DIRECTION))
         if not path.is_file():
             raise UsageError(f"the editor's file {path} does not exist", "Check the name.")
