@@ -154,6 +154,60 @@ def edits(
 
 
 @app.command()
+def video(
+    source: Annotated[Path, typer.Argument(help="The source.", show_default=False)],
+    edited: Annotated[Path, typer.Argument(help="Its edit, by any tool.", show_default=False)],
+    attr: Annotated[
+        str | None, typer.Option(help="An attribute that is followed over time.")
+    ] = None,
+    face: Annotated[str, typer.Option(help="Whose face: largest, all, or track:N.")] = "largest",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write everything to this file.")
+    ] = None,
+    strip: Annotated[
+        Path | None,
+        typer.Option(help="Also write a row of pixels over time, source left (.png)."),
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Say how steady an edit is: videdit evaluate video input.mp4 result.mp4 --attr Smiling
+
+    TL-ID, TG-ID: likeness of neighbouring and of all frames' descriptors over the source's.
+    IDENTITY: distance to the source, under 0.6 passes for the same person. WARP: change from frame
+    to frame that motion does not explain, JITTER: of the landmarks, both over the source's; 1 is as
+    steady. Needs the extra `eval`.
+    """
+    from videdit.editing.attributes import resolve
+    from videdit.evaluation.video import VideoMeter, to_json
+    from videdit.media.pictures import write_picture
+    from videdit.pipeline.store import Store
+
+    _writable(json_file, strip)
+    for path in (source, edited):
+        if not path.exists():
+            raise InputError(f"{path} does not exist", "Check the name.")
+    name = None if attr is None else resolve(attr).name
+    with Store(cache) as store:
+        meter = VideoMeter(store, face, name)
+        tracks = meter.measure(source, edited)
+    print("TRACK     FRAMES   TL-ID   TG-ID  IDENTITY  (90 %)   WARP  JITTER  ATTRIBUTE")
+    for t in tracks:
+        seen = ""
+        if name is not None:
+            seen = f"{t.attribute_source:.2f} -> {t.attribute:.2f} (deviation"
+            seen += f" {t.attribute_deviation:.2f})"
+        frames = f"{t.first}-{t.last}"
+        print(
+            f"{t.track:>5}  {frames:>9}  {t.tl_id:.4f}  {t.tg_id:.4f}  {t.identity:>8.3f}"
+            f"  {t.identity_p90:>6.3f}  {t.warp:>5.2f}  {t.jitter:>6.2f}  {seen}"
+        )
+    if json_file is not None:
+        json_file.write_text(json.dumps({"tracks": to_json(tracks)}, indent=1) + "\n")
+    if strip is not None and meter.strip is not None:
+        write_picture(strip, meter.strip)
+
+
+@app.command()
 def classifier(
     latents: Annotated[Path, typer.Option(help="Codes: an npz file.")],
     labels: Annotated[Path, typer.Option(help="Their labels: a CSV file.")],

@@ -116,3 +116,12 @@ class RegionParser:
             logits = self._compiled(picture)[0][0].copy()
         odds = np.exp(logits - logits.max(0))
         return np.ascontiguousarray((odds / odds.sum(0)).transpose(1, 2, 0), np.float32)
+
+
+def draw_regions(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) a map of regions in colours; black where nothing is known."""
+    colours = np.zeros((256, 3), np.uint8)
+    hues = np.arange(len(REGIONS)) * 180 / len(REGIONS)
+    hsv = np.stack((hues, np.full(len(REGIONS), 170), np.full(len(REGIONS), 230)), 1)
+    colours[: len(REGIONS)] = cv2.cvtColor(hsv[None].astype(np.uint8), cv2.COLOR_HSV2RGB)[0]
+    return colours[labels]

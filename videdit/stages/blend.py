@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
 from ..blending.transfer import Parsed, transfer
 from ..faces.align import cut_crop, paste_warp
+from ..faces.regions import draw_regions
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
@@ -32,6 +34,9 @@ from .resources import FaceStage
 
 if TYPE_CHECKING:
     from ..faces.regions import RegionParser
+
+_PREVIEW = 512
+"""Side of the crops in previews, pixels."""
 
 _THREADS = 2
 """Faces that are blended at the same time, beside the thread that encodes."""
@@ -105,10 +110,20 @@ class BlendStage(FaceStage):
             yield frame, made
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Each frame as it goes to the encoder, and the regions its faces were seen to have."""
         pictures = []
+        parser = self.resources.network(ctx, "parser")
         for index in frames:
             for frame, patches in self.blended(ctx, index, index + 1):
                 pictures.append(pasted(frame.rgb8, patches))
+                faces = self.to_edit(ctx, index, index + 1)
+                for quad in faces.quad:
+                    crop = cut_crop(frame.rgb8, quad, _PREVIEW)
+                    seen = parser.parse(crop).argmax(2).astype(np.uint8)
+                    shape = (_PREVIEW, _PREVIEW)
+                    drawn = cv2.resize(draw_regions(seen), shape, interpolation=cv2.INTER_NEAREST)
+                    half = (crop * 255 + drawn) / 2
+                    pictures.append(np.rint(half).astype(np.uint8))
         return pictures
 
 

@@ -21,7 +21,7 @@ from ..editing.labelled import LabelledFaces
 from ..errors import InputError
 from ..faces.detection import Landmarker, largest
 from ..faces.region_network import RegionNetwork
-from ..faces.regions import PARSED, REGIONS, SIDE
+from ..faces.regions import PARSED, REGIONS, SIDE, draw_regions
 from ..files import replaced
 from ..generators.mobile import MappingNetwork, SynthesisNetwork
 from ..generators.wspace import WStatistics
@@ -291,14 +291,8 @@ def _shown(network: RegionNetwork, faces: RegionFaces) -> list[list[NDArray[np.u
     """Rows of held-out faces: picture, its labels, what the parser says."""
     pictures, labels = (part[:40] for part in faces.held_out)
     found = parsed(network, pictures)
-    triples = [[p, drawn(t), drawn(f)] for p, t, f in zip(pictures, labels, found, strict=True)]
+    triples = [
+        [p, draw_regions(t), draw_regions(f)]
+        for p, t, f in zip(pictures, labels, found, strict=True)
+    ]
     return [[one for triple in triples[i : i + 4] for one in triple] for i in range(0, 40, 4)]
-
-
-def drawn(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(h, w, 3) a map of regions in colours; black where nothing is known."""
-    colours = np.zeros((256, 3), np.uint8)
-    hues = np.arange(len(REGIONS)) * 180 / len(REGIONS)
-    hsv = np.stack((hues, np.full(len(REGIONS), 170), np.full(len(REGIONS), 230)), 1)
-    colours[: len(REGIONS)] = cv2.cvtColor(hsv[None].astype(np.uint8), cv2.COLOR_HSV2RGB)[0]
-    return colours[labels]
