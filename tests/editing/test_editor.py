@@ -69,6 +69,29 @@ def test_a_map_is_affine_row_by_row_and_leaves_the_finer_rows() -> None:
     np.testing.assert_array_equal(after[:, EDITED_ROWS:], before[:, EDITED_ROWS:])
 
 
+def test_what_belongs_to_the_person_keeps_its_form_and_expressions_follow() -> None:
+    editor = LatentTransformers(
+        np.zeros(512, np.float32), {"Eyeglasses": affine(1), "Smiling": affine(2)}
+    )
+    moving = codes()
+    calm = np.repeat(moving.mean(0, keepdims=True), len(moving), 0)
+    at = np.arange(len(moving))
+    glasses, smile = Edit.parse("Eyeglasses=1"), Edit.parse("Smiling=1")
+    steps = editor.apply(moving, [glasses], at, calm) - moving
+    np.testing.assert_allclose(steps, np.repeat(steps[:1], len(steps), 0), atol=1e-5)
+    wanted = editor.maps["Eyeglasses"].of(calm[:1], editor.mean)[0]
+    np.testing.assert_allclose(steps[0, :EDITED_ROWS], wanted, atol=1e-5)
+    smiles = editor.apply(moving, [smile], at, calm)
+    np.testing.assert_array_equal(smiles, editor.apply(moving, [smile], at))
+    # One after the other: the glasses of a smiling face.
+    both = editor.apply(moving, [smile, glasses], at, calm)
+    smiling = editor.apply(calm, [smile], at)
+    expected = smiles + (editor.apply(smiling, [glasses], at) - smiling)
+    np.testing.assert_allclose(both, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="calm codes"):
+        editor.apply(moving, [smile], at, calm[:1])
+
+
 def test_an_alpha_of_one_is_as_many_steps_as_its_sign_takes(tmp_path: Path) -> None:
     plain = transformers()
     plain.save(tmp_path / "maps.safetensors", {})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from videdit.evaluation.pictures import face_mask, psnr, ssim
+from videdit.evaluation.pictures import face_mask, ghosts, psnr, seam, ssim
 
 RNG = np.random.default_rng(0)
 WHOLE = np.ones((24, 24), bool)
@@ -59,3 +59,98 @@ def test_face_mask() -> None:
     assert mask[30, 50]  # the forehead above the brows
     assert not mask[85, 50]
     assert not mask[50, 15]
+
+
+SIDE = 300
+
+
+def scene() -> np.ndarray:
+    """Slow waves of colour, with an outline: where x reaches 200 it is darker."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    waves = [np.sin(5 * x + 2 * y), np.cos(4 * y), np.sin(3 * x - 4 * y)]
+    picture = 0.5 + 0.1 * np.stack(waves, 2)
+    picture[:, 200:] -= 0.2
+    return np.asarray(picture, np.float32)
+
+
+def stepped(picture: np.ndarray, x: int, height: int = SIDE, by: float = 0.3) -> np.ndarray:
+    """With a new outline from the top at a column, down to a height: lighter left of it."""
+    result = picture.copy()
+    result[:height, :x] += by
+    return result
+
+
+def test_ghosts_are_the_share_of_pixels_on_edges_that_nobody_has() -> None:
+    source = scene()
+    assert ghosts(source, source, source) == 0
+    one = ghosts(source, source, stepped(source, 100))
+    # A step, smoothed with sigma 1.2, is steep enough to be seen over some 4 to 8 pixels.
+    assert 4 / SIDE < one < 8 / SIDE
+    two = ghosts(source, source, stepped(stepped(source, 60), 130))
+    assert two == pytest.approx(2 * one, rel=0.05)
+    # Half as long, and the lower end goes across.
+    half = ghosts(source, source, stepped(source, 100, SIDE // 2))
+    across = 100 / SIDE * one
+    assert half == pytest.approx(one / 2 + across, rel=0.05)
+
+
+def test_an_edge_that_one_of_them_has_is_no_ghost() -> None:
+    source = scene()
+    edited = stepped(source, 100)
+    assert ghosts(source, edited, edited) == 0
+    assert ghosts(edited, source, edited) == 0
+    assert ghosts(source, edited, source) == 0  # what is missing is none either
+    assert ghosts(source, stepped(source, 100, SIDE // 2), edited) > 1 / SIDE
+
+
+def test_an_edge_may_move_by_a_hundredth_of_the_side() -> None:
+    source = scene()
+    edited = stepped(source, 100)
+    at_all = ghosts(source, source, edited)
+    for x in (97, 98, 102, 103):
+        assert ghosts(source, edited, stepped(source, x)) == 0
+    for x in (88, 112):
+        assert ghosts(source, edited, stepped(source, x)) == pytest.approx(at_all, rel=0.05)
+
+
+def test_an_edge_may_be_half_as_strong_again() -> None:
+    source = scene()
+    edited = stepped(source, 100, by=0.2)
+    assert ghosts(source, edited, stepped(source, 100, by=0.28)) == 0
+    assert ghosts(source, edited, stepped(source, 100, by=0.4)) > 2 / SIDE
+
+
+def pasted_square() -> np.ndarray:
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[60:160, 60:160] = 1
+    return alpha
+
+
+def test_a_hard_border_is_a_seam() -> None:
+    source, alpha = scene(), pasted_square()
+    hard = seam(source, source + 0.2 * alpha[:, :, None], alpha)
+    assert hard > 3
+    assert seam(source, source + 0.05 * alpha[:, :, None], alpha) < hard / 2
+    # A slow transition shows less than a fifth of what a hard one does, over the source's own.
+    y, x = np.mgrid[:SIDE, :SIDE]
+    away = np.maximum(np.abs(x - 109.5), np.abs(y - 109.5))
+    soft = np.clip((80 - away) / 60, 0, 1).astype(np.float32)
+    assert 1 < seam(source, source + 0.2 * soft[:, :, None], soft) < 1 + (hard - 1) / 5
+
+
+def test_no_change_at_the_rim_is_no_seam() -> None:
+    source, alpha = scene(), pasted_square()
+    assert seam(source, source, alpha) == 1
+    inside = source.copy()
+    inside[90:130, 90:130] = 0
+    assert seam(source, inside, alpha) == 1  # only the rim counts
+    # An outline of the source that the paste took away makes it less than one.
+    outlined = source + 0.2 * alpha[:, :, None]
+    assert seam(outlined, source, alpha) < 0.5
+
+
+def test_no_rim_no_seam() -> None:
+    source = scene()
+    for alpha in (0.0, 0.4, 1.0):
+        flat = np.full((SIDE, SIDE), alpha, np.float32)
+        assert np.isnan(seam(source, 1 - source, flat))

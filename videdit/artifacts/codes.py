@@ -124,8 +124,11 @@ class CodeReader:
         with np.load(refined.path(refined.whole, _OFFSETS), allow_pickle=False) as found:
             self._tracks, self._offsets = found["track"], found["offset"]
 
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+    def read(self, start: int, stop: int, *, calm: bool = False) -> NDArray[np.float32]:
         """(k, rows, width) codes of the faces in ``start <= frame < stop``.
+
+        Args:
+            calm: all bands smoothed as the calmest one is: of the person, not of the moment.
 
         Raises:
             ChunkDamaged: a chunk is missing or damaged.
@@ -139,7 +142,7 @@ class CodeReader:
         skipped = wanted.start - around.first_row
         keep = slice(skipped, skipped + len(wanted))
         for band, (a, b) in self._space.bands.items():
-            sigma = getattr(self._smoothing, band)
+            sigma = self._smoothing.calmest if calm else getattr(self._smoothing, band)
             out[:, a:b] = smooth_rows(raw[:, a:b], around, self._times, sigma)[keep]
         return out
 

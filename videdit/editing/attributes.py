@@ -84,6 +84,17 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
+_EXPRESSIONS = frozenset(
+    {"Smiling", "Mouth_Slightly_Open", "Narrow_Eyes", "High_Cheekbones", "Bags_Under_Eyes"}
+)
+
+
+def follows_expression(name: str) -> bool:
+    """Whether an attribute comes and goes with the face's expression, from frame to frame. All
+    others belong to the person, names that CelebA does not know included."""
+    return canonical(name) in _EXPRESSIONS
+
+
 _BY_PLAIN = {plain(attribute.name): attribute for attribute in ATTRIBUTES}
 
 

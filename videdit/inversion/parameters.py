@@ -25,9 +25,14 @@ class CodeSmoothing:
     colour: float = 0.4
 
     @property
+    def calmest(self) -> float:
+        """The largest of them."""
+        return max(self.pose, self.features, self.colour)
+
+    @property
     def pad_s(self) -> float:
         """Seconds to read before and after the frames that are smoothed: four times the largest."""
-        return 4 * max(self.pose, self.features, self.colour)
+        return 4 * self.calmest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class EditStage(FaceStage):
     whether any edit has a strength other than 0 there."""
 
     name = "edit"
-    version = 3
+    version = 4
     takes = ("align", "encode", "refine")
     cost = 0.002
 
@@ -39,7 +39,8 @@ class EditStage(FaceStage):
         faces = self.table(ctx).window(chunk.start, chunk.stop)
         codes = self.codes(ctx).read(chunk.start, chunk.stop)
         at = self.resources.times[faces.frame]
-        edited = self.resources.editor.apply(codes, edits, at)
+        calm = self.codes(ctx).read(chunk.start, chunk.stop, calm=True)
+        edited = self.resources.editor.apply(codes, edits, at, calm)
         strengths = [edit.schedule.at(at) for edit in edits]
         active = np.any(strengths, axis=0) if strengths else np.zeros(len(faces), bool)
         write_codes(folder, edited, self.resources.networks.space)
