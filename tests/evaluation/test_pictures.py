@@ -117,7 +117,7 @@ def test_an_edge_may_be_half_as_strong_again() -> None:
     source = scene()
     edited = stepped(source, 100, by=0.2)
     assert ghosts(source, edited, stepped(source, 100, by=0.28)) == 0
-    assert ghosts(source, edited, stepped(source, 100, by=0.4)) > 2 / SIDE
+    assert ghosts(source, edited, stepped(source, 100, by=0.4)) > 1 / SIDE
 
 
 def pasted_square() -> np.ndarray:
@@ -149,8 +149,8 @@ def test_no_change_at_the_rim_is_no_seam() -> None:
     assert seam(outlined, source, alpha) < 0.5
 
 
+@pytest.mark.filterwarnings("error")
 def test_no_rim_no_seam() -> None:
-    source = scene()
-    for alpha in (0.0, 0.4, 1.0):
-        flat = np.full((SIDE, SIDE), alpha, np.float32)
-        assert np.isnan(seam(source, 1 - source, flat))
+    source, square = scene(), pasted_square()
+    for alpha in (0 * square, 0.45 * square, 0.55 + 0.45 * square):  # one half is never crossed
+        assert np.isnan(seam(source, 1 - source, alpha))
