@@ -106,8 +106,9 @@ def edits(
 
     Every edit is made by itself. SEEN: share of the faces lacking it, in whose result the judge
     sees it. SHIFT: of its logit, on those. KEPT: of its other judgements. IDENTITY: distance of
-    dlib's descriptors, under 0.6 passes for the same person. GHOSTS: per mille of the crop on an
-    edge that is no one's. SEAM: contrast along the rim, 1 is none. Needs the extra `eval`.
+    dlib's descriptors, under 0.6 passes for the same person. BACKGROUND: share of background and
+    clothes that changed. GHOSTS: per mille of the crop on an edge that is no one's. SEAM: contrast
+    along the rim, 1 is none. Needs the extra `eval`.
     """
     from videdit.cli.run import collect_edits
     from videdit.evaluation.edits import EditedInput, EditMeter, sign_of, to_json, total
@@ -115,11 +116,12 @@ def edits(
     from videdit.pipeline.store import Store
     from videdit.sheet import tile
 
-    wanted = collect_edits(attr, alpha, edit)
+    wanted = list({str(one): one for one in collect_edits(attr, alpha, edit)}.values())
     files = _files(inputs)
     _writable(json_file, sheet)
     results: list[EditedInput] = []
     without: set[str] = set()
+    unread: list[str] = []
     with Store(cache) as store:
         meter = EditMeter(frames, store, {"method": method.value})
         for number, path in enumerate(files, 1):
@@ -129,25 +131,33 @@ def edits(
                 except NoFaceError:
                     without.add(path.name)
                     break
+                except InputError as error:
+                    unread.append(path.name)
+                    print(f"{path.name} is left out: {error}", flush=True)
+                    break
             print(f"{number}/{len(files)} {path.name}", flush=True)
+    if len(unread) == len(files):
+        raise InputError("none of the inputs can be read", "See above.")
     width = max(len(str(one)) for one in wanted)
     print(
-        f"{'EDIT':<{width}}  FACES  LACKED   SEEN  SHIFT   KEPT  IDENTITY  (90 %)  GHOSTS  SEAM"
-        "  CORNERS  OPENING"
+        f"{'EDIT':<{width}}  FACES  LACKED   SEEN  SHIFT   KEPT  IDENTITY  (90 %)  BACKGROUND"
+        "  GHOSTS  SEAM  CORNERS  OPENING"
     )
     for one in wanted:
         faces = [face for result in results if result.edit == str(one) for face in result.faces]
         t = total(faces, sign_of(one))
         print(
             f"{one!s:<{width}}  {t.faces:>5}  {t.lacked:>6}  {t.seen:>5.0%}  {t.shift:>5.1f}"
-            f"  {t.kept:>5.1%}  {t.identity:>8.3f}  {t.identity_p90:>6.3f}  {1000 * t.ghosts:>6.2f}"
-            f"  {t.seam:>4.2f}  {t.corners:>+7.3f}  {t.opening:>+7.3f}"
+            f"  {t.kept:>5.1%}  {t.identity:>8.3f}  {t.identity_p90:>6.3f}  {t.background:>10.2%}"
+            f"  {1000 * t.ghosts:>6.2f}  {t.seam:>4.2f}  {t.corners:>+7.3f}  {t.opening:>+7.3f}"
         )
     failed = sum(result.failed for result in results)
     if without or failed:
         print(f"{len(without)} inputs without a face, {failed} results without one")
     if json_file is not None:
-        text = json.dumps(to_json(results, wanted) | {"no_face": sorted(without)}, indent=1)
+        text = json.dumps(
+            to_json(results, wanted) | {"no_face": sorted(without), "unread": unread}, indent=1
+        )
         json_file.write_text(text + "\n")
     if sheet is not None and meter.rows:
         write_picture(sheet, tile(meter.rows[:48], 256))

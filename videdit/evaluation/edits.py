@@ -25,6 +25,7 @@ from ..editing.picture_classifier import PictureClassifier, load_picture_classif
 from ..editing.schedule import Edit
 from ..faces.align import cut_crop
 from ..faces.detection import inter_ocular, largest
+from ..faces.regions import NEVER, REGIONS
 from ..media.compose import Patch
 from ..models.networks import Networks
 from ..pipeline.progress import Progress
@@ -39,6 +40,9 @@ SIZE = 512
 """Side of the crops that are compared, pixels."""
 
 _LOOK = 256
+_MOVED = 3 / 255
+_SURE = 0.9  # probability of background and clothes
+_APART = 5  # pixels of the parser's maps: the background is shrunk by half of it
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class EditedFace:
         corners: by how much the corners of the mouth rose against its middle, inter-ocular
             distances.
         opening: by how much the lips parted, inter-ocular distances.
+        background: share of the source's background and clothes, as its parser sees them and a
+            little way from the person, where the result is another by more than 3 levels of 255.
         ghosts: share of the crop with an edge that neither the source nor the generator's edit has.
         seam: contrast along the rim of what was pasted, over the source's own there; NaN where
             nothing was.
@@ -68,6 +74,7 @@ class EditedFace:
     identity: float
     corners: float
     opening: float
+    background: float
     ghosts: float
     seam: float
     age: float
@@ -103,6 +110,7 @@ class Total:
         shift: by how much its logit moved towards it, mean over those.
         kept, identity, ghosts, seam, corners, opening: medians of :class:`EditedFace`'s.
         identity_p90: 90 % of the distances are under this.
+        background: mean of :class:`EditedFace`'s.
     """
 
     faces: int
@@ -112,6 +120,7 @@ class Total:
     kept: float
     identity: float
     identity_p90: float
+    background: float
     ghosts: float
     seam: float
     corners: float
@@ -140,6 +149,7 @@ def total(faces: Sequence[EditedFace], sign: int) -> Total:
         kept=middle("kept"),
         identity=middle("identity"),
         identity_p90=float(np.quantile(column("identity"), 0.9)) if faces else math.nan,
+        background=float(column("background").mean()) if faces else math.nan,
         ghosts=middle("ghosts"),
         seam=middle("seam"),
         corners=middle("corners"),
@@ -268,7 +278,7 @@ class EditMeter:
         at = names.index(attribute)
         same = np.delete((logits[0] > 0) == (logits[1] > 0), at)
         # An edit moves no head: the source's landmarks say where both faces are.
-        who = [self.identity.describe(picture, points[0]) for picture in bytes_]
+        who = [self.identity.describe(picture, points[0], jitters=0) for picture in bytes_]
         unit = float(inter_ocular(points[0]))
         mouths = [_mouth(p) / unit for p in points]
         alpha = cut_crop(np.repeat(mask[:, :, None], 3, 2), quad, SIZE)[:, :, 0]
@@ -280,12 +290,25 @@ class EditMeter:
             identity=distance(*who),
             corners=float(mouths[1][0] - mouths[0][0]),
             opening=float(mouths[1][1] - mouths[0][1]),
+            background=self._background(*crops),
             ghosts=ghosts(crops[0], _sized(edited, SIZE), crops[1]),
             seam=seam(crops[0], crops[1], alpha),
             age=float(logits[0, names.index("Young")]),
             male=float(logits[0, names.index("Male")]),
             skin=_lightness(bytes_[0], points[0]),
         )
+
+    def _background(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+        assert self.networks is not None
+        seen = self.networks.parser.parse(before)
+        sure = sum(seen[:, :, REGIONS.index(name)] for name in NEVER) > _SURE
+        reach = np.ones((_APART, _APART), np.uint8)
+        apart = cv2.erode(np.asarray(sure, np.uint8), reach)
+        size = before.shape[:2]
+        there = cv2.resize(apart, size, interpolation=cv2.INTER_NEAREST) > 0
+        if not there.any():
+            return 0.0
+        return float((np.abs(after - before).max(2) > _MOVED)[there].mean())
 
     def _logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.networks is not None
@@ -323,9 +346,10 @@ def _lightness(rgb8: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
     lab = cv2.cvtColor(rgb8.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     values = []
     for eye, corner in ((36, 48), (45, 54)):
-        x, y = np.rint((points[eye] + points[corner]) / 2).astype(int)
+        inside = np.array(lab.shape[1::-1]) - 1
+        x, y = np.clip(np.rint((points[eye] + points[corner]) / 2), 0, inside).astype(int)
         r = max(1, int(0.12 * unit))
-        values.append(lab[max(0, y - r) : y + r, max(0, x - r) : x + r, 0].ravel())
+        values.append(lab[max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1, 0].ravel())
     return float(np.median(np.concatenate(values)))
 
 

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from videdit.editing.attributes import NAMES
+from videdit.editing.touch import DEFAULT, TOUCHES, changed, touch_of
+from videdit.errors import UsageError
+from videdit.faces.regions import NEVER, REGIONS, Touch
+
+
+def test_every_attribute_has_a_touch() -> None:
+    assert set(TOUCHES) == set(NAMES)
+    assert len(TOUCHES) == 40
+
+
+@pytest.mark.parametrize("touch", [*TOUCHES.values(), DEFAULT], ids=[*TOUCHES, "default"])
+def test_it_names_regions_that_may_be_touched(touch: Touch) -> None:
+    assert touch.all
+    assert touch.all <= set(REGIONS)
+    assert not touch.all & NEVER
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case_and_separators_do_not_matter(name: str) -> None:
+    assert touch_of(name) is TOUCHES[name]
+    assert touch_of(name.upper().replace("_", " ")) is TOUCHES[name]
+    assert touch_of(name.lower().replace("_", "-")) is TOUCHES[name]
+
+
+@pytest.mark.parametrize("name", ["Elder", "", "Smilling"])
+def test_other_names_have_the_default(name: str) -> None:
+    assert DEFAULT not in TOUCHES.values()
+    assert touch_of(name) is DEFAULT
+
+
+TOUCH = Touch(frozenset({"skin", "beard"}), frozenset({"hair", "beard"}), frozenset({"beard"}))
+
+
+def test_what_is_added_changes_in_shape_and_matter() -> None:
+    wider = changed(TOUCH, "+hat,+skin")
+    assert wider.shape == TOUCH.shape | {"hat"}
+    assert wider.matter == TOUCH.matter | {"hat", "skin"}
+    assert wider.colour == TOUCH.colour
+
+
+def test_what_is_taken_away_changes_in_no_way() -> None:
+    assert changed(TOUCH, "-beard") == Touch(frozenset({"skin"}), frozenset({"hair"}))
+    assert changed(TOUCH, "-nose") == TOUCH
+    assert changed(TOUCH, "+ears,-ears") == TOUCH
+    assert "ears" in changed(TOUCH, "-ears,+ears").all  # in their order
+
+
+def test_spaces_case_and_empty_parts_do_not_matter() -> None:
+    expected = changed(TOUCH, "+hair,-beard")
+    assert expected not in (TOUCH, Touch())
+    assert changed(TOUCH, " + Hair ,, -BEARD , ") == expected
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_nothing_changes_nothing(text: str) -> None:
+    assert changed(TOUCH, text) == TOUCH
+
+
+@pytest.mark.parametrize("text", ["hair", "+nose,hair", "*hair"])
+def test_a_sign_is_needed(text: str) -> None:
+    with pytest.raises(UsageError, match="hair") as caught:
+        changed(TOUCH, text)
+    assert "+hair,-beard" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["nose2", "background", "clothes", ""])
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_only_regions_that_may_be_touched_are_known(sign: str, name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        changed(TOUCH, f"+hair,{sign}{name}")
+    assert repr(name) in caught.value.message
+    choice = caught.value.remedy.removeprefix("Choose among ").removesuffix(".").split(", ")
+    assert choice == [region for region in REGIONS if region not in NEVER]
