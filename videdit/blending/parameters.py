@@ -74,6 +74,7 @@ class Motion:
             generator's own texture away.
         snap: radius within which a mask's border finds the source's edges ...
         snap_noise: ... where they are stronger than this variance of the luma.
+        growth: how far a region may grow over others, pixels of the parser's maps.
         floor, gain: alpha is ``gain`` times what is touched, less ``floor``: small traces touch
             nothing, and all else is there in full.
         margin: so far from the crop's border nothing is touched ...
@@ -86,6 +87,7 @@ class Motion:
     detail: float = 0.003
     snap: float = 0.008
     snap_noise: float = 1e-3
+    growth: int = 4
     floor: float = 0.1
     gain: float = 6.0
     margin: float = 0.005

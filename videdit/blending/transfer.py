@@ -76,7 +76,7 @@ def transfer(
     reconstruction, edited = bend(reconstruction, field), bend(edited, field)
     theirs, after = (_bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
     own = parsed.source
-    shape = _sized(_touched(own, theirs, after, touch.shape), size)
+    shape = _sized(_touched(own, theirs, after, touch.shape, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
     motion, unsure = _motion(reconstruction, edited, shape, parameters.motion)
     moved = _moved(reconstruction, motion)
@@ -125,11 +125,20 @@ def _share(regions: FloatArray, names: Iterable[str]) -> FloatArray:
 
 
 def _touched(
-    own: FloatArray, theirs: FloatArray, after: FloatArray, names: Iterable[str]
+    own: FloatArray,
+    theirs: FloatArray,
+    after: FloatArray,
+    names: Iterable[str],
+    parameters: Motion,
 ) -> FloatArray:
     """Where the source shows some regions, and where the edit makes them grow over others."""
-    grown = _share(after, names) - _share(theirs, names)
-    return np.asarray(np.clip(_share(own, names) + np.clip(grown, 0, 1), 0, 1), np.float32)
+    here = _share(own, names)
+    grown = np.clip(_share(after, names) - _share(theirs, names), 0, 1)
+    # A cheek becomes rounder; a face does not turn up elsewhere.
+    side = 2 * parameters.growth + 1
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    grown = grown * cv2.dilate(here, np.asarray(ellipse, np.uint8))
+    return np.asarray(np.clip(here + grown, 0, 1), np.float32)
 
 
 def _sized(values: NDArray[Any], size: int) -> FloatArray:
