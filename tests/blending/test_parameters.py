@@ -90,6 +90,9 @@ FOUND = POINTS + np.random.default_rng(4).normal(0, 0.02, POINTS.shape)
 def parsed(seed: int) -> NDArray[np.float32]:
     """Soft regions, others in every picture."""
     odds = np.stack([smooth(10 * seed + k, SIDE, SIDE) for k in range(len(REGIONS))], 2) ** 6
+    # Hair for sure on one side, none for sure on the other.
+    odds[:50, 80:, REGIONS.index("hair")] += 100
+    odds[70:, 80:, [REGIONS.index(name) for name in ("hair", "brows")]] = 0
     return np.asarray(odds / odds.sum(2, keepdims=True), np.float32)
 
 

@@ -127,12 +127,16 @@ class HairColour:
         reach: standard deviation of the blur that parts colour and light from strands.
         ground: weight of what is no hair, for where there is none near.
         gain: smallest and largest factor of the strands' contrast.
+        border: so far on either side of the hair's border colours tell what is hair.
+        alike: difference of colours that tells it.
     """
 
     side: int = 256
     reach: float = 0.04
     ground: float = 1e-4
     gain: tuple[float, float] = (0.6, 2.2)
+    border: float = 0.025
+    alike: float = 0.08
 
 
 @dataclass(frozen=True)

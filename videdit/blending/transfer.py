@@ -85,7 +85,7 @@ def transfer(
     colour = _moved(source, motion, cv2.INTER_CUBIC) + shape[:, :, None] * shading
     alpha = shape
     if touch.colour:
-        hair = _sized(_share(own, touch.colour), size)
+        hair = _matted(_share(own, touch.colour), source, parameters.hair)
         hair = _snapped(hair, source, parameters.motion)
         colour = _recoloured(
             colour,
@@ -299,6 +299,30 @@ def _recoloured(
 def _blurred(values: NDArray[Any], sigma: float) -> FloatArray:
     """A Gaussian blur, sigma in pixels."""
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+
+
+def _matted(share: FloatArray, source: FloatArray, parameters: HairColour) -> FloatArray:
+    """(size, size) a mask that is told, along its border, by colour: a pixel there belongs to
+    whichever side's colour near it it is closer to. The parser's border lies some pixels off, and a
+    strip of forehead in the hair's new colour is seen at once."""
+    size = source.shape[0]
+    side = min(size, parameters.side)
+    picture = np.asarray(cv2.resize(source, (side, side), interpolation=cv2.INTER_AREA))
+    mask = _sized(share, side)
+    reach = 2 * max(1, round(parameters.border * side)) + 1
+    inner = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    nearest, weights = [], []
+    for sure in (mask > 0.9, mask < 0.1):
+        known = cv2.erode(sure.astype(np.uint8), np.asarray(inner, np.uint8)).astype(np.float32)
+        weight = _blurred(known, parameters.border * 2 * side)
+        colour = _blurred(picture * known[:, :, None], parameters.border * 2 * side)
+        colour /= weight[:, :, None] + 1e-6
+        nearest.append(((picture - colour) ** 2).sum(2))
+        weights.append((known, weight))
+    told = 1 / (1 + np.exp(np.clip((nearest[0] - nearest[1]) / parameters.alike**2, -30, 30)))
+    border = (weights[0][0] + weights[1][0]) == 0
+    border &= (weights[0][1] > 1e-3) & (weights[1][1] > 1e-3)
+    return _sized(np.where(border, told, mask), size)
 
 
 def _wide(values: FloatArray, size: int) -> FloatArray:
