@@ -197,6 +197,26 @@ def test_a_cluster_between_two_regions_goes_to_the_like_colour_near() -> None:
     assert (found[20:26, 100:108] == "hair").all()
 
 
+def test_clusters_that_end_a_pixel_too_far_are_corrected() -> None:
+    clusters = np.full((GRID, GRID), at("skin"), np.uint8)
+    clusters[:, :30] = at("hair")
+    picture = np.full((PARSED, PARSED, 3), (210, 170, 150), np.uint8)
+    picture[:, :118] = (40, 30, 25)
+    above = slice(4, 40)
+    assert (labelled(clusters, picture)[above, 40:59] == "hair").all()
+    assert (labelled(clusters, picture)[above, 59:80] == "skin").all()
+    clusters[:, 20:30] = at("brows")  # no large region: it keeps its place
+    assert (labelled(clusters, picture)[above, 40:60] == "brows").all()
+
+
+def test_of_like_colours_the_nearest_counts_most() -> None:
+    clusters = np.full((GRID, GRID), at("skin"), np.uint8)
+    clusters[:, :28], clusters[:, 28], clusters[:, 29:31] = at("ears"), at("hair"), at(BORDER)
+    found = labelled(clusters)[8:36]
+    assert (found[:, 59] == "hair").all()  # of which there is less within reach
+    assert (found[:, 61] == "skin").all()
+
+
 def test_what_is_far_from_all_that_is_known_stays_unknown() -> None:
     clusters = np.full((GRID, GRID), at("hair"), np.uint8)
     clusters[2:22, 2:22] = at(BORDER)
