@@ -119,7 +119,7 @@ def networks(bundle: Bundle) -> Networks:
 @pytest.fixture(scope="module")
 def face(networks: Networks, example: Path) -> Face:
     with av.open(str(example)) as container:
-        frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        frame = np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
     found = largest(networks.landmarker.detect(frame))
     assert found.mesh is not None
     quad = ffhq_quad(found.points68)
