@@ -119,7 +119,7 @@ def test_an_incomplete_table(text: str | None, tmp_path: Path) -> None:
 def test_unknown_names_are_told(tmp_path: Path) -> None:
     table = tmp_path / "names.csv"
     table.write_text("cluster,region\n0,skin\n1,beak\n2,antlers\n")
-    with pytest.raises(InputError, match="antlers, beak") as caught:
+    with pytest.raises(InputError, match="'antlers', 'beak'") as caught:
         load_names(table, 3)
     assert all(region in caught.value.remedy for region in (*REGIONS, BORDER))
 

@@ -147,7 +147,7 @@ def load_names(path: Path, count: int) -> tuple[str, ...]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = {int(row["cluster"]): row["region"] for row in csv.DictReader(file)}
-        names = tuple(rows[k] for k in range(count))
+        names = tuple(rows[k] or "" for k in range(count))
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
             f"the names of the clusters {path} cannot be read ({error})",
@@ -156,7 +156,7 @@ def load_names(path: Path, count: int) -> tuple[str, ...]:
     unknown = set(names) - {*REGIONS, BORDER}
     if unknown:
         raise InputError(
-            f"{path} names unknown regions: {', '.join(sorted(unknown))}",
+            f"{path} names unknown regions: {', '.join(map(repr, sorted(unknown)))}",
             f"There are {', '.join(REGIONS)} and {BORDER}.",
         )
     return names

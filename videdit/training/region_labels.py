@@ -113,11 +113,11 @@ def _on_border(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     large = np.isin(
         labels, [_AT[n] for n in ("background", "clothes", "skin", "neck", "hair", "hat")]
     )
+    wide, wide_large = np.pad(labels, 1, mode="edge"), np.pad(large, 1, mode="edge")
     border = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        for step in (-1, 1):
-            other = np.roll(labels, step, axis)
-            border |= large & (other != labels) & np.roll(large, step, axis)
+    for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        other = slice(dy, dy + len(labels)), slice(dx, dx + labels.shape[1])
+        border |= large & (wide[other] != labels) & wide_large[other]
     return border
 
 

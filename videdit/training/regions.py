@@ -251,7 +251,8 @@ def train_regions(
             report(" ".join(f"{name} {score:.2f}" for name, score in scores.items()))
     path = folder / "regions.safetensors"
     tensors = {k: v.half().contiguous() for k, v in network.state_dict().items()}
-    save_file(tensors, str(path))
+    with replaced(path) as temporary:
+        save_file(tensors, str(temporary))
     write_picture(folder / "sheet.jpg", tile(_shown(network, faces), 256))
     return path
 
