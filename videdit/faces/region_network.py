@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .regions import PARSED, REGIONS
+from videdit.faces.regions import PARSED, REGIONS
 
 
 def _step(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
