@@ -129,6 +129,8 @@ class HairColour:
         gain: smallest and largest factor of the strands' contrast.
         border: so far on either side of the hair's border colours tell what is hair.
         alike: difference of colours that tells it.
+        sure: what is told from where on it counts, and counts in full.
+        fade: height over which the colour fades out towards the crop's lower border.
     """
 
     side: int = 256
@@ -137,6 +139,8 @@ class HairColour:
     gain: tuple[float, float] = (0.6, 2.2)
     border: float = 0.025
     alike: float = 0.08
+    sure: tuple[float, float] = (0.35, 0.9)
+    fade: float = 0.2
 
 
 @dataclass(frozen=True)

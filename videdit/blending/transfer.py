@@ -86,7 +86,12 @@ def transfer(
     alpha = shape
     if touch.colour:
         hair = _matted(_share(own, touch.colour), source, parameters.hair)
-        hair = _snapped(hair, source, parameters.motion)
+        # Shadowed skin beside the hair is as dark as it: in doubt it keeps its colour.
+        hair = _ramp(_snapped(hair, source, parameters.motion), parameters.hair.sure)
+        # Long hair leaves the crop below, and loses the colour little by little: an end would be a
+        # line.
+        above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
+        hair = hair * _ramp(above, (0, parameters.hair.fade))[:, None]
         colour = _recoloured(
             colour,
             reconstruction,
@@ -107,7 +112,7 @@ def transfer(
     # Where anything is touched the colour is already the source's, more or less changed: alpha only
     # says where, and a pixel that is not touched at all stays the source's to the last bit.
     alpha = np.clip(alpha * parameters.motion.gain - parameters.motion.floor, 0, 1)
-    return np.clip(colour, 0, 1), np.asarray(_faded(alpha, parameters.motion), np.float32)
+    return np.clip(colour, 0, 1), _faded(alpha, parameters.motion)
 
 
 def _bent(maps: FloatArray, field: FloatArray) -> FloatArray:
@@ -335,4 +340,4 @@ def _faded(alpha: FloatArray, parameters: Motion) -> FloatArray:
     edge = _ramp(
         np.minimum(axis, 1 - axis), (parameters.margin, parameters.margin + parameters.border)
     )
-    return alpha * np.minimum(edge[:, None], edge[None, :])
+    return np.asarray(alpha * np.minimum(edge[:, None], edge[None, :]), np.float32)
