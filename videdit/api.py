@@ -17,6 +17,7 @@ from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError
 from .media.known import known_content_id, known_timeline
 from .media.output import CONTAINERS, PICTURE_SUFFIXES, check_place, check_suffix
+from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
 from .pipeline.progress import Progress
 from .pipeline.runner import RunReport, run
@@ -105,6 +106,15 @@ def source_id_of(source: Path, store: Store) -> str:
     return known_content_id(source, store.root / _TIMELINES)
 
 
+def timeline_of(source: Path, store: Store) -> Timeline:
+    """The timeline of a source, looked up where it was found before.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return known_timeline(source, store.root / _TIMELINES)
+
+
 def prepare(
     settings: RunSettings, store: Store, progress: Progress, networks: Networks | None = None
 ) -> tuple[Resources, list[Stage]]:
@@ -123,7 +133,7 @@ def prepare(
         VideditError: the source, the weights or the settings are no good.
     """
     with progress.doing(f"looking at {settings.source.name}"):
-        timeline = known_timeline(settings.source, store.root / _TIMELINES)
+        timeline = timeline_of(settings.source, store)
     networks = networks or networks_for(settings, progress)
     resources = Resources(settings, timeline, networks)
     for edit in settings.edits:
@@ -245,7 +255,7 @@ def _edit(
     asked = RunSettings(source, target, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
     check_place(source, target)
     with Store(asked.cache_dir) as store, progress or Progress() as shown:
-        if picture and not known_timeline(source, store.root / _TIMELINES).is_image:
+        if picture and not timeline_of(source, store).is_image:
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
         resources, stages = prepare(asked, store, shown, networks)
         with resources:

@@ -34,7 +34,8 @@ from ..pipeline.store import Store
 from ..settings import RunSettings
 from ..stages.blend import BlendStage, pasted
 from .identity import IdentityMeter, distance
-from .pictures import ghosts, seam
+from .pictures import ghosts, seam, sized
+from .report import plain
 
 SIZE = 512
 """Side of the crops that are compared, pixels."""
@@ -238,13 +239,13 @@ class EditMeter:
                 ((frame, patches),) = blend.blended(contexts["blend"], index, index + 1)
                 before = frame.rgb8
                 after = pasted(before, patches)
+                mask = _mask(patches, before.shape[:2])
                 (chunk,) = decode.overlapping(index, index + 1)
                 for k in range(len(faces)):
                     name = faces.name(k)
                     if not has_picture(decode, chunk.name, name):
                         continue
                     edited = read_picture(decode, chunk.name, name)
-                    mask = _mask(patches, before.shape[:2])
                     quad = faces.quad[k]
                     face = self._compare(index, edit.attribute, before, after, quad, mask, edited)
                     if face is None:
@@ -267,7 +268,8 @@ class EditMeter:
         assert self._judge is not None
         crops = [cut_crop(picture, quad, SIZE) for picture in (before, after)]
         bytes_ = [np.rint(crop * 255).astype(np.uint8) for crop in crops]
-        shown = np.rint(_sized(edited, SIZE) * 255).astype(np.uint8)
+        edited = sized(edited, SIZE)
+        shown = np.rint(edited * 255).astype(np.uint8)
         self.rows.append([bytes_[0], shown, bytes_[1]])
         found = [self.networks.landmarker.detect(picture) for picture in bytes_]
         if not all(found):
@@ -291,7 +293,7 @@ class EditMeter:
             corners=float(mouths[1][0] - mouths[0][0]),
             opening=float(mouths[1][1] - mouths[0][1]),
             background=self._background(*crops),
-            ghosts=ghosts(crops[0], _sized(edited, SIZE), crops[1]),
+            ghosts=ghosts(crops[0], edited, crops[1]),
             seam=seam(crops[0], crops[1], alpha),
             age=float(logits[0, names.index("Young")]),
             male=float(logits[0, names.index("Male")]),
@@ -313,7 +315,7 @@ class EditMeter:
     def _logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.networks is not None
         assert self._judge is not None
-        small = torch.from_numpy(_sized(crop, _LOOK)).permute(2, 0, 1)[None]
+        small = torch.from_numpy(sized(crop, _LOOK)).permute(2, 0, 1)[None]
         logits = self._judge(look(self.networks.recognition, small))
         return np.asarray(logits.numpy(), np.float32)
 
@@ -353,22 +355,11 @@ def _lightness(rgb8: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
     return float(np.median(np.concatenate(values)))
 
 
-def _sized(picture: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    if picture.shape[0] == size:
-        return picture
-    method = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.float32).clip(
-        0, 1
-    )
-
-
 def to_json(results: Sequence[EditedInput], edits: Sequence[Edit]) -> dict[str, Any]:
     """Everything, as plain JSON; no number where there is none."""
     summary = {str(edit): table for edit, table in _tables(results, edits)}
-    return {
-        name: _plain(value)
-        for name, value in (("edits", summary), ("inputs", [asdict(one) for one in results]))
-    }
+    everything = {"edits": summary, "inputs": [asdict(one) for one in results]}
+    return {name: plain(value) for name, value in everything.items()}
 
 
 def _tables(
@@ -378,12 +369,3 @@ def _tables(
         faces = [face for one in results if one.edit == str(edit) for face in one.faces]
         by_group = {k: asdict(total(v, sign_of(edit))) for k, v in groups(faces).items()}
         yield edit, asdict(total(faces, sign_of(edit))) | {"groups": by_group}
-
-
-def _plain(value: Any) -> Any:
-    """Without NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

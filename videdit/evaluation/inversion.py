@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ from ..settings import RunSettings
 from ..stages.resources import Resources
 from .identity import SAME_PERSON, IdentityMeter, distance
 from .motion import follow, jitter, openings
-from .pictures import face_mask, psnr, ssim
+from .pictures import face_mask, psnr, sized, ssim
 
 _SIZE = 512
 """Side at which source and reconstruction are compared, pixels."""
@@ -220,7 +219,7 @@ class InversionMeter:
                     continue
                 (chunk,) = shown.overlapping(frame.index, frame.index + 1)
                 picture = read_picture(shown, chunk.name, table.name(row))
-                ours = _resized(picture)
+                ours = sized(picture, _SIZE)
                 theirs = cut_crop(rgb, table.quad[row], _SIZE)
                 face = self._compare(networks.landmarker, frame.index, theirs, ours)
                 if face is None:
@@ -288,14 +287,6 @@ def w_norm_limit(networks: Networks) -> float:
     with torch.no_grad():
         w = networks.mapping(z)
         return float(np.quantile(networks.statistics.whiten(w).norm(dim=1).numpy(), 0.99))
-
-
-def _resized(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    if picture.shape[0] == _SIZE:
-        return picture
-    method = cv2.INTER_AREA if picture.shape[0] > _SIZE else cv2.INTER_CUBIC
-    resized = cv2.resize(picture, (_SIZE, _SIZE), interpolation=method)
-    return np.asarray(resized.clip(0, 1), np.float32)
 
 
 def _points(backend: Landmarker, crop: NDArray[np.floating[Any]]) -> NDArray[np.float64] | None:

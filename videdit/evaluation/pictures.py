@@ -28,6 +28,15 @@ def face_mask(points68: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool
     return mask.astype(bool)
 
 
+def sized(picture: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A square crop (s, s, 3) in [0, 1] at another side; itself where it has that side."""
+    if picture.shape[0] == size:
+        return picture
+    method = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
+    resized = cv2.resize(picture, (size, size), interpolation=method)
+    return np.asarray(resized.clip(0, 1), np.float32)
+
+
 def psnr(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], mask: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in decibels of (h, w, 3) pictures in [0, 1], inside the mask."""
     error = float(np.square(a.astype(np.float64) - b)[mask].mean())

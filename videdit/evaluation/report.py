@@ -30,17 +30,26 @@ def _figures(curve: Curve, common: float | None) -> dict[str, Any]:
     out: dict[str, Any] = asdict(curve)
     out["at_change"] = {
         f"{change:g}": dict(
-            zip(("preservation", "identity"), _plain(curve.at(change)), strict=True)
+            zip(("preservation", "identity"), _rounded(curve.at(change)), strict=True)
         )
         for change in CHANGES
     }
     if common is not None:
-        areas = _plain(curve.areas(common))
+        areas = _rounded(curve.areas(common))
         out["area"] = {"up_to_change": common, "preservation": areas[0], "identity": areas[1]}
     return out
 
 
-def _plain(values: Sequence[float]) -> list[float | None]:
+def plain(value: Any) -> Any:
+    """Nested dicts and lists without NaN and infinities, which JSON does not know: None instead."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rounded(values: Sequence[float]) -> list[float | None]:
     return [None if math.isnan(v) else round(v, 5) for v in values]
 
 

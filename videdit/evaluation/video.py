@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..api import prepare
+from ..api import prepare, timeline_of
 from ..artifacts.faces import FaceTable
 from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
 from ..errors import UsageError
 from ..faces.align import cut_crop
 from ..faces.detection import largest
-from ..media.known import known_timeline
 from ..media.reader import FrameReader
 from ..models.networks import Networks
 from ..pipeline.progress import Progress
@@ -32,6 +31,7 @@ from ..pipeline.store import Store
 from ..settings import RunSettings
 from .identity import IdentityMeter
 from .motion import jitter
+from .report import plain
 
 SIZE = 256
 """Side of the crops that are compared, pixels."""
@@ -178,7 +178,7 @@ class VideoMeter:
         judge, _ = load_picture_classifier(networks.bundle.file("judge"))
         with resources:
             timeline = resources.timeline
-            other = known_timeline(edited, self.store.root / ".timelines")
+            other = timeline_of(edited, self.store)
             sizes = [(len(t), t.width, t.height) for t in (timeline, other)]
             if sizes[0] != sizes[1]:
                 raise UsageError(
@@ -282,10 +282,4 @@ def _ratio(value: float, reference: float) -> float:
 
 def to_json(tracks: Sequence[TrackSteadiness]) -> list[dict[str, Any]]:
     """The tracks as plain JSON; no number where there is none."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(track).items()
-        }
-        for track in tracks
-    ]
+    return [plain(asdict(track)) for track in tracks]

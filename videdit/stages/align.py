@@ -100,10 +100,13 @@ class AlignStage(Stage):
             NoFaceError: there is no track.
             UsageError: there is no such one.
         """
+        return ctx.once("chosen", lambda: self._choose(self._tracks(ctx)))
+
+    def _choose(self, found: Tracks) -> list[TrackSummary]:
         frames = self.resources.frames
         tracks = [
             track
-            for track in self._tracks(ctx).summaries
+            for track in found.summaries
             if track.first < frames.stop and frames.start <= track.last
         ]
         if not tracks:
@@ -111,9 +114,7 @@ class AlignStage(Stage):
                 f"no face was found in {self.resources.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
-        return ctx.once(
-            "chosen", lambda: choose(tracks, self.resources.run.face, self.parameters.choosing)
-        )
+        return choose(tracks, self.resources.run.face, self.parameters.choosing)
 
     def _part(self, track: TrackSummary) -> range:
         """The track's frames in the table."""
