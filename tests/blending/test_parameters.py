@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.faces.helpers import face68
-from videdit.blending import transfer
+from videdit.blending.change import Change, applied
+from videdit.blending.face import find_changes
 from videdit.blending.parameters import DEFAULT, BlendingParameters
-from videdit.blending.transfer import Parsed
 from videdit.faces.regions import REGIONS, SIDE, Touch
 
 SIZE = 256
@@ -83,6 +83,10 @@ RECONSTRUCTION[60:110, 60:110] = 1 - SOURCE[60:110, 60:110]
 EDITED = RECONSTRUCTION + np.float32(0.4) * (smooth(3, SIZE, SIZE, 3) - RECONSTRUCTION)
 EDITED[100:140, 90:170] = np.roll(EDITED, 5, 1)[100:140, 90:170]
 EDITED[150:170, 90:170] += 0.2 * (np.indices((20, 80)).sum(0) % 8 < 4)[:, :, None]
+EDITED[:100, 160:] = 0.3 + 0.1 * EDITED[:100, 160:]  # hair that becomes much flatter
+FRAME = np.rint(SOURCE * 65535).astype(np.uint16)
+FRAME += np.random.default_rng(5).integers(0, 2000, FRAME.shape).astype(np.uint16) // 2
+QUAD = np.array([[0, 0], [0, SIZE], [SIZE, SIZE], [SIZE, 0]], np.float64)
 POINTS = face68() * 0.22 + (0.5, 0.42)
 FOUND = POINTS + np.random.default_rng(4).normal(0, 0.02, POINTS.shape)
 
@@ -96,7 +100,7 @@ def parsed(seed: int) -> NDArray[np.float32]:
     return np.asarray(odds / odds.sum(2, keepdims=True), np.float32)
 
 
-PARSED = Parsed(parsed(1), parsed(2), parsed(3))
+PARSED = [parsed(seed) for seed in (1, 2, 3, 1)]
 TOUCH = Touch(
     frozenset({"skin", "nose", "lips", "neck", "eyes", "background"}),
     frozenset({"hair", "brows"}),
@@ -105,9 +109,35 @@ TOUCH = Touch(
 
 
 def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
-    pictures = (SOURCE, RECONSTRUCTION, EDITED)
-    colour, alpha = transfer.transfer(*pictures, PARSED, POINTS, FOUND, TOUCH, parameters)
-    return np.dstack((colour, alpha))
+    layers = []
+    for pair in ((RECONSTRUCTION, EDITED), (EDITED, RECONSTRUCTION)):  # more contrast, and less
+        seen = iter(PARSED)
+        changes = find_changes(
+            FRAME,
+            QUAD,
+            SIZE,
+            *pair,
+            lambda _, seen=seen: next(seen),
+            POINTS,
+            FOUND,
+            TOUCH,
+            parameters,
+        )
+        layers += layers_of(changes, parameters)
+    return np.dstack(layers)
+
+
+def layers_of(
+    changes: list[tuple[NDArray[np.float64], Change]], parameters: BlendingParameters
+) -> list[NDArray[np.float32]]:
+    assert len(changes) == 2
+    layers = []
+    for _, change in changes:
+        # Everywhere, so that what is compared is always of one size.
+        everywhere = replace(change, where=np.maximum(change.where, 0.01))
+        _, _, colour, alpha = applied(FRAME, QUAD, everywhere, parameters.grain)
+        layers += [colour, alpha]
+    return layers
 
 
 @cache
@@ -118,8 +148,9 @@ def by_default() -> NDArray[np.float32]:
 @pytest.mark.parametrize(("path", "value"), LEAVES, ids=NAMES)
 def test_every_number_counts(path: Path, value: float) -> None:
     if "smoothing" in path:  # acts in the stage; here it says how far that must read
-        others = [each.smoothing.padding_s for each in variants(path, value)]
-        assert DEFAULT.smoothing.padding_s not in others
+        name = str(path[-1]).replace("sigma", "padding")
+        others = [getattr(each.smoothing, name) for each in variants(path, value)]
+        assert getattr(DEFAULT.smoothing, name) not in others
         return
     found = (transferred(each) for each in variants(path, value))
     assert any(np.abs(each - by_default()).max() > 1e-4 for each in found)
@@ -148,7 +179,7 @@ def test_parameters_are_frozen() -> None:
 
 
 def test_the_padding_is_four_times_the_smoothing() -> None:
-    assert replace(DEFAULT.smoothing, bending_sigma_s=0.5).padding_s == pytest.approx(2)
+    assert replace(DEFAULT.smoothing, bending_sigma_s=0.5).bending_padding_s == pytest.approx(2)
 
 
 def test_parameters_are_light() -> None:

@@ -34,14 +34,21 @@ class Smoothing:
 
     Attributes:
         bending_sigma_s: of how far the reconstruction's landmarks lie from the source's.
+        change_sigma_s: of the changes that are applied to the frames.
     """
 
     bending_sigma_s: float = 0.1
+    change_sigma_s: float = 0.04
 
     @property
-    def padding_s(self) -> float:
-        """Seconds to read before and after the frames that are smoothed."""
+    def bending_padding_s(self) -> float:
+        """Seconds to read before and after the frames whose bending is smoothed."""
         return 4 * self.bending_sigma_s
+
+    @property
+    def change_padding_s(self) -> float:
+        """The same for what is applied to the frames: so far weights count."""
+        return 2.5 * self.change_sigma_s
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Motion:
     """How the source's own pixels are moved and shaded (``transfer``).
 
     Attributes:
-        side: largest side of the pictures in which motion is looked for, pixels.
+        side: largest side of the pictures in which motion, light and colours are looked for,
+            pixels.
         smoothness: standard deviation of the smoothing of motion.
         closure: by how much there and back again may miss before motion is trusted less.
         detail: standard deviation of the blur that leaves light and folds, and takes the
@@ -81,7 +89,7 @@ class Motion:
         border: ... and over this width it fades out towards there.
     """
 
-    side: int = 512
+    side: int = 256
     smoothness: float = 0.006
     closure: float = 0.004
     detail: float = 0.003
@@ -91,7 +99,7 @@ class Motion:
     floor: float = 0.1
     gain: float = 6.0
     margin: float = 0.005
-    border: float = 0.03
+    border: float = 0.04
 
 
 @dataclass(frozen=True)
@@ -120,27 +128,44 @@ class Matter:
 
 @dataclass(frozen=True)
 class HairColour:
-    """How hair takes another colour (``transfer``).
+    """How hair takes another colour (``find_colour``). Lengths are in units of the wider crop.
 
     Attributes:
-        side: largest side of the pictures in which colours are compared, pixels.
-        reach: standard deviation of the blur that parts colour and light from strands.
-        ground: weight of what is no hair, for where there is none near.
+        zoom: so many times as large as the face's crop is the one in which hair is looked for: hair
+            ends where it ends, not where the face's crop does.
+        sure: a pixel belongs to a region for sure from this probability on.
         gain: smallest and largest factor of the strands' contrast.
-        border: so far on either side of the hair's border colours tell what is hair.
-        alike: difference of colours that tells it.
-        sure: what is told from where on it counts, and counts in full.
+        border: so far beyond the border to the rest of the face colours tell what is hair ...
+        strands: ... so far beyond that to anything else, and so far into the hair.
+        apart: colours of both sides that differ by this tell it half, and the parser the rest.
+        shadow: from the other side's colour (0) to the regions' own (1): so far a pixel is none of
+            theirs.
+        floor: less hair than this is none.
         fade: height over which the colour fades out towards the crop's lower border.
     """
 
-    side: int = 256
-    reach: float = 0.04
-    ground: float = 1e-4
-    gain: tuple[float, float] = (0.6, 2.2)
-    border: float = 0.025
-    alike: float = 0.08
-    sure: tuple[float, float] = (0.35, 0.9)
+    zoom: float = 1.45
+    sure: float = 0.7
+    gain: tuple[float, float] = (0.4, 2.5)
+    border: float = 0.008
+    strands: float = 0.04
+    apart: float = 0.12
+    shadow: float = 0.25
+    floor: float = 0.06
     fade: float = 0.2
+
+
+@dataclass(frozen=True)
+class Grain:
+    """How the source's grain comes onto the generator's pixels (``applied``).
+
+    Attributes:
+        sigma: standard deviation of the blur that takes grain away, pixels of the frame.
+        most: larger than so many of its own standard deviations it is no grain but an edge.
+    """
+
+    sigma: float = 1.0
+    most: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -153,6 +178,7 @@ class BlendingParameters:
     motion: Motion = Motion()
     matter: Matter = Matter()
     hair: HairColour = HairColour()
+    grain: Grain = Grain()
 
 
 DEFAULT = BlendingParameters()

@@ -8,7 +8,8 @@ decided by where things are, the regions of a face, and not by how large a diffe
 With S the source, R the reconstruction and E the edit, R and E bent so that R's landmarks fall on
 S's, and u the optical flow by which E(x) shows R(x + u): the result is S(x + u), plus E(x) -
 R(x + u) without its finest detail, which is the change of light that no motion explains; and E
-itself, in S's colours, where matter comes or goes.
+itself, in S's colours, where matter comes or goes. Here all that is found; ``change.py`` steadies
+it over time and applies it to the frame.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.blending.alignment import bend, bending_field
+from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
 from videdit.blending.colours import match_colours
-from videdit.blending.parameters import DEFAULT, BlendingParameters, HairColour, Matter, Motion
+from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
 
 _AT = {name: index for index, name in enumerate(REGIONS)}
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Parsed:
     edited: FloatArray
 
 
-def transfer(
+def find_change(
     source: FloatArray,
     reconstruction: FloatArray,
     edited: FloatArray,
@@ -54,74 +55,62 @@ def transfer(
     reconstruction_points: NDArray[np.floating[Any]],
     touch: Touch,
     parameters: BlendingParameters = DEFAULT,
-) -> tuple[FloatArray, FloatArray]:
-    """What to paste over one crop, and where.
+) -> Change:
+    """What an edit does to one crop, but for colours of hair (``hair.py``).
 
     Args:
         source: (size, size, 3) crop of the frame, RGB in [0, 1].
-        reconstruction: the decoded code of that crop.
-        edited: the decoded edited code.
+        reconstruction: (s, s, 3) the decoded code of that crop, of any size.
+        edited: (s, s, 3) the decoded edited code.
         parsed: regions of the three.
         source_points: (68, 2) landmarks of the source, crop units.
         reconstruction_points: (68, 2) landmarks of the reconstruction, crop units.
         touch: what may be changed.
         parameters: of the room.
-
-    Returns:
-        (colour (size, size, 3) in [0, 1], alpha (size, size) in [0, 1]); alpha is exactly 0 where
-        the source stays.
     """
     size = source.shape[0]
+    side = min(size, parameters.motion.side)
     field = bending_field(source_points, reconstruction_points, parameters.bending)
-    reconstruction, edited = bend(reconstruction, field), bend(edited, field)
-    theirs, after = (_bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
     own = parsed.source
-    shape = _sized(_touched(own, theirs, after, touch.shape, parameters.motion), size)
+    theirs, after = (bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
+    # Motion and light change smoothly: they are looked for in small pictures.
+    was, now = (bend(resized(picture, side), field) for picture in (reconstruction, edited))
+    shape = sized(_touched(own, theirs, after, touch.shape, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
-    motion, unsure = _motion(reconstruction, edited, shape, parameters.motion)
-    moved = _moved(reconstruction, motion)
-    unexplained = edited - moved
-    shading = _blurred(unexplained, parameters.motion.detail * size)
-    colour = _moved(source, motion, cv2.INTER_CUBIC) + shape[:, :, None] * shading
-    alpha = shape
-    if touch.colour:
-        hair = _matted(_share(own, touch.colour), source, parameters.hair)
-        # Shadowed skin beside the hair is as dark as it: in doubt it keeps its colour.
-        hair = _ramp(_snapped(hair, source, parameters.motion), parameters.hair.sure)
-        # Long hair leaves the crop below, and loses the colour little by little: an end would be a
-        # line.
-        above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
-        hair = hair * _ramp(above, (0, parameters.hair.fade))[:, None]
-        colour = _recoloured(
-            colour,
-            reconstruction,
-            edited,
-            own,
-            theirs,
-            after,
-            hair,
-            touch.colour,
-            parameters.hair,
-        )
-        alpha = np.maximum(alpha, hair)
+    coarse = resized(shape, side)
+    motion, unsure = _motion(was, now, coarse, parameters.motion)
+    unexplained = now - _moved(was, motion)
+    shading = blurred(unexplained, parameters.motion.detail * side)
+    where = shape
+    matter = painted = None
+    softness = 0.0
     if touch.matter:
         matter = _matter(own, theirs, after, unexplained, unsure, touch.matter, parameters.matter)
-        painted = match_colours(source, reconstruction, edited, parameters.colours)
-        colour = colour + matter[:, :, None] * (painted - colour)
-        alpha = np.maximum(alpha, matter)
-    # Where anything is touched the colour is already the source's, more or less changed: alpha only
+        shown, new = (bend(resized(p, size), field) for p in (reconstruction, edited))
+        painted = match_colours(source, shown, new, parameters.colours)
+        softness = softness_of(source, shown, shape)
+        where = np.maximum(where, resized(matter, size))
+    # Where anything is touched the colour is already the source's, more or less changed: this only
     # says where, and a pixel that is not touched at all stays the source's to the last bit.
-    alpha = np.clip(alpha * parameters.motion.gain - parameters.motion.floor, 0, 1)
-    return np.clip(colour, 0, 1), _faded(alpha, parameters.motion)
+    where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
+    return Change(
+        motion=motion / side,
+        gain=np.ones((side, side), np.float32),
+        offset=coarse[:, :, None] * shading,
+        where=faded(where, parameters.motion),
+        matter=matter,
+        painted=painted,
+        softness=softness,
+    )
 
 
-def _bent(maps: FloatArray, field: FloatArray) -> FloatArray:
+def bent(maps: FloatArray, field: FloatArray) -> FloatArray:
     """``bend`` for maps of many channels: OpenCV takes four at a time."""
     parts = [bend(maps[:, :, i : i + 4], field) for i in range(0, maps.shape[2], 4)]
     return np.concatenate([part.reshape(*maps.shape[:2], -1) for part in parts], 2).clip(0, 1)
 
 
-def _share(regions: FloatArray, names: Iterable[str]) -> FloatArray:
+def share_of(regions: FloatArray, names: Iterable[str]) -> FloatArray:
     """(s, s) the probability of any of some regions."""
     share = np.zeros(regions.shape[:2], np.float32)
     for name in names:
@@ -137,8 +126,8 @@ def _touched(
     parameters: Motion,
 ) -> FloatArray:
     """Where the source shows some regions, and where the edit makes them grow over others."""
-    here = _share(own, names)
-    grown = np.clip(_share(after, names) - _share(theirs, names), 0, 1)
+    here = share_of(own, names)
+    grown = np.clip(share_of(after, names) - share_of(theirs, names), 0, 1)
     # A cheek becomes rounder; a face does not turn up elsewhere.
     side = 2 * parameters.growth + 1
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -146,7 +135,8 @@ def _touched(
     return np.asarray(np.clip(here + grown, 0, 1), np.float32)
 
 
-def _sized(values: NDArray[Any], size: int) -> FloatArray:
+def sized(values: NDArray[Any], size: int) -> FloatArray:
+    """A map of values in [0, 1] with another side, cubic."""
     resized = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(resized, 0, 1), np.float32)
 
@@ -155,7 +145,7 @@ def _snapped(mask: FloatArray, source: FloatArray, parameters: Motion) -> FloatA
     """A mask whose border follows the source's edges: a guided filter (He et al. 2010)."""
     size = mask.shape[0]
     side = 2 * max(1, round(parameters.snap * size)) + 1
-    guide = np.asarray(source @ _LUMA, np.float32)
+    guide = np.asarray(source @ LUMA, np.float32)
 
     def mean(values: NDArray[Any]) -> FloatArray:
         return np.asarray(cv2.boxFilter(values, -1, (side, side)), np.float32)
@@ -177,45 +167,27 @@ def _motion(
         0 where nothing may move; (size, size) the pixels by which there and back again misses.
     """
     size = edited.shape[0]
-    side = min(size, parameters.side)
-    scale = size / side
-    grey = [_grey(picture, side) for picture in (reconstruction, edited)]
+    grey = [
+        np.asarray(np.rint(np.clip(picture @ LUMA, 0, 1) * 255), np.uint8)
+        for picture in (reconstruction, edited)
+    ]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    start = np.zeros((side, side, 2), np.float32)
+    start = np.zeros((size, size, 2), np.float32)
     back = np.asarray(flow.calc(grey[1], grey[0], start.copy()), np.float32)
     there = np.asarray(flow.calc(grey[0], grey[1], start.copy()), np.float32)
     unsure = np.linalg.norm(back + _moved(there, back), axis=2).astype(np.float32)
-    trust = np.exp(-((unsure * scale / size / parameters.closure) ** 2)) + 1e-3
-    sigma = parameters.smoothness * side
-    smooth = _blurred(back * trust[:, :, None], sigma)
-    smooth = smooth / _blurred(trust, sigma)[:, :, None]
-    free = cv2.resize(shape, (side, side), interpolation=cv2.INTER_AREA)
-    smooth = smooth * _blurred(free, sigma)[:, :, None]
-    if side != size:
-        smooth = cv2.resize(smooth, (size, size), interpolation=cv2.INTER_LINEAR) * scale
-        unsure = cv2.resize(unsure, (size, size), interpolation=cv2.INTER_LINEAR) * scale
-    return np.asarray(smooth, np.float32), np.asarray(unsure, np.float32)
+    trust = np.exp(-((unsure / size / parameters.closure) ** 2)) + 1e-3
+    sigma = parameters.smoothness * size
+    smooth = blurred(back * trust[:, :, None], sigma)
+    smooth = smooth / blurred(trust, sigma)[:, :, None]
+    return smooth * blurred(shape, sigma)[:, :, None], unsure
 
 
-def _grey(picture: FloatArray, side: int) -> NDArray[np.uint8]:
-    grey = np.asarray(np.rint(np.clip(picture @ _LUMA, 0, 1) * 255), np.uint8)
-    if grey.shape[0] == side:
-        return grey
-    return np.asarray(cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _moved(
-    picture: FloatArray, motion: FloatArray, interpolation: int = cv2.INTER_LINEAR
-) -> FloatArray:
+def _moved(picture: FloatArray, motion: FloatArray) -> FloatArray:
     axis = np.arange(picture.shape[0], dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
-    moved = cv2.remap(
-        picture,
-        x + motion[:, :, 0],
-        y + motion[:, :, 1],
-        interpolation,
-        borderMode=cv2.BORDER_REFLECT,
-    )
+    x, y = x + motion[:, :, 0], y + motion[:, :, 1]
+    moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(moved, np.float32)
 
 
@@ -230,114 +202,39 @@ def _matter(
 ) -> FloatArray:
     """(size, size) where the generator's pixels are shown."""
     size = unexplained.shape[0]
-    mine, was, now = (_share(regions, names) for regions in (own, theirs, after))
+    mine, was, now = (share_of(regions, names) for regions in (own, theirs, after))
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
-    whole = np.maximum(_ramp(comes, parameters.comes), _ramp(goes, parameters.comes))
+    whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
     side = 2 * parameters.reach + 1
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     near = cv2.dilate(np.maximum(mine, now), np.asarray(ellipse, np.uint8))
     # Nothing is painted over background and clothes but what grows over them in the edit, too.
-    free = 1 - np.clip(_share(own, NEVER) - np.clip(now - was, 0, 1), 0, 1)
+    free = 1 - np.clip(share_of(own, NEVER) - np.clip(now - was, 0, 1), 0, 1)
     coarse = parameters.coarse * size
-    fine = np.abs(unexplained - _blurred(unexplained, coarse)) @ np.full(3, 1 / 3, np.float32)
-    structure = _ramp(_blurred(fine, parameters.blur * size), parameters.structure)
-    torn = _ramp(unsure / size, parameters.torn) * _ramp(
+    fine = np.abs(unexplained - blurred(unexplained, coarse)) @ np.full(3, 1 / 3, np.float32)
+    structure = ramp(blurred(fine, parameters.blur * size), parameters.structure)
+    torn = ramp(unsure / size, parameters.torn) * ramp(
         np.abs(unexplained) @ np.full(3, 1 / 3, np.float32), parameters.structure
     )
-    part = np.maximum(structure, torn) * _sized(near, size)
-    matter = np.maximum(part, _sized(whole, size)) * _sized(free, size)
+    part = np.maximum(structure, torn) * sized(near, size)
+    matter = np.maximum(part, sized(whole, size)) * sized(free, size)
     closing = 2 * round(parameters.blur * size) + 1
     matter = cv2.morphologyEx(matter, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
-    return _blurred(matter, parameters.blur * size)
+    return blurred(matter, parameters.blur * size)
 
 
-def _ramp(values: NDArray[Any], ends: tuple[float, float]) -> FloatArray:
+def ramp(values: NDArray[Any], ends: tuple[float, float]) -> FloatArray:
+    """From 0 to 1 between two values, smoothly."""
     t = np.clip((values - ends[0]) / (ends[1] - ends[0]), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def _recoloured(
-    picture: FloatArray,
-    reconstruction: FloatArray,
-    edited: FloatArray,
-    own: FloatArray,
-    theirs: FloatArray,
-    after: FloatArray,
-    mask: FloatArray,
-    names: Iterable[str],
-    parameters: HairColour,
-) -> FloatArray:
-    """Another colour with the source's own strands, light and shadow.
-
-    Within the regions the low frequencies are shifted by what the edit shifts them, and the high
-    ones scaled as the edit scales them: dark hair made blond shows more of its strands.
-    """
-    size = picture.shape[0]
-    side = min(size, parameters.side)
-
-    def small(values: FloatArray) -> FloatArray:
-        resized = cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA)
-        return np.asarray(resized, np.float32)
-
-    weights = [
-        np.clip(_sized(_share(regions, names), side), 0, 1) ** 2 + np.float32(parameters.ground)
-        for regions in (own, theirs, after)
-    ]
-    pictures = [small(p) for p in (picture, reconstruction, edited)]
-    sigma = parameters.reach * side
-    lows, spreads = [], []
-    for shown, weight in zip(pictures, weights, strict=True):
-        total = _blurred(weight, sigma)[:, :, None]
-        low = _blurred(shown * weight[:, :, None], sigma) / total
-        high = (shown - low) ** 2 * weight[:, :, None]
-        lows.append(low)
-        spreads.append(np.sqrt(_blurred(high, sigma) / total + 1e-5))
-    shift = lows[2] - lows[1]
-    gain = np.clip((spreads[2] / spreads[1]).mean(2, keepdims=True), *parameters.gain)
-    low, shift, gain = (_wide(values, size) for values in (lows[0], shift, gain))
-    changed = low + shift + (picture - low) * gain.reshape(size, size, 1)
-    return np.asarray(picture + mask[:, :, None] * (changed - picture), np.float32)
-
-
-def _blurred(values: NDArray[Any], sigma: float) -> FloatArray:
-    """A Gaussian blur, sigma in pixels."""
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
-
-
-def _matted(share: FloatArray, source: FloatArray, parameters: HairColour) -> FloatArray:
-    """(size, size) a mask that is told, along its border, by colour: a pixel there belongs to
-    whichever side's colour near it it is closer to. The parser's border lies some pixels off, and a
-    strip of forehead in the hair's new colour is seen at once."""
-    size = source.shape[0]
-    side = min(size, parameters.side)
-    picture = np.asarray(cv2.resize(source, (side, side), interpolation=cv2.INTER_AREA))
-    mask = _sized(share, side)
-    reach = 2 * max(1, round(parameters.border * side)) + 1
-    inner = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    nearest, weights = [], []
-    for sure in (mask > 0.9, mask < 0.1):
-        known = cv2.erode(sure.astype(np.uint8), np.asarray(inner, np.uint8)).astype(np.float32)
-        weight = _blurred(known, parameters.border * 2 * side)
-        colour = _blurred(picture * known[:, :, None], parameters.border * 2 * side)
-        colour /= weight[:, :, None] + 1e-6
-        nearest.append(((picture - colour) ** 2).sum(2))
-        weights.append((known, weight))
-    told = 1 / (1 + np.exp(np.clip((nearest[0] - nearest[1]) / parameters.alike**2, -30, 30)))
-    border = (weights[0][0] + weights[1][0]) == 0
-    border &= (weights[0][1] > 1e-3) & (weights[1][1] > 1e-3)
-    return _sized(np.where(border, told, mask), size)
-
-
-def _wide(values: FloatArray, size: int) -> FloatArray:
-    return np.asarray(cv2.resize(values, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _faded(alpha: FloatArray, parameters: Motion) -> FloatArray:
+def faded(alpha: FloatArray, parameters: Motion) -> FloatArray:
     """Nothing is pasted at the crop's border."""
     axis = (np.arange(alpha.shape[0], dtype=np.float32) + 0.5) / alpha.shape[0]
-    edge = _ramp(
+    edge = ramp(
         np.minimum(axis, 1 - axis), (parameters.margin, parameters.margin + parameters.border)
     )
     return np.asarray(alpha * np.minimum(edge[:, None], edge[None, :]), np.float32)

@@ -22,7 +22,7 @@ def _touch(shape: str = "", colour: str = "", matter: str = "") -> Touch:
 
 
 _BEARD = _touch("skin lips", matter="beard")
-_HAIR_COLOUR = _touch(colour="hair brows")
+_HAIR_COLOUR = _touch(colour="hair")
 
 TOUCHES: dict[str, Touch] = {
     "5_o_Clock_Shadow": _touch("skin lips beard", matter="beard"),
@@ -42,7 +42,7 @@ TOUCHES: dict[str, Touch] = {
     "Double_Chin": _touch("skin neck beard"),
     "Eyeglasses": _touch("skin brows eyes nose glasses", matter="glasses"),
     "Goatee": _BEARD,
-    "Gray_Hair": _touch(colour="hair brows beard"),
+    "Gray_Hair": _touch(colour="hair beard"),
     "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
     "High_Cheekbones": _touch(_FACE),
     "Male": _touch(_FACE + " neck beard", matter="beard brows"),

@@ -202,7 +202,7 @@ class EditMeter:
         self.progress = progress or Progress()
         self.identity = IdentityMeter()
         self.networks: Networks | None = None
-        self._judge: PictureClassifier | None = None
+        self.judge: PictureClassifier | None = None
         self.rows: list[list[NDArray[np.uint8]]] = []
         """Source, generator's edit and result of one face per input and edit: for a sheet."""
 
@@ -214,9 +214,7 @@ class EditMeter:
         """
         asked = RunSettings(source, source, (edit,), **self.settings)
         resources, chain = prepare(asked, self.store, self.progress, self.networks)
-        self.networks = networks = resources.networks
-        if self._judge is None:
-            self._judge, _ = load_picture_classifier(networks.bundle.file("judge"))
+        self.networks = resources.networks
         blend = chain[-1]
         assert isinstance(blend, BlendStage)
         with resources:
@@ -265,7 +263,6 @@ class EditMeter:
         edited: NDArray[np.float32],
     ) -> EditedFace | None:
         assert self.networks is not None
-        assert self._judge is not None
         crops = [cut_crop(picture, quad, SIZE) for picture in (before, after)]
         bytes_ = [np.rint(crop * 255).astype(np.uint8) for crop in crops]
         edited = sized(edited, SIZE)
@@ -275,8 +272,9 @@ class EditMeter:
         if not all(found):
             return None
         points = [largest(faces).points68.astype(np.float64) for faces in found]
-        logits = np.concatenate([self._logits(crop) for crop in crops])
-        names = self._judge.names
+        logits = np.concatenate([self.logits(crop) for crop in crops])
+        assert self.judge is not None
+        names = self.judge.names
         at = names.index(attribute)
         same = np.delete((logits[0] > 0) == (logits[1] > 0), at)
         # An edit moves no head: the source's landmarks say where both faces are.
@@ -312,11 +310,13 @@ class EditMeter:
             return 0.0
         return float((np.abs(after - before).max(2) > _MOVED)[there].mean())
 
-    def _logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, attributes) the judge's, of a crop (s, s, 3) in [0, 1]; needs ``networks``."""
         assert self.networks is not None
-        assert self._judge is not None
+        if self.judge is None:
+            self.judge, _ = load_picture_classifier(self.networks.bundle.file("judge"))
         small = torch.from_numpy(sized(crop, _LOOK)).permute(2, 0, 1)[None]
-        logits = self._judge(look(self.networks.recognition, small))
+        logits = self.judge(look(self.networks.recognition, small))
         return np.asarray(logits.numpy(), np.float32)
 
 

@@ -158,7 +158,10 @@ def cut_crop(
 
 
 def paste_warp(
-    crop: NDArray[np.float32], quad: NDArray[np.floating[Any]], frame_hw: tuple[int, int]
+    crop: NDArray[np.float32],
+    quad: NDArray[np.floating[Any]],
+    frame_hw: tuple[int, int],
+    part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
 ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
     """Bring a crop (or masks of its size) back into the frame: the inverse of :func:`cut_crop`.
 
@@ -166,12 +169,13 @@ def paste_warp(
         crop: (s, s, C) float32.
         quad: (4, 2) corners in frame pixels, those that it was cut with.
         frame_hw: the frame's height and width.
+        part: left, top, right and bottom of the part of the crop that is wanted, crop units.
 
     Returns:
         ``(x, y, patch, coverage)``: the patch's top left pixel in the frame, ``patch`` (h, w, C)
         float32, anti-aliased where it reduces and within the crop's own range of values, and
         ``coverage`` (h, w) float32 in [0, 1], how much of each pixel lies within the quad. The
-        patch is the quad's bounding box within the frame; h and w are 0 where they don't meet.
+        patch is the part's bounding box within the frame; h and w are 0 where they don't meet.
         Where coverage is below 1 the patch continues the crop's border pixels.
 
     Raises:
@@ -183,8 +187,11 @@ def paste_warp(
     to_crop = quad_transform(quad, size)
     corners = _checked(quad)
     height, width = frame_hw
-    left, top = (int(v) for v in np.clip(np.floor(corners.min(axis=0)), 0, (width, height)))
-    right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)))
+    x0, y0, x1, y1 = part
+    wanted = np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]]) * size
+    box = _apply(np.asarray(np.linalg.inv(to_crop), np.float64), wanted)
+    left, top = (int(v) for v in np.clip(np.floor(box.min(axis=0)), 0, (width, height)))
+    right, bottom = (int(v) for v in np.clip(np.ceil(box.max(axis=0)), 0, (width, height)))
     w, h = max(0, right - left), max(0, bottom - top)
     if w == 0 or h == 0:
         return (

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from ..artifacts.faces import frames_with_faces
 from ..artifacts.pictures import decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
-from ..blending.transfer import Parsed, transfer
-from ..faces.align import cut_crop, paste_warp
+from ..blending.change import Change, applied, steadied
+from ..blending.face import find_changes
+from ..faces.align import cut_crop
 from ..faces.regions import draw_regions
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
@@ -39,14 +41,14 @@ _PREVIEW = 512
 """Side of the crops in previews, pixels."""
 
 _THREADS = 2
-"""Faces that are blended at the same time, beside the thread that encodes."""
+"""Frames that are worked on at the same time, beside the thread that encodes."""
 
 
 class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 4
+    version = 5
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 
@@ -96,18 +98,19 @@ class BlendStage(FaceStage):
     def blended(self, ctx: Context, start: int, stop: int) -> Iterator[tuple[Frame, list[Patch]]]:
         """The frames ``start <= index < stop``, each with what is pasted into it. For frames as
         they are before they are encoded: the inputs must be complete."""
-        here = self.to_edit(ctx, start, stop)
-        faces = _FacesToPaste(self, ctx, *here.span) if len(here) else None
-
-        def patches(work: tuple[Frame, list[tuple[int, NDArray[Any]]]]) -> list[Patch]:
-            if faces is None:
-                return []
-            made = (faces.patch(work[0].index, rgb, here.first_row + k) for k, rgb in work[1])
-            return [patch for patch in made if patch is not None]
-
-        frames = frames_with_faces(self.resources.reader, here, start, stop)
-        for (frame, _), made in ahead(frames, patches, _THREADS):
-            yield frame, made
+        resources = self.resources
+        if not len(self.to_edit(ctx, start, stop)):
+            yield from ((frame, []) for frame in resources.reader.read(start, stop))
+            return
+        times = resources.times
+        pad = resources.parameters.blending.smoothing.change_padding_s
+        first, last = window(times, start, stop, pad)
+        faces = _FacesToPaste(self, ctx, first, last)
+        frames = frames_with_faces(resources.reader, faces.faces, first, last)
+        moments = _moments(ahead(frames, faces.changes, _THREADS), times, pad)
+        wanted = (moment for moment in moments if start <= moment.frame.index < stop)
+        for moment, patches in ahead(wanted, faces.patches, _THREADS):
+            yield moment.frame, patches
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         """Each frame as it goes to the encoder, and the regions its faces were seen to have."""
@@ -141,9 +144,68 @@ def pasted(rgb: NDArray[Any], patches: Sequence[Patch]) -> NDArray[Any]:
     return picture
 
 
+@dataclass(frozen=True)
+class _Moment:
+    """A frame, and what changes in it and around it.
+
+    Attributes:
+        frame: of the source.
+        rgb: its pixels (H, W, 3); None without a face.
+        around: for each change of a face in this frame its quad, and the same change of its track
+            in all frames around, each with the frame's index; this frame's among them.
+    """
+
+    frame: Frame
+    rgb: NDArray[Any] | None
+    around: list[tuple[NDArray[np.float64], list[tuple[int, Change]]]]
+
+
+_Work = tuple[Frame, list[tuple[int, NDArray[Any]]]]
+"""A frame with its faces, as ``frames_with_faces`` gives it."""
+
+_Changes = dict[tuple[int, int], tuple[NDArray[np.float64], Change]]
+"""What changes in a frame, each with its quad, by the face's track and the number of the change."""
+
+
+def _moments(
+    found: Iterator[tuple[_Work, _Changes]], times: NDArray[np.float64], reach: float
+) -> Iterator[_Moment]:
+    """Consecutive frames in their order, each with the changes of those up to ``reach`` seconds
+    before and after."""
+    held: deque[tuple[_Work, _Changes]] = deque()
+    at = 0  # of the next to be given, in what is held
+    for one in found:
+        held.append(one)
+        newest = times[one[0][0].index]
+        while newest - times[held[at][0][0].index] > reach:
+            yield _moment(held, at, times, reach)
+            at += 1
+        while times[held[at][0][0].index] - times[held[0][0][0].index] > reach:
+            held.popleft()
+            at -= 1
+    for k in range(at, len(held)):
+        yield _moment(held, k, times, reach)
+
+
+def _moment(
+    held: Sequence[tuple[_Work, _Changes]], k: int, times: NDArray[np.float64], reach: float
+) -> _Moment:
+    (frame, faces), changes = held[k]
+    near = [
+        (work[0].index, theirs)
+        for work, theirs in held
+        if abs(times[work[0].index] - times[frame.index]) <= reach
+    ]
+    around = [
+        (quad, [(index, theirs[which][1]) for index, theirs in near if which in theirs])
+        for which, (quad, _) in changes.items()
+    ]
+    return _Moment(frame, faces[0][1] if faces else None, around)
+
+
 class _FacesToPaste:
     """What the faces in ``start <= frame < stop`` need from the stages before, smoothed over
-    time. Several threads may ask for patches."""
+    time. Several threads may ask for changes and patches."""
 
     def __init__(self, stage: BlendStage, ctx: Context, start: int, stop: int) -> None:
         resources, table = stage.resources, stage.table(ctx)
@@ -151,42 +213,56 @@ class _FacesToPaste:
         self.parser: RegionParser = resources.network(ctx, "parser")
         self.touch = resources.touch
         self.how = resources.parameters.blending
+        self.times = resources.times
+        # How long each frame stands, for frames of different length.
+        self.durations = np.gradient(self.times) if len(self.times) > 1 else np.ones(1)
         self._looking = threading.Lock()  # artifacts are for one thread at a time
-        times, smoothing = resources.times, self.how.smoothing
-        first, last = window(times, start, stop, smoothing.padding_s)
+        smoothing = self.how.smoothing
+        first, last = window(self.times, start, stop, smoothing.bending_padding_s)
         self.faces = faces = stage.to_edit(ctx, first, last)
         points = read_rows(self.reconstruct, "points.npy", table, *faces.span)
         self.source = np.array([faces.points_in_crop(k) for k in range(len(faces))])
         self.source = self.source.reshape(-1, *points.shape[1:])
-        self.shift = smooth_rows(points - self.source, faces, times, smoothing.bending_sigma_s)
+        self.shift = smooth_rows(points - self.source, faces, self.times, smoothing.bending_sigma_s)
 
-    def patch(self, index: int, rgb: NDArray[Any], row: int) -> Patch | None:
-        """The patch of a row of the table, in frame ``index`` (H, W, 3); None where it is not
-        edited."""
-        k = row - self.faces.first_row
-        name = self.faces.name(k)
-        with self._looking:
-            (chunk,) = self.decode.overlapping(index, index + 1)
-            if not has_picture(self.decode, chunk.name, name):
-                return None
-            paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
-        own, edited = map(decode_picture, paths)
-        quad = self.faces.quad[k]
-        source = cut_crop(rgb, quad, int(self.faces.size[k]))
-        colour, alpha = transfer(
-            source,
-            own,
-            edited,
-            Parsed(*(self.parser.parse(picture) for picture in (source, own, edited))),
-            self.source[k],
-            self.source[k] + self.shift[k],
-            self.touch,
-            self.how,
-        )
-        layers = np.concatenate((colour, alpha[:, :, None]), 2)
-        x, y, patch, coverage = paste_warp(layers, quad, (rgb.shape[0], rgb.shape[1]))
-        opacity = patch[:, :, 3] * coverage
-        opacity[opacity < 1 / 512] = 0
-        if not opacity.any():
-            return None
-        return Patch(x, y, np.ascontiguousarray(patch[:, :, :3]), np.clip(opacity, 0, 1))
+    def changes(self, work: _Work) -> _Changes:
+        """Of a frame with its faces (H, W, 3)."""
+        frame, here = work
+        found: _Changes = {}
+        for k, rgb in here:
+            name, track = self.faces.name(k), int(self.faces.track[k])
+            with self._looking:
+                (chunk,) = self.decode.overlapping(frame.index, frame.index + 1)
+                if not has_picture(self.decode, chunk.name, name):
+                    continue
+                paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
+            own, edited = map(decode_picture, paths)
+            changes = find_changes(
+                rgb,
+                self.faces.quad[k],
+                int(self.faces.size[k]),
+                own,
+                edited,
+                self.parser.parse,
+                self.source[k],
+                self.source[k] + self.shift[k],
+                self.touch,
+                self.how,
+            )
+            found |= {(track, number): change for number, change in enumerate(changes)}
+        return found
+
+    def patches(self, moment: _Moment) -> list[Patch]:
+        """What is pasted into a frame."""
+        frame, rgb, made = moment.frame, moment.rgb, list[Patch]()
+        for quad, around in moment.around:
+            apart = np.array([self.times[index] - self.times[frame.index] for index, _ in around])
+            weights = np.exp(-((apart / self.how.smoothing.change_sigma_s) ** 2) / 2)
+            weights *= [self.durations[index] for index, _ in around]
+            at = [index for index, _ in around].index(frame.index)
+            change = steadied([change for _, change in around], weights, at)
+            assert rgb is not None
+            x, y, colours, alpha = applied(rgb, quad, change, self.how.grain)
+            if alpha.any():
+                made.append(Patch(x, y, colours, alpha))
+        return made

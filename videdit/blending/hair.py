@@ -1,0 +1,158 @@
+"""Hair of another colour, with the source's own strands, light and shadow.
+
+One affine change of colours for the whole head of hair, so that nothing inverts light and shadow
+and nothing flickers; and a matte that tells hair from what is behind and between it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from videdit.blending.change import LUMA, Change, blurred, resized
+from videdit.blending.parameters import DEFAULT, BlendingParameters, HairColour
+from videdit.blending.transfer import Parsed, faded, ramp, share_of, sized
+from videdit.faces.regions import NEVER, REGIONS
+
+FloatArray = NDArray[np.float32]
+
+_SIDE = 128  # of the pictures whose colours are measured: that of the parser's maps
+_FEWEST = 64  # pixels of these: fewer tell no colour
+
+
+def widened(quad: NDArray[np.floating[Any]], zoom: float) -> NDArray[np.float64]:
+    """The quad of the same middle, so many times as large."""
+    middle = quad.mean(0)
+    return np.asarray(middle + (quad - middle) * zoom, np.float64)
+
+
+def find_colour(
+    source: FloatArray,
+    reconstruction: FloatArray,
+    edited: FloatArray,
+    parsed: Parsed,
+    wide: FloatArray,
+    wide_regions: FloatArray,
+    names: AbstractSet[str],
+    parameters: BlendingParameters = DEFAULT,
+) -> Change | None:
+    """How an edit changes the colour of some regions.
+
+    With m and s a colour's mean and luma's standard deviation in these regions, of the source, the
+    reconstruction and the edit: near m_source colours x become m' + g (x - m_source), where g is
+    s_edit / s_reconstruction, and m' changes m_source as the edit changes the reconstruction: by
+    the same share of what there is, where it becomes darker, and of what is left to white, where it
+    becomes lighter. ``_curve`` says what becomes of other colours.
+
+    Args:
+        source, reconstruction, edited: (s, s, 3) crops of the face, of any size.
+        parsed: regions of the three.
+        wide: (size, size, 3) crop of the source, ``zoom`` times as wide, with the same middle.
+        wide_regions: its regions.
+        names: the regions.
+        parameters: of the room.
+
+    Returns:
+        A change of the wide crop; None where there is nothing of these regions.
+    """
+    how = parameters.hair
+    told = [
+        _colours(picture, share_of(regions, names), how)
+        for picture, regions in (
+            (source, parsed.source),
+            (reconstruction, parsed.reconstruction),
+            (edited, parsed.edited),
+        )
+    ]
+    if any(one is None for one in told):
+        return None
+    (own, spread), (was, old_spread), (now, new_spread) = (one for one in told if one is not None)
+    darker, lighter = now / np.maximum(was, 1e-3), (1 - now) / np.maximum(1 - was, 1e-3)
+    goal = np.where(now < was, own * np.minimum(darker, 1), 1 - (1 - own) * np.minimum(lighter, 1))
+    gain = float(np.clip(new_spread / old_spread, *how.gain))
+    size = wide.shape[0]
+    matte = _matte(wide, wide_regions, names, how)
+    above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
+    matte = matte * ramp(above, (0, how.fade))[:, None]
+    new = np.stack([_curve(wide[:, :, c], own[c], goal[c], gain, spread) for c in range(3)], 2)
+    return Change(
+        motion=np.zeros((_SIDE, _SIDE, 2), np.float32),
+        gain=np.ones((_SIDE, _SIDE), np.float32),
+        offset=new - wide,
+        where=faded(matte, parameters.motion),
+    )
+
+
+def _curve(values: FloatArray, own: float, goal: float, gain: float, spread: float) -> FloatArray:
+    """One channel's new values.
+
+    A line through (own, goal) as steep as the gain, as far as one ``spread`` beyond: what shines
+    through hair that becomes lighter is no lighter than that, and what is darker than hair that
+    becomes darker goes down to black evenly. Nothing goes the other way.
+    """
+    line = goal + gain * (values - own)
+    if goal >= own:
+        top = min(goal + gain * spread, 0.98)
+        return np.asarray(np.maximum(np.minimum(line, top), values), np.float32)
+    knee = max(own - spread, 0.02)
+    bottom = max(goal - gain * spread, 0.0)
+    beyond = values * bottom / knee
+    return np.asarray(np.clip(np.where(values < knee, beyond, line), 0, values), np.float32)
+
+
+def _colours(
+    picture: FloatArray, share: FloatArray, parameters: HairColour
+) -> tuple[NDArray[np.float64], float] | None:
+    """The mean colour (3,) and the luma's standard deviation where some regions are for sure."""
+    sure = resized(share, _SIDE) > parameters.sure
+    if sure.sum() < _FEWEST:
+        return None
+    inside = resized(picture, _SIDE)[sure].astype(np.float64)
+    return inside.mean(0), float((inside @ LUMA).std()) + 1e-2
+
+
+def _matte(
+    picture: FloatArray, regions: FloatArray, names: AbstractSet[str], parameters: HairColour
+) -> FloatArray:
+    """How much of each pixel some regions are.
+
+    Inside and outside the parser tells it. Along the border, where it is some pixels off, colours
+    do: a pixel lies somewhere between the mean colour of what is sure within reach on one side and
+    that on the other.
+    """
+    size = picture.shape[0]
+    mask = sized(share_of(regions, names), size)
+    skin = sized(share_of(regions, set(REGIONS) - NEVER - names), size)
+    sides, known = [], []
+    for sure, border in (
+        # The parser knows skin from hair well, but single strands before something else not at all.
+        ((mask < 1 - parameters.sure) & (skin < 0.5), parameters.strands),
+        (skin > parameters.sure, parameters.border),
+        (mask > parameters.sure, parameters.strands),
+    ):
+        side = 2 * max(1, round(border * size)) + 1
+        ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        inner = cv2.erode(sure.astype(np.uint8), np.asarray(ellipse, np.uint8))
+        known.append(inner.astype(np.float32)[:, :, None])
+    reach = parameters.strands * size
+    for inner in (known[0] + known[1], known[2]):
+        weight = blurred(inner, reach)[:, :, None]
+        # Where nothing sure is near, the mean of all of it.
+        mean = picture[inner[:, :, 0] > 0].mean(0) if inner.any() else picture.mean((0, 1))
+        sides.append((blurred(picture * inner, reach) + 1e-4 * mean) / (weight + 1e-4))
+    other, own = sides
+    line = own - other
+    length = (line * line).sum(2)
+    along = ((picture - other) * line).sum(2) / (length + 1e-6)
+    trust = length / (length + parameters.apart**2)
+    # Skin beside hair lies in its shadow: a little of its colour is none of it.
+    told = trust * np.clip((along - parameters.shadow) / (1 - parameters.shadow), 0, 1)
+    told += (1 - trust) * mask
+    none, whole = (known[0] + known[1])[:, :, 0] > 0, known[2][:, :, 0] > 0
+    matte = np.where(none, 0, np.where(whole, 1, told))
+    matte = np.clip((matte - parameters.floor) / (1 - 2 * parameters.floor), 0, 1)
+    return np.asarray(matte, np.float32)

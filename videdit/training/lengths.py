@@ -1,0 +1,273 @@
+"""How far alpha 1 goes along each map: found on what people get.
+
+The maps are trained on generated faces, and much of an edit stays behind on its way into a real
+picture. So their lengths are chosen last, on results: real portraits through the whole chain, seen
+by the judge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api import prepare
+from ..artifacts.codes import CodeReader
+from ..artifacts.faces import FaceTable
+from ..artifacts.pictures import read_picture
+from ..artifacts.rows import read_rows
+from ..blending.change import applied
+from ..blending.face import find_changes
+from ..editing.schedule import Edit
+from ..editing.touch import touch_of
+from ..editing.transformer import LatentTransformers
+from ..errors import InputError, NoFaceError
+from ..evaluation.edits import SIZE, EditMeter
+from ..evaluation.identity import distance
+from ..faces.align import cut_crop
+from ..files import write_atomically
+from ..media.compose import Patch
+from ..pipeline.progress import Progress
+from ..pipeline.runner import open_contexts, run
+from ..pipeline.store import Store
+from ..settings import RunSettings
+from ..stages.blend import BlendStage, pasted
+
+if TYPE_CHECKING:
+    from ..models.networks import Networks
+
+
+@dataclass(frozen=True)
+class LengthSearch:
+    """What is looked for.
+
+    Attributes:
+        ladder: lengths that are tried, of the maps' own steps; 1 among them.
+        seen: the judge is to see the attribute in the results of this share of those who lack it.
+        close: without one that reaches this, the shortest that is so close to the best.
+        identity: dlib's distance to the source, median, beyond which no length goes.
+        least: fewer people who lack it say nothing, and the length stays 1.
+    """
+
+    ladder: tuple[float, ...] = (0.6, 0.8, 1.0, 1.3, 1.65, 2.1, 2.7)
+    seen: float = 0.88
+    close: float = 0.04
+    identity: float = 0.5
+    least: int = 5
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One length on all who lack an attribute.
+
+    Attributes:
+        faces: how many lack it.
+        seen: share of those in whose result the judge sees it.
+        kept: share of its other judgements that stay, median.
+        identity: distance of dlib's descriptors, median.
+    """
+
+    faces: int
+    seen: float
+    kept: float
+    identity: float
+
+
+@dataclass(frozen=True)
+class _Person:
+    rgb: NDArray[np.uint8]
+    quad: NDArray[np.float64]
+    code: NDArray[np.float32]
+    reconstruction: NDArray[np.float32]
+    points: NDArray[np.float64]
+    theirs: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    who: NDArray[np.float64]
+
+
+def find_lengths(
+    folder: Path,
+    pictures: Sequence[Path],
+    names: Sequence[str],
+    store: Store,
+    search: LengthSearch,
+    report: Callable[[str], None],
+) -> dict[str, tuple[float, float]]:
+    """The lengths of the shipped maps, ``(at -1, at 1)`` by attribute; goes on where it stopped.
+
+    Leaves ``lengths.json`` and, with all that was tried, ``tried.json`` in the folder.
+
+    Raises:
+        InputError: no picture shows a face.
+    """
+    meter = EditMeter(1, store)
+    people = list(_people(pictures, store, meter, report))
+    if not people or meter.networks is None:
+        raise InputError("no picture shows a face", "Give portraits.")
+    networks = meter.networks
+    shipped = networks.editor(RunSettings(pictures[0], pictures[0], ()).editor, ())
+    if not isinstance(shipped, LatentTransformers):
+        raise InputError("the bundle's editor has no lengths", "Use a bundle with transformers.")
+    maps = LatentTransformers(shipped.mean, shipped.maps)
+    notes = folder / "tried.json"
+    key = {"search": asdict(search), "people": [p.name for p in pictures]}
+    tried: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}
+    if tried.get("key") != json.loads(json.dumps(key)):
+        tried = {"key": key, "tried": {}}
+    lengths = {}
+    for name in names:
+        pair = []
+        for sign in (-1, 1):
+            rows = tried["tried"].setdefault(f"{name}{sign:+d}", {})
+
+            def at(
+                length: float, name: str = name, sign: int = sign, rows: dict[str, Any] = rows
+            ) -> Tried:
+                if str(length) not in rows:
+                    one = _try(people, name, sign * length, maps, meter, networks)
+                    rows[str(length)] = asdict(one)
+                    write_atomically(notes, json.dumps(tried, indent=1).encode())
+                return Tried(**rows[str(length)])
+
+            length = chosen_length(at, search)
+            pair.append(length)
+            one = at(length)
+            report(
+                f"{name} {sign:+d}: {length} (lacked {one.faces}, seen {one.seen:.0%},"
+                f" identity {one.identity:.3f}, kept {one.kept:.1%})"
+            )
+        lengths[name] = (pair[0], pair[1])
+        write_atomically(folder / "lengths.json", json.dumps(lengths, indent=1).encode() + b"\n")
+    return lengths
+
+
+def chosen_length(at: Callable[[float], Tried], search: LengthSearch) -> float:
+    """The shortest length that is seen often enough; see :class:`LengthSearch`.
+
+    Args:
+        at: measures one; is asked for no more of them than needed.
+    """
+    ladder = sorted(search.ladder)
+    start = ladder.index(1.0)
+    first = at(1.0)
+    if first.faces < search.least:
+        return 1.0
+    if first.seen >= search.seen:
+        length = 1.0
+        for shorter in reversed(ladder[:start]):
+            if at(shorter).seen < search.seen:
+                break
+            length = shorter
+        return length
+    found = {1.0: first.seen}
+    for longer in ladder[start + 1 :]:
+        one = at(longer)
+        if one.identity > search.identity:
+            break
+        found[longer] = one.seen
+        if one.seen >= search.seen:
+            return longer
+    best = max(found.values())
+    return min(length for length, seen in found.items() if seen >= best - search.close)
+
+
+def _people(
+    pictures: Sequence[Path], store: Store, meter: EditMeter, report: Callable[[str], None]
+) -> Iterator[_Person]:
+    for path in pictures:
+        # Any edit: the chain runs as far as where edits begin.
+        asked = RunSettings(path, path, (Edit.parse("Smiling=1"),))
+        try:
+            resources, chain = prepare(asked, store, Progress(), meter.networks)
+        except InputError as error:
+            report(f"{path.name} is left out: {error}")
+            continue
+        meter.networks = networks = resources.networks
+        with resources:
+            stages = chain[: [stage.name for stage in chain].index("reconstruct") + 1]
+            source_id = resources.timeline.content_id
+            try:
+                run(stages, store, source_id, path)
+            except NoFaceError:
+                report(f"{path.name} is left out: no face")
+                continue
+            contexts = open_contexts(stages, store, source_id)
+            shown, blend = contexts["reconstruct"].own, chain[-1]
+            assert isinstance(blend, BlendStage)
+            table = FaceTable(contexts["align"].own)
+            faces = table.window(0, 1)
+            codes = CodeReader(
+                contexts["encode"].own,
+                contexts["refine"].own,
+                table,
+                resources.times,
+                networks.space,
+                resources.parameters.inversion.smoothing,
+            ).read(0, 1)
+            theirs = read_rows(shown, "points.npy", table, 0, 1)
+            (frame,) = resources.reader.read(0, 1)
+            (chunk,) = shown.overlapping(0, 1)
+            for k in range(min(1, len(faces))):
+                quad = faces.quad[k]
+                own = cut_crop(frame.rgb8, quad, SIZE)
+                picture = read_picture(shown, chunk.name, faces.name(k))
+                points = faces.points_in_crop(k)
+                bytes_ = np.rint(own * 255).astype(np.uint8)
+                yield _Person(
+                    rgb=frame.rgb8,
+                    quad=quad,
+                    code=codes[k : k + 1],
+                    reconstruction=picture,
+                    points=points,
+                    theirs=np.asarray(theirs[k], np.float64),
+                    logits=meter.logits(own)[0],
+                    who=meter.identity.describe(bytes_, points * SIZE, jitters=0),
+                )
+
+
+def _try(
+    people: Sequence[_Person],
+    name: str,
+    alpha: float,
+    maps: LatentTransformers,
+    meter: EditMeter,
+    networks: Networks,
+) -> Tried:
+    """One strength, in the maps' own steps, on all who lack what it gives."""
+    assert meter.judge is not None
+    at = meter.judge.names.index(name)
+    sign = 1 if alpha > 0 else -1
+    seen, kept, apart = [], [], []
+    for person in people:
+        if person.logits[at] * sign >= 0:
+            continue
+        code = maps.move(person.code, name, np.array([alpha], np.float32))
+        edited = networks.generator.decode(code)[0]
+        changes = find_changes(
+            person.rgb,
+            person.quad,
+            SIZE,
+            person.reconstruction,
+            edited,
+            networks.parser.parse,
+            person.points,
+            person.theirs,
+            touch_of(name),
+        )
+        patches = [Patch(*applied(person.rgb, quad, change)) for quad, change in changes]
+        result = pasted(person.rgb, patches)
+        crop = cut_crop(result, person.quad, SIZE)
+        logits = meter.logits(crop)[0]
+        seen.append(logits[at] * sign > 0)
+        kept.append(np.delete((logits > 0) == (person.logits > 0), at).mean())
+        bytes_ = np.rint(crop * 255).astype(np.uint8)
+        who = meter.identity.describe(bytes_, person.points * SIZE, jitters=0)
+        apart.append(distance(person.who, who))
+    if not seen:
+        return Tried(0, 0.0, 1.0, 0.0)
+    return Tried(len(seen), float(np.mean(seen)), float(np.median(kept)), float(np.median(apart)))
