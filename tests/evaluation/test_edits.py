@@ -330,13 +330,13 @@ def test_the_command_line_says_the_same(measured: Measured, tmp_path: Path) -> N
     table, own = found["edits"]["Smiling=1.0"], expected["edits"]["Smiling=1.0"]
     assert set(table) == {field.name for field in fields(Total)} | {"groups"}
     by_group, own_by_group = table.pop("groups"), own.pop("groups")
-    assert table == pytest.approx(own, abs=1e-3)
+    assert table == pytest.approx(own, rel=0.02, abs=1e-3)
     assert set(by_group) == set(own_by_group)
-    assert by_group["men"] == pytest.approx(own_by_group["men"], abs=1e-3)
+    assert by_group["men"] == pytest.approx(own_by_group["men"], rel=0.02, abs=1e-3)
     assert by_group["women"]["faces"] == 0
     (one,) = found["inputs"]
     (face,) = one["faces"]
-    assert face == pytest.approx(asdict(measured.result.faces[0]), abs=1e-3)
+    assert face == pytest.approx(asdict(measured.result.faces[0]), rel=0.02, abs=1e-3)
 
     lines = done.stdout.splitlines()
     assert lines[:2] == ["1/2 face.png", "2/2 wall.png"]

@@ -320,8 +320,8 @@ def lengths(
     fifty people. Needs the extra `eval`.
     """
     from videdit.editing.attributes import ATTRIBUTES, resolve
+    from videdit.evaluation.lengths import LengthSearch, find_lengths
     from videdit.pipeline.store import Store
-    from videdit.training.lengths import LengthSearch, find_lengths
 
     names = [resolve(name).name for name in attr] if attr else [one.name for one in ATTRIBUTES]
     with Store(cache) as store:

@@ -27,8 +27,6 @@ from ..editing.schedule import Edit
 from ..editing.touch import touch_of
 from ..editing.transformer import LatentTransformers
 from ..errors import InputError, NoFaceError
-from ..evaluation.edits import SIZE, EditMeter
-from ..evaluation.identity import distance
 from ..faces.align import cut_crop
 from ..files import write_atomically
 from ..media.compose import Patch
@@ -37,6 +35,8 @@ from ..pipeline.runner import open_contexts, run
 from ..pipeline.store import Store
 from ..settings import RunSettings
 from ..stages.blend import BlendStage, pasted
+from .edits import SIZE, EditMeter
+from .identity import distance
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -172,6 +172,8 @@ def chosen_length(at: Callable[[float], Tried], search: LengthSearch) -> float:
         found[longer] = one.seen
         if one.seen >= search.seen:
             return longer
+        if one.seen < max(found.values()) - search.close:  # it breaks
+            break
     best = max(found.values())
     return min(length for length, seen in found.items() if seen >= best - search.close)
 
