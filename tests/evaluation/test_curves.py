@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from videdit.editing.quality import Quality, load_quality, save_quality
-from videdit.errors import WeightsError
-from videdit.evaluation.curves import Curve, Seen, curve_of, qualities
+from videdit.evaluation.curves import Curve, Seen, curve_of
 
 
 def seen(signs: list[list[int]], first: list[float]) -> Seen:
@@ -50,20 +47,3 @@ def test_areas_are_means_over_changes() -> None:
     assert kept == pytest.approx(0.9, abs=1e-6)
     assert same == pytest.approx(0.75, abs=1e-6)
     assert line.areas(0.5)[0] == pytest.approx(0.95, abs=1e-6)
-
-
-def test_what_does_not_work_reliably_says_so(tmp_path: Path) -> None:
-    curve = Curve((0.5, 1.0), (0.3, 0.55), (0.98, 0.88), (0.8, 0.7))
-    found = qualities({"Smiling": curve, "Bald": curve}, {"Smiling": 0.97, "Bald": math.nan})
-    assert found["Smiling"] == Quality(0.55, 0.88, 0.7, 0.97)
-    assert found["Smiling"].doubt == "often too weak, changes more than it should"
-    assert "too rare" in found["Bald"].doubt
-    assert Quality(0.8, 0.97, 0.7, 0.95).doubt == ""
-    assert "hard to measure" in Quality(0.8, 0.97, 0.7, 0.7).doubt
-    save_quality(tmp_path / "q.json", found)
-    loaded = load_quality(tmp_path / "q.json")
-    assert loaded["Smiling"] == found["Smiling"]
-    assert math.isnan(loaded["Bald"].judge_auc)
-    (tmp_path / "q.json").write_text('{"Smiling": {"charm": 1}}')
-    with pytest.raises(WeightsError):
-        load_quality(tmp_path / "q.json")

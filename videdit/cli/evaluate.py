@@ -100,6 +100,13 @@ def edits(
     sheet: Annotated[
         Path | None, typer.Option(help="Also write source, generator's edit and result (.jpg).")
     ] = None,
+    figures_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            help="Also write what `videdit attributes` shows; of all attributes, if none is named.",
+        ),
+    ] = None,
     cache: Cache = None,
 ) -> None:
     """Judge results against their source: videdit evaluate edits portraits/ --attr Smiling
@@ -111,14 +118,25 @@ def edits(
     along the rim, 1 is none. Needs the extra `eval`.
     """
     from videdit.cli.run import collect_edits
-    from videdit.evaluation.edits import EditedInput, EditMeter, sign_of, to_json, total
+    from videdit.editing.attributes import NAMES
+    from videdit.editing.quality import save_quality
+    from videdit.evaluation.edits import (
+        EditedInput,
+        EditMeter,
+        figures,
+        sign_of,
+        to_json,
+        total,
+    )
     from videdit.media.pictures import write_picture
     from videdit.pipeline.store import Store
     from videdit.sheet import tile
 
+    if figures_file is not None and not (attr or edit):
+        edit = [f"{name}={sign}" for name in NAMES for sign in (1, -1)]
     wanted = list({str(one): one for one in collect_edits(attr, alpha, edit)}.values())
     files = _files(inputs)
-    _writable(json_file, sheet)
+    _writable(json_file, sheet, figures_file)
     results: list[EditedInput] = []
     without: set[str] = set()
     unread: list[str] = []
@@ -159,6 +177,8 @@ def edits(
             to_json(results, wanted) | {"no_face": sorted(without), "unread": unread}, indent=1
         )
         json_file.write_text(text + "\n")
+    if figures_file is not None:
+        save_quality(figures_file, figures(results, meter.about_judge.get("auc", {})))
     if sheet is not None and meter.rows:
         write_picture(sheet, tile(meter.rows[:48], 256))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..editing.quality import Quality
 from .identity import distance
 
 
@@ -95,19 +94,3 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
         return tuple(float(v) for v in np.mean([getattr(c, name) for c in curves], axis=0))
 
     return Curve(curves[0].strengths, mean("change"), mean("preservation"), mean("identity"))
-
-
-def qualities(curves: Mapping[str, Curve], aucs: Mapping[str, float]) -> dict[str, Quality]:
-    """Figures at an alpha of 1.
-
-    Args:
-        curves: with a strength of 1 among theirs.
-        aucs: the judge's own, by attribute.
-    """
-    found = {}
-    for name, curve in curves.items():
-        at = curve.strengths.index(1.0)
-        found[name] = Quality(
-            curve.change[at], curve.preservation[at], curve.identity[at], aucs[name]
-        )
-    return found

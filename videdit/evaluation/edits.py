@@ -22,6 +22,7 @@ from ..api import prepare
 from ..artifacts.faces import FaceTable
 from ..artifacts.pictures import has_picture, read_picture
 from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
+from ..editing.quality import Quality, Results
 from ..editing.schedule import Edit
 from ..faces.align import cut_crop
 from ..faces.detection import inter_ocular, largest
@@ -203,6 +204,7 @@ class EditMeter:
         self.identity = IdentityMeter()
         self.networks: Networks | None = None
         self.judge: PictureClassifier | None = None
+        self.about_judge: Mapping[str, Any] = {}
         self.rows: list[list[NDArray[np.uint8]]] = []
         """Source, generator's edit and result of one face per input and edit: for a sheet."""
 
@@ -314,7 +316,9 @@ class EditMeter:
         """(1, attributes) the judge's, of a crop (s, s, 3) in [0, 1]; needs ``networks``."""
         assert self.networks is not None
         if self.judge is None:
-            self.judge, _ = load_picture_classifier(self.networks.bundle.file("judge"))
+            self.judge, self.about_judge = load_picture_classifier(
+                self.networks.bundle.file("judge")
+            )
         small = torch.from_numpy(sized(crop, _LOOK)).permute(2, 0, 1)[None]
         logits = self.judge(look(self.networks.recognition, small))
         return np.asarray(logits.numpy(), np.float32)
@@ -353,6 +357,28 @@ def _lightness(rgb8: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
         r = max(1, int(0.12 * unit))
         values.append(lab[max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1, 0].ravel())
     return float(np.median(np.concatenate(values)))
+
+
+def figures(results: Sequence[EditedInput], aucs: Mapping[str, float | None]) -> dict[str, Quality]:
+    """What `videdit attributes` shows of the edits with a strength of 1 and of -1.
+
+    Args:
+        results: of any edits.
+        aucs: the judge's own, by attribute.
+    """
+
+    def side(name: str, sign: int) -> Results:
+        edit = str(Edit.parse(f"{name}={sign}"))
+        faces = [face for one in results if one.edit == edit for face in one.faces]
+        t = total(faces, sign)
+        return Results(t.lacked, t.seen, t.kept, t.identity)
+
+    names = {Edit.parse(one.edit).attribute for one in results}
+    found = {}
+    for name in (name for name in aucs if name in names):
+        auc = aucs[name]
+        found[name] = Quality(side(name, 1), side(name, -1), math.nan if auc is None else auc)
+    return found
 
 
 def to_json(results: Sequence[EditedInput], edits: Sequence[Edit]) -> dict[str, Any]:

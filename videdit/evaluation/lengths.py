@@ -8,6 +8,7 @@ by the judge.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..artifacts.pictures import read_picture
 from ..artifacts.rows import read_rows
 from ..blending.change import applied
 from ..blending.face import find_changes
+from ..editing.attributes import follows_expression
 from ..editing.schedule import Edit
 from ..editing.touch import touch_of
 from ..editing.transformer import LatentTransformers
@@ -50,7 +52,8 @@ class LengthSearch:
         ladder: lengths that are tried, of the maps' own steps; 1 among them.
         seen: the judge is to see the attribute in the results of this share of those who lack it.
         close: without one that reaches this, the shortest that is so close to the best.
-        identity: dlib's distance to the source, median, beyond which no length goes.
+        identity: dlib's distance to the source, median, beyond which no length goes ...
+        expression: ... of an attribute that is an expression: that leaves the person the same.
         least: fewer people who lack it say nothing, and the length stays 1.
     """
 
@@ -58,6 +61,7 @@ class LengthSearch:
     seen: float = 0.88
     close: float = 0.04
     identity: float = 0.5
+    expression: float = 0.35
     least: int = 5
 
 
@@ -115,7 +119,7 @@ def find_lengths(
         raise InputError("the bundle's editor has no lengths", "Use a bundle with transformers.")
     maps = LatentTransformers(shipped.mean, shipped.maps)
     notes = folder / "tried.json"
-    key = {"search": asdict(search), "people": [p.name for p in pictures]}
+    key = {"people": [p.name for p in pictures]}
     tried: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}
     if tried.get("key") != json.loads(json.dumps(key)):
         tried = {"key": key, "tried": {}}
@@ -134,7 +138,8 @@ def find_lengths(
                     write_atomically(notes, json.dumps(tried, indent=1).encode())
                 return Tried(**rows[str(length)])
 
-            length = chosen_length(at, search)
+            limit = search.expression if follows_expression(name) else search.identity
+            length = chosen_length(at, search, limit)
             pair.append(length)
             one = at(length)
             report(
@@ -146,11 +151,15 @@ def find_lengths(
     return lengths
 
 
-def chosen_length(at: Callable[[float], Tried], search: LengthSearch) -> float:
+def chosen_length(
+    at: Callable[[float], Tried], search: LengthSearch, limit: float = math.inf
+) -> float:
     """The shortest length that is seen often enough; see :class:`LengthSearch`.
 
     Args:
         at: measures one; is asked for no more of them than needed.
+        search: what is looked for.
+        limit: of the distance to the source.
     """
     ladder = sorted(search.ladder)
     start = ladder.index(1.0)
@@ -167,7 +176,7 @@ def chosen_length(at: Callable[[float], Tried], search: LengthSearch) -> float:
     found = {1.0: first.seen}
     for longer in ladder[start + 1 :]:
         one = at(longer)
-        if one.identity > search.identity:
+        if one.identity > limit:
             break
         found[longer] = one.seen
         if one.seen >= search.seen:

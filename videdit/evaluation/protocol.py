@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from ..arrays import keep_arrays
 from ..bundles import DEFAULT_BUNDLE
 from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
-from ..editing.quality import save_quality
 from ..errors import UsageError
 from ..media.pictures import write_picture
 from ..models.networks import Networks, open_networks
@@ -28,7 +26,7 @@ from .attributes import (
     equal_change_sheet,
     invert,
 )
-from .curves import Curve, mean_curve, qualities
+from .curves import Curve, mean_curve
 from .report import draw_curves, write_tables
 
 _SETTINGS = "settings.json"
@@ -45,9 +43,8 @@ def evaluate_attributes(
 ) -> dict[str, Any]:
     """Measure editors on the test faces of ``data`` and write the report into ``folder``.
 
-    Leaves ``report.json``, ``curves.csv``, ``change-preservation.png``, ``change-identity.png``,
-    ``sheet.jpg`` and, if alpha 1 is among the strengths, ``quality.json`` of the
-    first method.
+    Leaves ``report.json``, ``curves.csv``, ``change-preservation.png``, ``change-identity.png``
+    and ``sheet.jpg``.
 
     Args:
         folder: is made; holds finished parts of a measurement that was stopped.
@@ -77,9 +74,6 @@ def evaluate_attributes(
     curves: dict[str, Mapping[str, Curve]] = {
         method: meter.measure(method, editor) for method, editor in editors.items()
     }
-    aucs: Mapping[str, float] = {
-        name: math.nan if auc is None else auc for name, auc in notes["auc"].items()
-    }
     about = {
         "faces": len(codes),
         "attributes": protocol.attributes,
@@ -89,8 +83,6 @@ def evaluate_attributes(
         "weights": {method: networks.editor_ids(method) for method in methods},
     }
     result = write_tables(folder, curves, about)
-    if 1.0 in protocol.strengths:
-        save_quality(folder / "quality.json", qualities(curves[methods[0]], aucs))
     draw_curves(folder, curves)
     rows = equal_change_sheet(meter, editors, curves)
     write_picture(folder / "sheet.jpg", tile(rows, _SHEET_HEIGHT))

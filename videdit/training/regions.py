@@ -69,6 +69,8 @@ class RegionTraining:
         learning_rate: AdamW's; it falls to 0 over the steps.
         foreign: share of faces with something before them: a patch of another picture, which is to
             be seen as background.
+        wide: share of faces that are shown from farther, up to 1.7 times: hair is looked for beyond
+            the aligned crop.
         seed: of all that is random.
     """
 
@@ -77,6 +79,7 @@ class RegionTraining:
     batch: int = 16
     learning_rate: float = 2e-3
     foreign: float = 0.15
+    wide: float = 0.35
     seed: int = 0
 
 
@@ -159,7 +162,10 @@ class RegionFaces:
         for i in np.flatnonzero(rng.random(settings.batch) < settings.foreign):
             other = pictures[rng.integers(len(pictures))]
             _cover(seen[i], told[i], other, rng)
-        moved = [_moved(p, t, rng) for p, t in zip(seen, told, strict=True)]
+        farther = np.where(
+            rng.random(settings.batch) < settings.wide, rng.uniform(1, 1.7, settings.batch), 1
+        )
+        moved = [_moved(p, t, f, rng) for p, t, f in zip(seen, told, farther, strict=True)]
         crops = np.stack([picture for picture, _ in moved]).transpose(0, 3, 1, 2)
         tensor = worsen(torch.from_numpy(crops.astype(np.float32) / 255), generator)
         return tensor, torch.from_numpy(np.stack([label for _, label in moved]).astype(np.int64))
@@ -186,18 +192,28 @@ def _cover(
 
 
 def _moved(
-    picture: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator
+    picture: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    farther: float,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Both turned, scaled and shifted alike: an aligned crop is never aligned exactly."""
-    angle, scale = rng.normal(0, 5), math.exp(rng.normal(0, 0.06))
+    """Both turned, scaled and shifted alike: an aligned crop is never aligned exactly. What lies
+    around a face that is shown from farther is unknown: its border goes on, and is no label."""
+    angle, scale = rng.normal(0, 5), math.exp(rng.normal(0, 0.06)) / farther
     shift = rng.normal(0, 0.03, 2)
     out = []
     for image, method in ((picture, cv2.INTER_LINEAR), (labels, cv2.INTER_NEAREST)):
         size = image.shape[0]
         matrix = cv2.getRotationMatrix2D((size / 2 - 0.5, size / 2 - 0.5), angle, scale)
         matrix[:, 2] += shift * size
-        border = cv2.BORDER_REFLECT
-        out.append(cv2.warpAffine(image, matrix, (size, size), flags=method, borderMode=border))
+        border = cv2.BORDER_REFLECT if farther == 1 else cv2.BORDER_REPLICATE
+        if farther > 1 and image is labels:
+            border = cv2.BORDER_CONSTANT
+        out.append(
+            cv2.warpAffine(
+                image, matrix, (size, size), flags=method, borderMode=border, borderValue=UNKNOWN
+            )
+        )
     return np.asarray(out[0], np.uint8), np.asarray(out[1], np.uint8)
 
 
