@@ -95,7 +95,7 @@ class Motion:
     detail: float = 0.003
     snap: float = 0.008
     snap_noise: float = 1e-3
-    growth: int = 4
+    growth: int = 2
     floor: float = 0.1
     gain: float = 6.0
     margin: float = 0.005

@@ -85,7 +85,16 @@ def find_change(
     matter = painted = None
     softness = 0.0
     if touch.matter:
-        matter = _matter(own, theirs, after, unexplained, unsure, touch.matter, parameters.matter)
+        matter = _matter(
+            own,
+            theirs,
+            after,
+            unexplained,
+            unsure,
+            touch.matter,
+            parameters.matter,
+            parameters.motion.growth,
+        )
         shown, new = (bend(resized(p, size), field) for p in (reconstruction, edited))
         painted = match_colours(source, shown, new, parameters.colours)
         softness = softness_of(source, shown, shape)
@@ -129,10 +138,15 @@ def _touched(
     here = share_of(own, names)
     grown = np.clip(share_of(after, names) - share_of(theirs, names), 0, 1)
     # A cheek becomes rounder; a face does not turn up elsewhere.
-    side = 2 * parameters.growth + 1
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    grown = grown * cv2.dilate(here, np.asarray(ellipse, np.uint8))
+    grown = grown * dilated(here, parameters.growth)
     return np.asarray(np.clip(here + grown, 0, 1), np.float32)
+
+
+def dilated(mask: FloatArray, radius: int) -> FloatArray:
+    """The largest value within a radius, pixels."""
+    side = 2 * radius + 1
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.dilate(mask, np.asarray(ellipse, np.uint8)), np.float32)
 
 
 def sized(values: NDArray[Any], size: int) -> FloatArray:
@@ -199,6 +213,7 @@ def _matter(
     unsure: FloatArray,
     names: Iterable[str],
     parameters: Matter,
+    growth: int,
 ) -> FloatArray:
     """(size, size) where the generator's pixels are shown."""
     size = unexplained.shape[0]
@@ -207,11 +222,10 @@ def _matter(
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
     whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
-    side = 2 * parameters.reach + 1
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    near = cv2.dilate(np.maximum(mine, now), np.asarray(ellipse, np.uint8))
-    # Nothing is painted over background and clothes but what grows over them in the edit, too.
-    free = 1 - np.clip(share_of(own, NEVER) - np.clip(now - was, 0, 1), 0, 1)
+    near = dilated(np.maximum(mine, now), parameters.reach)
+    # Nothing is painted over background and clothes but what grows a little over them in the edit.
+    never = share_of(own, NEVER)
+    free = 1 - np.clip(never - np.clip(now - was, 0, 1) * dilated(1 - never, growth), 0, 1)
     coarse = parameters.coarse * size
     fine = np.abs(unexplained - blurred(unexplained, coarse)) @ np.full(3, 1 / 3, np.float32)
     structure = ramp(blurred(fine, parameters.blur * size), parameters.structure)
