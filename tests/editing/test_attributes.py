@@ -11,7 +11,7 @@ import pytest
 from videdit.cli import attributes as cli
 from videdit.cli.main import main
 from videdit.editing.attributes import ATTRIBUTES, NAMES, resolve
-from videdit.editing.quality import Quality, save_quality
+from videdit.editing.quality import Quality, Results, save_quality
 from videdit.errors import UsageError
 
 
@@ -63,7 +63,8 @@ def test_the_list_shows_all_attributes_with_their_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "quality.json"
-    save_quality(file, dict.fromkeys(NAMES, Quality(0.5, 0.96, 0.71, 0.912)))
+    sides = Results(20, 0.5, 0.96, 0.31), Results(0)
+    save_quality(file, dict.fromkeys(NAMES, Quality(*sides, 0.912)))
     bundle = SimpleNamespace(file={"quality": file}.__getitem__)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
@@ -72,12 +73,14 @@ def test_the_list_shows_all_attributes_with_their_figures(
     assert [line.split()[0] for line in table[1:]] == list(NAMES)
     assert [line.split()[0] for line in touches] == ["ATTRIBUTE", *NAMES]
     assert "matter: glasses" in touches[1 + NAMES.index("Eyeglasses")]
-    figures = ["50%", "96%", "0.71", "0.91", "!", "often", "too", "weak"]
-    assert all(line.split()[-8:] == figures for line in table[1:])
+    figures = "50% 96% 0.31 ? ? ? 0.91 ! +: often too weak; -: too few lacked it to be measured"
+    assert all(" ".join(line.split()).endswith(figures) for line in table[1:])
     assert main(["attributes", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(NAMES)
     assert rows[31]["plus"] == "adds a smile"
     assert rows[31]["judge_auc"] == 0.912
-    assert rows[31]["doubt"] == "often too weak"
+    assert rows[31]["more"] == {"lacked": 20, "seen": 0.5, "kept": 0.96, "identity": 0.31}
+    assert rows[31]["less"]["seen"] is None
+    assert rows[31]["doubt"].startswith("+: often too weak")
     assert "lips" in rows[31]["touches"]["shape"]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..api import prepare
 from ..artifacts.faces import FaceTable
 from ..artifacts.pictures import has_picture, read_picture
+from ..editing.hair_colour import COLOURS, HairColours, hair_look, load_hair_colours
 from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
 from ..editing.quality import Quality, Results
 from ..editing.schedule import Edit
@@ -53,7 +54,8 @@ class EditedFace:
 
     Attributes:
         frame: its frame.
-        before, after: the judge's logit of the attribute in the source and in the result.
+        before, after: logit of the attribute in the source and in the result: the judge's, but for
+            colours of hair the hair's own; NaN where no hair is seen.
         kept: share of its other judgements that stay.
         identity: distance of dlib's descriptors; under 0.6 passes for the same person.
         corners: by how much the corners of the mouth rose against its middle, inter-ocular
@@ -205,6 +207,7 @@ class EditMeter:
         self.networks: Networks | None = None
         self.judge: PictureClassifier | None = None
         self.about_judge: Mapping[str, Any] = {}
+        self._hair: HairColours | None = None
         self.rows: list[list[NDArray[np.uint8]]] = []
         """Source, generator's edit and result of one face per input and edit: for a sheet."""
 
@@ -286,8 +289,8 @@ class EditMeter:
         alpha = cut_crop(np.repeat(mask[:, :, None], 3, 2), quad, SIZE)[:, :, 0]
         return EditedFace(
             frame=index,
-            before=float(logits[0, at]),
-            after=float(logits[1, at]),
+            before=self.told(attribute, crops[0], logits[0]),
+            after=self.told(attribute, crops[1], logits[1]),
             kept=float(same.mean()),
             identity=distance(*who),
             corners=float(mouths[1][0] - mouths[0][0]),
@@ -311,6 +314,25 @@ class EditMeter:
         if not there.any():
             return 0.0
         return float((np.abs(after - before).max(2) > _MOVED)[there].mean())
+
+    def told(self, attribute: str, crop: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
+        """The logit of one attribute, by the best meter there is for it.
+
+        Args:
+            crop: (s, s, 3) in [0, 1].
+            logits: (attributes,) the judge's.
+
+        Returns:
+            NaN for a colour of hair where no hair is seen.
+        """
+        assert self.networks is not None
+        assert self.judge is not None
+        if attribute not in COLOURS:
+            return float(logits[self.judge.names.index(attribute)])
+        if self._hair is None:
+            self._hair = load_hair_colours(self.networks.bundle.file("hair"))
+        look = hair_look(crop, self.networks.parser.parse(crop))
+        return math.nan if look is None else self._hair.logits(look)[attribute]
 
     def logits(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, attributes) the judge's, of a crop (s, s, 3) in [0, 1]; needs ``networks``."""

@@ -87,6 +87,7 @@ class _Person:
     rgb: NDArray[np.uint8]
     quad: NDArray[np.float64]
     code: NDArray[np.float32]
+    crop: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
     points: NDArray[np.float64]
     theirs: NDArray[np.float64]
@@ -233,6 +234,7 @@ def _people(
                     rgb=frame.rgb8,
                     quad=quad,
                     code=codes[k : k + 1],
+                    crop=own,
                     reconstruction=picture,
                     points=points,
                     theirs=np.asarray(theirs[k], np.float64),
@@ -255,7 +257,7 @@ def _try(
     sign = 1 if alpha > 0 else -1
     seen, kept, apart = [], [], []
     for person in people:
-        if person.logits[at] * sign >= 0:
+        if not meter.told(name, person.crop, person.logits) * sign < 0:
             continue
         code = maps.move(person.code, name, np.array([alpha], np.float32))
         edited = networks.generator.decode(code)[0]
@@ -274,7 +276,7 @@ def _try(
         result = pasted(person.rgb, patches)
         crop = cut_crop(result, person.quad, SIZE)
         logits = meter.logits(crop)[0]
-        seen.append(logits[at] * sign > 0)
+        seen.append(meter.told(name, crop, logits) * sign > 0)
         kept.append(np.delete((logits > 0) == (person.logits > 0), at).mean())
         bytes_ = np.rint(crop * 255).astype(np.uint8)
         who = meter.identity.describe(bytes_, person.points * SIZE, jitters=0)
