@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 _LARGEST_BATCH = 8
 _FACE_BYTES = 512 << 20
-"""GPU memory for each face of a batch: the decoder's widest layers at 1024 x 1024 and the pictures
+"""GPU memory for each face of a batch: the decoder's widest layers at 512 x 512 and the pictures
 of the blend, generously. The largest batch stays within 4 GB."""
 
 

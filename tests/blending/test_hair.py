@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.blending.test_transfer import FACE, Picture, inside, regions, texture
 from videdit.blending.change import Change, applied
-from videdit.blending.hair import find_colour, widened
+from videdit.blending.hair import find_colour
 from videdit.blending.transfer import Parsed
 
 SIZE = 256
@@ -100,10 +97,3 @@ def test_what_is_mixed_changes_in_part() -> None:
 def test_without_hair_there_is_no_change() -> None:
     bald = regions(skin=FACE)
     assert found(texture(0), texture(1), texture(2), bald) is None
-
-
-def test_a_wider_quad_has_the_same_middle() -> None:
-    quad: NDArray[Any] = np.array([[30, 20], [10, 100], [90, 120], [110, 40]], np.float64)
-    wide = widened(quad, 1.5)
-    np.testing.assert_allclose(wide.mean(0), quad.mean(0))
-    np.testing.assert_allclose(wide[1] - wide[0], 1.5 * (quad[1] - quad[0]))

@@ -15,6 +15,7 @@ from videdit.faces.align import (
     paste_warp,
     quad_transform,
     resolution_for,
+    widened,
 )
 from videdit.faces.detection import inter_ocular
 from videdit.faces.parameters import CropSizes
@@ -289,8 +290,15 @@ def test_the_quads_side_is_four_inter_ocular_distances(
 
 
 @pytest.mark.parametrize(
-    ("side", "size"), [(60, 256), (300, 256), (310, 512), (600, 512), (900, 1024), (3000, 1024)]
+    ("side", "size"), [(60, 256), (300, 256), (310, 512), (600, 512), (900, 512), (3000, 512)]
 )
 def test_resolution(side: float, size: int) -> None:
     assert resolution_for(side / 4) == size
     assert resolution_for(side / 4, CropSizes(sizes=(64, 128))) == (64 if side <= 75 else 128)
+
+
+def test_a_wider_quad_has_the_same_middle() -> None:
+    quad = np.array([[30, 20], [10, 100], [90, 120], [110, 40]], np.float64)
+    wide = widened(quad, 1.5)
+    np.testing.assert_allclose(wide.mean(0), quad.mean(0))
+    np.testing.assert_allclose(wide[1] - wide[0], 1.5 * (quad[1] - quad[0]))

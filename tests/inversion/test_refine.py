@@ -48,7 +48,7 @@ def test_the_checkpointed_picture_is_the_generators(
 ) -> None:
     codes = truth.clone().requires_grad_(True)
     shown = _Shown(networks.synthesis, 256)(codes)
-    expected = torch.nn.functional.avg_pool2d(networks.synthesis(truth), 4)
+    expected = torch.nn.functional.avg_pool2d(networks.synthesis(truth), 2)
     torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
     shown.square().mean().backward()
     assert codes.grad is not None
@@ -76,7 +76,7 @@ def test_the_offset_brings_the_person_nearer_to_their_pictures(
 ) -> None:
     network, stats = networks.synthesis, networks.statistics
     with torch.no_grad():
-        target = torch.nn.functional.avg_pool2d(network(truth), 4)
+        target = torch.nn.functional.avg_pool2d(network(truth), 2)
     crops = (target * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     # An encoder that shrinks towards the mean, as real ones do.
     codes = (stats.mean + 0.5 * (truth - stats.mean)).numpy()
@@ -97,7 +97,7 @@ def test_the_offset_brings_the_person_nearer_to_their_pictures(
 
     def loss(code: np.ndarray) -> float:
         with torch.no_grad():
-            picture = torch.nn.functional.avg_pool2d(network(torch.from_numpy(code)), 4)
+            picture = torch.nn.functional.avg_pool2d(network(torch.from_numpy(code)), 2)
         return float(structure_loss(picture, target, face_weight(256)))
 
     nothing, steps = refined(0)

@@ -9,17 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.blending.change import Change
-from videdit.blending.hair import find_colour, widened
+from videdit.blending.hair import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters
 from videdit.blending.transfer import Parsed, find_change
-from videdit.faces.align import cut_crop
+from videdit.faces.align import cut_crop, widened
 from videdit.faces.regions import Touch
 
 FloatArray = NDArray[np.float32]
-
-SIDE = 512
-"""Largest side of the crops in which changes are found, pixels: the frame's own pixels are changed,
-at its resolution; only generated ones are no finer."""
 
 
 def find_changes(
@@ -46,7 +42,6 @@ def find_changes(
         touch: what may be changed.
         parameters: of the room.
     """
-    size = min(size, SIDE)
     source = cut_crop(rgb, quad, size)
     parsed = Parsed(*(parse(picture) for picture in (source, reconstruction, edited)))
     changes = []

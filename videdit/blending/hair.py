@@ -7,7 +7,6 @@ and nothing flickers; and a matte that tells hair from what is behind and betwee
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +21,6 @@ FloatArray = NDArray[np.float32]
 
 _SIDE = 128  # of the pictures whose colours are measured: that of the parser's maps
 _FEWEST = 64  # pixels of these: fewer tell no colour
-
-
-def widened(quad: NDArray[np.floating[Any]], zoom: float) -> NDArray[np.float64]:
-    """The quad of the same middle, so many times as large."""
-    middle = quad.mean(0)
-    return np.asarray(middle + (quad - middle) * zoom, np.float64)
 
 
 def find_colour(

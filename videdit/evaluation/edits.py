@@ -25,7 +25,7 @@ from ..editing.hair_colour import COLOURS, HairColours, hair_look, load_hair_col
 from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
 from ..editing.quality import Quality, Results
 from ..editing.schedule import Edit
-from ..faces.align import cut_crop
+from ..faces.align import cut_crop, widened
 from ..faces.detection import inter_ocular, largest
 from ..faces.regions import NEVER, REGIONS
 from ..media.compose import Patch
@@ -43,6 +43,7 @@ SIZE = 512
 """Side of the crops that are compared, pixels."""
 
 _LOOK = 256
+_AROUND = 1.5
 _MOVED = 3 / 255
 _SURE = 0.9  # probability of background and clothes
 _APART = 5  # pixels of the parser's maps: the background is shrunk by half of it
@@ -273,10 +274,10 @@ class EditMeter:
         edited = sized(edited, SIZE)
         shown = np.rint(edited * 255).astype(np.uint8)
         self.rows.append([bytes_[0], shown, bytes_[1]])
-        found = [self.networks.landmarker.detect(picture) for picture in bytes_]
-        if not all(found):
+        found = [self._landmarks(picture, quad) for picture in (before, after)]
+        points = [points for points in found if points is not None]
+        if len(points) < len(found):
             return None
-        points = [largest(faces).points68.astype(np.float64) for faces in found]
         logits = np.concatenate([self.logits(crop) for crop in crops])
         assert self.judge is not None
         names = self.judge.names
@@ -302,6 +303,19 @@ class EditMeter:
             male=float(logits[0, names.index("Male")]),
             skin=_lightness(bytes_[0], points[0]),
         )
+
+    def _landmarks(
+        self, rgb: NDArray[np.uint8], quad: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """(68, 2) pixels of the crop; None where no face is found. It is looked for in a wider one:
+        a detector does not expect a face to fill the picture."""
+        assert self.networks is not None
+        wide = cut_crop(rgb, widened(quad, _AROUND), SIZE)
+        faces = self.networks.landmarker.detect(np.rint(wide * 255).astype(np.uint8))
+        if not faces:
+            return None
+        points = largest(faces).points68.astype(np.float64)
+        return (points - SIZE / 2) * _AROUND + SIZE / 2
 
     def _background(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
         assert self.networks is not None

@@ -116,6 +116,12 @@ def quad_transform(quad: NDArray[np.floating[Any]], size: int) -> FloatArray:
     return result
 
 
+def widened(quad: NDArray[np.floating[Any]], factor: float) -> FloatArray:
+    """The quad of the same middle, so many times as large."""
+    middle = quad.mean(0)
+    return np.asarray(middle + (quad - middle) * factor, np.float64)
+
+
 def points_in_crop(
     points: NDArray[np.floating[Any]], quad: NDArray[np.floating[Any]], size: int
 ) -> FloatArray:

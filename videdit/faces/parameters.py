@@ -167,11 +167,13 @@ class CropSizes:
     """Which side the crops of a track have (:func:`videdit.faces.align.resolution_for`).
 
     Attributes:
-        sizes: the sides to choose from, pixels, smallest first.
-        least: a crop has at least this part of the quad's own pixels; that loses no visible detail.
+        sizes: the sides to choose from, pixels, smallest first. The largest is the generator's: the
+            frame's own pixels are changed at its resolution, and only generated ones are no finer.
+        least: a crop has at least this part of the quad's own pixels, if it can; that loses no
+            visible detail.
     """
 
-    sizes: tuple[int, ...] = (256, 512, 1024)
+    sizes: tuple[int, ...] = (256, 512)
     least: float = 0.85
 
 

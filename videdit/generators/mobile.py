@@ -27,7 +27,7 @@ from ..errors import WeightsError
 
 ROWS = 16
 STYLE_DIM = 512
-RESOLUTION = 1024
+RESOLUTION = 512
 SPACE = LatentSpace(
     ROWS, STYLE_DIM, RESOLUTION, {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)}
 )
@@ -149,19 +149,17 @@ class SynthesisNetwork(nn.Module):
             yield x
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Decode (n, 16, 512) codes to (n, 3, 1024, 1024) pictures, RGB, nominally [-1, 1].
+        """Decode (n, 16, 512) codes to (n, 3, 512, 512) pictures, RGB, nominally [-1, 1].
 
         Values leave [-1, 1] by up to about 0.6 in highlights and shadows; clamp before display.
         """
         return self.shown(self.features(codes, len(self.blocks)), codes)
 
     def shown(self, features: Tensor, codes: Tensor) -> Tensor:
-        """The picture of the features after the last block."""
-        return inverse_haar(self.image(self._scaled(features, codes)))
-
-    def half_shown(self, features: Tensor, codes: Tensor) -> Tensor:
-        """That picture averaged to half its size, (n, 3, 512, 512): of four pixels that the inverse
-        wavelet makes of its bands, the mean is half the low band, and no other need be known."""
+        """The picture of the features after the last block: the published network's of 1024 pixels,
+        averaged to half its size. Of four pixels that its inverse wavelet makes of the bands, the
+        mean is half the low band, and no other need be known. What is finer is not missed: the
+        person's own pixels are shown."""
         assert self.image.bias is not None
         low = F.conv2d(self._scaled(features, codes), self.image.weight[:3], self.image.bias[:3])
         return low * 0.5

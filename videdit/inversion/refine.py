@@ -81,7 +81,7 @@ class _Shown(nn.Module):
             block, row = cast(Block, self.network.blocks[index]), 2 * index + 1
             for step, w in zip(block.steps(), codes[:, [row, row, row + 1]].unbind(1), strict=True):
                 x = checkpoint(step, x, w, use_reentrant=False)
-        picture = checkpoint(self.network.half_shown, x, codes, use_reentrant=False)
+        picture = checkpoint(self.network.shown, x, codes, use_reentrant=False)
         return F.avg_pool2d(picture, picture.shape[-1] // self.size)
 
 
