@@ -30,6 +30,12 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
 
+_APART = (
+    frozenset(REGIONS) - NEVER - {"hair", "hat"},
+    *(frozenset({name}) for name in ("background", "clothes", "hair", "hat")),
+)
+"""Regions that are not one another, however their borders move."""
+
 _AT = {name: index for index, name in enumerate(REGIONS)}
 
 
@@ -75,12 +81,13 @@ def find_change(
     theirs, after = (bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
     # Motion and light change smoothly: they are looked for in small pictures.
     was, now = (bend(resized(picture, side), field) for picture in (reconstruction, edited))
-    shape = sized(_touched(own, theirs, after, touch.shape, parameters.motion), size)
+    shape = sized(_touched(own, theirs, after, touch, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
     coarse = resized(shape, side)
     motion, unsure = _motion(was, now, coarse, parameters.motion)
     unexplained = now - _moved(was, motion)
     shading = blurred(unexplained, parameters.motion.detail * side)
+    same = resized(_same(own, theirs, after, motion / side), side)
     where = shape
     matter = painted = None
     softness = 0.0
@@ -91,7 +98,7 @@ def find_change(
             after,
             unexplained,
             unsure,
-            touch.matter,
+            touch,
             parameters.matter,
             parameters.motion.growth,
         )
@@ -105,7 +112,7 @@ def find_change(
     return Change(
         motion=motion / side,
         gain=np.ones((side, side), np.float32),
-        offset=coarse[:, :, None] * shading,
+        offset=(coarse * same)[:, :, None] * shading,
         where=faded(where, parameters.motion),
         matter=matter,
         painted=painted,
@@ -131,15 +138,35 @@ def _touched(
     own: FloatArray,
     theirs: FloatArray,
     after: FloatArray,
-    names: Iterable[str],
+    touch: Touch,
     parameters: Motion,
 ) -> FloatArray:
-    """Where the source shows some regions, and where the edit makes them grow over others."""
+    """Where the source shows the regions whose shape changes, and where the edit makes them grow
+    over others; without what the edit hides behind something that it may not change, like long hair
+    that falls over the neck."""
+    names = touch.shape
     here = share_of(own, names)
     grown = np.clip(share_of(after, names) - share_of(theirs, names), 0, 1)
     # A cheek becomes rounder; a face does not turn up elsewhere.
     grown = grown * dilated(here, parameters.growth)
-    return np.asarray(np.clip(here + grown, 0, 1), np.float32)
+    others = set(REGIONS) - touch.all - {"background"}
+    hidden = np.clip(share_of(after, others) - share_of(theirs, others), 0, 1)
+    hidden = blurred(dilated(hidden, parameters.growth), 1)
+    return np.asarray(np.clip(here + grown, 0, 1) * (1 - hidden), np.float32)
+
+
+def _same(
+    own: FloatArray, theirs: FloatArray, after: FloatArray, motion: FloatArray
+) -> FloatArray:
+    """(128, 128) how surely the edit shows what source and reconstruction do where it comes from:
+    another head of hair or another background is no change of light."""
+    size = after.shape[0]
+    moving = resized(motion, size) * size
+    same = np.zeros((size, size), np.float32)
+    for names in _APART:
+        both = share_of(own, names) * share_of(theirs, names)
+        same += share_of(after, names) * _moved(both, moving)
+    return ramp(same, (0.3, 0.7))
 
 
 def dilated(mask: FloatArray, radius: int) -> FloatArray:
@@ -211,13 +238,14 @@ def _matter(
     after: FloatArray,
     unexplained: FloatArray,
     unsure: FloatArray,
-    names: Iterable[str],
+    touch: Touch,
     parameters: Matter,
     growth: int,
 ) -> FloatArray:
     """(size, size) where the generator's pixels are shown."""
     size = unexplained.shape[0]
-    mine, was, now = (share_of(regions, names) for regions in (own, theirs, after))
+    mine, was, now = (share_of(regions, touch.matter) for regions in (own, theirs, after))
+    behind = set(REGIONS) - touch.all
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
@@ -232,7 +260,8 @@ def _matter(
     torn = ramp(unsure / size, parameters.torn) * ramp(
         np.abs(unexplained) @ np.full(3, 1 / 3, np.float32), parameters.structure
     )
-    part = np.maximum(structure, torn) * sized(near, size)
+    # A part of them is not what lies behind, in the edit.
+    part = np.maximum(structure, torn) * sized(near * (1 - share_of(after, behind)), size)
     matter = np.maximum(part, sized(whole, size)) * sized(free, size)
     closing = 2 * round(parameters.blur * size) + 1
     matter = cv2.morphologyEx(matter, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
