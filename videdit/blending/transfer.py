@@ -155,9 +155,7 @@ def _touched(
     return np.asarray(np.clip(here + grown, 0, 1) * (1 - hidden), np.float32)
 
 
-def _same(
-    own: FloatArray, theirs: FloatArray, after: FloatArray, motion: FloatArray
-) -> FloatArray:
+def _same(own: FloatArray, theirs: FloatArray, after: FloatArray, motion: FloatArray) -> FloatArray:
     """(128, 128) how surely the edit shows what source and reconstruction do where it comes from:
     another head of hair or another background is no change of light."""
     size = after.shape[0]
