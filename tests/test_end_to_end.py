@@ -21,7 +21,7 @@ from videdit.bundles import Bundle
 pytestmark = pytest.mark.weights
 
 # The refinement, half a minute per person, has a test of its own.
-FAST = ("--method", "encoder")
+FAST = ("--quality", "fast")
 EDIT = ("--attr", "Smiling", "--alpha", "1.5", *FAST)
 FRAMES = 14
 

@@ -89,7 +89,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UsageError(
-                f"there is no inversion method {self.method!r}", _one_of("--method", METHODS)
+                f"there is no inversion method {self.method!r}", _one_of("method", METHODS)
             )
         changed(Touch(), self.touch)
         check_face(self.face)

@@ -136,7 +136,7 @@ def test_run_passes_the_command_line_on(
     calls: list[SimpleNamespace], clip: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["run", clip, "--attr", "Smiling", "--alpha", "-1.5", "--from", "0:01", "--to", "2s"]
-    words += ["-o", "out.mov", "--crf", "20", "--face", "all", "--method", "projector"]
+    words += ["-o", "out.mov", "--crf", "20", "--face", "all", "--quality", "fast"]
     assert main(words) == 0
     (call,) = calls
     assert (str(call.source), call.output) == (clip, Path("out.mov"))
@@ -146,7 +146,7 @@ def test_run_passes_the_command_line_on(
         "stop_s": 2.0,
         "crf": 20,
         "face": "all",
-        "method": "projector",
+        "method": "encoder",
     }
     assert capsys.readouterr().out.splitlines()[-1] == "result: out.mp4"
     assert main([*words, "--quiet"]) == 0
@@ -194,7 +194,7 @@ def test_refusals(
     ("options", "message"),
     [
         (["--backend", "ouija"], "no face backend is called 'ouija'"),
-        (["--method", "refine"], "no inversion method 'refine'"),
+        (["--quality", "superb"], "no quality 'superb'"),
         (["--face", "bogus"], "Use largest, all, or track:N"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--precision", "int4"], "unknown precision 'int4'"),

@@ -30,6 +30,7 @@ from videdit.evaluation.edits import (
     Total,
     _lightness,
     _mouth,
+    figures,
     groups,
     sign_of,
     to_json,
@@ -149,6 +150,23 @@ def test_every_face_is_in_one_third(skins: tuple[int, ...]) -> None:
 )
 def test_the_sign_is_that_of_the_largest_strength(text: str, sign: int) -> None:
     assert sign_of(Edit.parse(f"Smiling={text}")) == sign
+
+
+def test_figures_are_of_both_signs() -> None:
+    results = [
+        EditedInput("a.jpg", "Smiling=1.0", [moved(-1, 2), moved(-2, -1), moved(3, 4)]),
+        EditedInput("a.jpg", "Smiling=-1.0", [moved(3, -1)]),
+        EditedInput("b.jpg", "Smiling=2.0", [moved(-1, 5)]),
+        EditedInput("b.jpg", "Bald=1.0", [moved(1, 5)]),
+    ]
+    found = figures(results, {"Bald": None, "Young": 0.9, "Smiling": 0.97})
+    assert list(found) == ["Bald", "Smiling"]
+    smile, bald = found["Smiling"], found["Bald"]
+    assert (smile.more.lacked, smile.more.seen) == (2, 0.5)
+    assert (smile.less.lacked, smile.less.seen) == (1, 1.0)
+    assert smile.judge_auc == 0.97
+    assert math.isnan(bald.judge_auc)
+    assert bald.more.lacked == bald.less.lacked == 0
 
 
 def test_json_is_plain() -> None:

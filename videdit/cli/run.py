@@ -46,11 +46,15 @@ Start = Annotated[
     typer.Option("--from", help="Edit from this time on: seconds or [h:]m:s.", metavar="TIME"),
 ]
 Stop = Annotated[str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")]
-Method = Annotated[
+QUALITIES = {"fast": "encoder", "balanced": "refined"}
+
+QualityName = Annotated[
     str,
     typer.Option(
-        help="Inversion: refined (encoder, corrected once per person), encoder (fastest), or "
-        "projector (optimises every frame; slow)."
+        "--quality",
+        help="balanced (what the encoder misses of a person is corrected once per person) or fast "
+        "(the encoder alone).",
+        metavar="LEVEL",
     ),
 ]
 Landmarks = Annotated[
@@ -97,7 +101,7 @@ def run(
     face: Face = "largest",
     start: Start = None,
     stop: Stop = None,
-    method: Method = "refined",
+    quality: QualityName = "balanced",
     backend: Landmarks = "mesh",
     codec: Codec = None,
     crf: Crf = None,
@@ -118,7 +122,7 @@ def run(
         "face": face,
         "start_s": parse_time(start),
         "stop_s": parse_time(stop),
-        "method": method,
+        "method": method_of(quality),
         "backend": backend,
         "codec": codec,
         "crf": crf,
@@ -149,7 +153,7 @@ def image(
     keep: Keep = "",
     touch: TouchText = "",
     face: Face = "largest",
-    method: Method = "refined",
+    quality: QualityName = "balanced",
     backend: Landmarks = "mesh",
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -169,7 +173,7 @@ def image(
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "touch": touch,
         "face": face,
-        "method": method,
+        "method": method_of(quality),
         "backend": backend,
         "device": device,
         "precision": precision,
@@ -217,6 +221,17 @@ def parse_time(text: str | None) -> float | None:
     except ValueError:
         raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
     return seconds
+
+
+def method_of(quality: str) -> str:
+    """The inversion method of a level of quality.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if quality not in QUALITIES:
+        raise UsageError(f"there is no quality {quality!r}", "Use fast or balanced.")
+    return QUALITIES[quality]
 
 
 def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:
