@@ -16,14 +16,11 @@ QUAD = np.array([[30, 20], [10, 100], [90, 120], [110, 40]], np.float64)  # turn
 Picture = NDArray[np.float32]
 
 
-def change(
-    motion: tuple[float, float] = (0, 0), gain: float = 1, offset: float = 0, where: float = 1
-) -> Change:
+def change(motion: tuple[float, float] = (0, 0), offset: float = 0, where: float = 1) -> Change:
     mask = np.zeros((SIDE, SIDE), np.float32)
     mask[16:48, 16:48] = where
     return Change(
         np.full((SIDE, SIDE, 2), motion, np.float32),
-        np.full((SIDE, SIDE), gain, np.float32),
         np.full((SIDE, SIDE, 3), offset, np.float32),
         mask,
     )
@@ -76,11 +73,11 @@ def test_motion_is_turned_and_scaled_with_the_crop() -> None:
     assert apart[sure(alpha)].max() < 0.01
 
 
-def test_gain_and_offset() -> None:
+def test_what_is_added() -> None:
     rgb = frame(np.uint16)
-    x, y, colours, alpha = applied(rgb, QUAD, change(gain=0.5, offset=0.1))
+    x, y, colours, alpha = applied(rgb, QUAD, change(offset=0.1))
     h, w = alpha.shape
-    expected = rgb[y : y + h, x : x + w] / 65535 * 0.5 + 0.1
+    expected = rgb[y : y + h, x : x + w] / 65535 + 0.1
     assert np.abs(colours - expected)[sure(alpha)].max() < 1e-4
 
 
@@ -92,7 +89,7 @@ def test_matter_has_the_sources_grain_but_not_its_edges() -> None:
     one = change()
     matter = one.where.copy()
     painted = np.full((SIDE, SIDE, 3), 0.2, np.float32)
-    painted_change = Change(one.motion, one.gain, one.offset, one.where, matter, painted)
+    painted_change = Change(one.motion, one.offset, one.where, matter, painted)
     _, _, colours, alpha = applied(rgb, QUAD, painted_change)
     inside = colours[sure(alpha, 9)]
     assert inside.mean() == pytest.approx(0.2, abs=0.005)
@@ -120,7 +117,7 @@ def test_softness_blurs_what_is_painted() -> None:
     painted[:, SIDE // 2 :] = 1
     spread = []
     for softness in (0.0, 3 / SIDE):
-        soft = Change(one.motion, one.gain, one.offset, one.where, one.where, painted, softness)
+        soft = Change(one.motion, one.offset, one.where, one.where, painted, softness)
         _, _, colours, alpha = applied(np.zeros((140, 130, 3), np.uint8), QUAD, soft)
         middle = colours[sure(alpha, 9)]
         spread.append(((middle > 0.1) & (middle < 0.9)).mean())
@@ -131,7 +128,7 @@ def test_steadied_is_the_weighted_mean_but_for_the_painted_pixels() -> None:
     rng = np.random.default_rng(2)
     changes = [
         Change(
-            *(rng.random((8, 8, *more)).astype(np.float32) for more in ((2,), (), (3,), (), ())),
+            *(rng.random((8, 8, *more)).astype(np.float32) for more in ((2,), (3,), (), ())),
             painted=np.full((8, 8, 3), k, np.float32),
             softness=float(k),
         )
@@ -139,7 +136,7 @@ def test_steadied_is_the_weighted_mean_but_for_the_painted_pixels() -> None:
     ]
     weights = np.array([1.0, 2.0, 1.0])
     mean = steadied(changes, weights, 1)
-    for name in ("motion", "gain", "offset", "where", "matter"):
+    for name in ("motion", "offset", "where", "matter"):
         maps = [getattr(one, name) for one in changes]
         np.testing.assert_allclose(
             getattr(mean, name), (maps[0] + 2 * maps[1] + maps[2]) / 4, rtol=1e-5

@@ -16,7 +16,7 @@ QUAD = np.zeros((4, 2))
 
 
 def change(value: float) -> Change:
-    return Change(*(np.full(shape, value, np.float32) for shape in ((2, 2, 2), (2, 2), (2, 2, 3))),
+    return Change(*(np.full(shape, value, np.float32) for shape in ((2, 2, 2), (2, 2, 3))),
                   where=np.ones((2, 2), np.float32))  # fmt: skip
 
 
@@ -47,7 +47,9 @@ def test_each_frame_sees_its_track_within_reach(
     assert [moment.frame.index for moment in moments] == list(range(first, first + len(times)))
     for k, moment in enumerate(moments):
         near = [j for j in range(len(times)) if abs(times[j] - times[k]) <= reach]
-        by_value = {float(around[0][1].gain[0, 0]) >= 100: around for _, around in moment.around}
+        by_value = {
+            float(around[0][1].offset[0, 0, 0]) >= 100: around for _, around in moment.around
+        }
         assert [index - first for index, _ in by_value[True]] == near
         expected = [j for j in near if seen[j]] if seen[k] else None
         own = by_value.get(False)

@@ -26,12 +26,11 @@ _SOFTER = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6, 4.0)  # pixels of the crop, standard de
 
 @dataclass(frozen=True)
 class Change:
-    """Maps over a crop, each of any side: out = ``where`` * (``gain`` * S(x + ``motion``) +
-    ``offset``) + (1 - ``where``) * S, and over that ``painted`` where ``matter`` is.
+    """Maps over a crop, each of any side: out = ``where`` * (S(x + ``motion``) + ``offset``) + (1 -
+    ``where``) * S, but ``painted`` instead of the first where ``matter`` is.
 
     Attributes:
         motion: (s, s, 2) crop units.
-        gain: (s, s).
         offset: (s, s, 3) of RGB in [0, 1].
         where: (s, s) in [0, 1]; exactly 0 where the source stays.
         matter: (s, s) in [0, 1]; None where there is none at all.
@@ -41,7 +40,6 @@ class Change:
     """
 
     motion: FloatArray
-    gain: FloatArray
     offset: FloatArray
     where: FloatArray
     matter: FloatArray | None = None
@@ -116,7 +114,6 @@ def steadied(changes: Sequence[Change], weights: NDArray[np.floating[Any]], at: 
     return replace(
         changes[at],
         motion=mean([change.motion for change in changes]),
-        gain=mean([change.gain for change in changes]),
         offset=mean([change.offset for change in changes]),
         where=mean([change.where for change in changes]),
         matter=mean(matters) if matters else None,
@@ -144,47 +141,50 @@ def applied(
         does.
     """
     size = change.where.shape[0]
-    motion, gain, offset = (
-        resized(maps, size) for maps in (change.motion, change.gain, change.offset)
-    )
-    layers = [motion, gain[:, :, None], change.where[:, :, None], offset]
+    offset = resized(change.offset, size)
+    added = [offset]
     if change.matter is not None and change.painted is not None:
         matter = resized(change.matter, size)[:, :, None]
         painted = change.painted
         if change.softness * size > 0.3:
             painted = blurred(painted, change.softness * size)
-        layers[1] = layers[1] * (1 - matter)
-        layers[3] = offset * (1 - matter) + painted * matter
-        layers.append(matter)
-    x, y, maps, coverage = paste_warp(
-        np.concatenate(layers, 2), quad, (rgb.shape[0], rgb.shape[1]), _extent(change.where)
-    )
-    alpha = np.clip(maps[:, :, 3] * coverage, 0, 1)
+        added = [offset + matter * (painted - offset), matter]
+    frame_hw, extent = (rgb.shape[0], rgb.shape[1]), _extent(change.where)
+    placed = np.concatenate([resized(change.motion, size), change.where[:, :, None]], 2)
+    x, y, maps, coverage = paste_warp(placed, quad, frame_hw, extent, smooth=True)
+    alpha = maps[:, :, 2] * coverage
     alpha[alpha < 1 / 512] = 0
     if not alpha.any():
         return x, y, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32)
+    # What is smooth needs no better resampling; the generator's own pixels do.
+    smooth = len(added) == 1
+    layers = np.concatenate(added, 2)
+    _, _, layers, _ = paste_warp(layers, quad, frame_hw, extent, smooth=smooth)
     corners = np.asarray(quad, np.float32)
-    axes = np.stack([corners[3] - corners[0], corners[1] - corners[0]])
-    shift = maps[:, :, :2] @ axes
+    across, down = corners[3] - corners[0], corners[1] - corners[0]
+    moved = [maps[:, :, 0] * across[i] + maps[:, :, 1] * down[i] for i in range(2)]
     height, width = alpha.shape
     full = np.float32(np.iinfo(rgb.dtype).max)
-    margin = int(np.ceil(np.abs(shift).max())) + 4
+    margin = int(np.ceil(max(abs(float(v)) for m in moved for v in (m.min(), m.max())))) + 4
     top, left = max(0, y - margin), max(0, x - margin)
     region = np.ascontiguousarray(rgb[top : y + height + margin, left : x + width + margin])
     columns = np.arange(x - left, x - left + width, dtype=np.float32)
     rows = np.arange(y - top, y - top + height, dtype=np.float32)
     colours = cv2.remap(
         region,
-        shift[:, :, 0] + columns,
-        shift[:, :, 1] + rows[:, None],
+        moved[0] + columns,
+        moved[1] + rows[:, None],
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     ).astype(np.float32)
-    colours *= maps[:, :, 2:3] / full
-    colours += maps[:, :, 4:7]
-    if maps.shape[2] > 7:
-        here = rgb[y : y + height, x : x + width]
-        colours += maps[:, :, 7:] * _grain(here, parameters)
+    colours *= 1 / full
+    if smooth:
+        colours += layers
+    else:
+        matter = layers[:, :, 3:]
+        grain = _grain(rgb[y : y + height, x : x + width], parameters)
+        colours += matter * (grain - colours)
+        colours += layers[:, :, :3]
     return x, y, np.clip(colours, 0, 1, out=colours), alpha
 
 

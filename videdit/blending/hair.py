@@ -74,7 +74,6 @@ def find_colour(
     new = np.stack([_curve(wide[:, :, c], own[c], goal[c], gain, spread) for c in range(3)], 2)
     return Change(
         motion=np.zeros((_SIDE, _SIDE, 2), np.float32),
-        gain=np.ones((_SIDE, _SIDE), np.float32),
         offset=new - wide,
         where=faded(matte, parameters.motion),
     )
@@ -130,13 +129,15 @@ def _matte(
         side = 2 * max(1, round(border * size)) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         inner = cv2.erode(sure.astype(np.uint8), np.asarray(ellipse, np.uint8))
-        known.append(inner.astype(np.float32)[:, :, None])
-    reach = parameters.strands * size
+        known.append(inner.astype(np.float32))
+    reach, small = parameters.strands * _SIDE, resized(picture, _SIDE)
     for inner in (known[0] + known[1], known[2]):
-        weight = blurred(inner, reach)[:, :, None]
+        coarse = resized(inner, _SIDE)[:, :, None]
+        weight = blurred(coarse, reach)[:, :, None]
         # Where nothing sure is near, the mean of all of it.
-        mean = picture[inner[:, :, 0] > 0].mean(0) if inner.any() else picture.mean((0, 1))
-        sides.append((blurred(picture * inner, reach) + 1e-4 * mean) / (weight + 1e-4))
+        mean = (small * coarse).sum((0, 1)) / max(float(coarse.sum()), 1e-6)
+        near = (blurred(small * coarse, reach) + 1e-4 * mean) / (weight + 1e-4)
+        sides.append(resized(near, size))
     other, own = sides
     line = own - other
     length = (line * line).sum(2)
@@ -145,7 +146,7 @@ def _matte(
     # Skin beside hair lies in its shadow: a little of its colour is none of it.
     told = trust * np.clip((along - parameters.shadow) / (1 - parameters.shadow), 0, 1)
     told += (1 - trust) * mask
-    none, whole = (known[0] + known[1])[:, :, 0] > 0, known[2][:, :, 0] > 0
+    none, whole = known[0] + known[1] > 0, known[2] > 0
     matte = np.where(none, 0, np.where(whole, 1, told))
     matte = np.clip((matte - parameters.floor) / (1 - 2 * parameters.floor), 0, 1)
     return np.asarray(matte, np.float32)

@@ -111,7 +111,6 @@ def find_change(
     where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
     return Change(
         motion=motion / side,
-        gain=np.ones((side, side), np.float32),
         offset=(coarse * same)[:, :, None] * shading,
         where=faded(where, parameters.motion),
         matter=matter,

@@ -168,6 +168,8 @@ def paste_warp(
     quad: NDArray[np.floating[Any]],
     frame_hw: tuple[int, int],
     part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    *,
+    smooth: bool = False,
 ) -> tuple[int, int, NDArray[np.float32], NDArray[np.float32]]:
     """Bring a crop (or masks of its size) back into the frame: the inverse of :func:`cut_crop`.
 
@@ -176,6 +178,7 @@ def paste_warp(
         quad: (4, 2) corners in frame pixels, those that it was cut with.
         frame_hw: the frame's height and width.
         part: left, top, right and bottom of the part of the crop that is wanted, crop units.
+        smooth: it has no fine detail, and linear interpolation will do.
 
     Returns:
         ``(x, y, patch, coverage)``: the patch's top left pixel in the frame, ``patch`` (h, w, C)
@@ -207,8 +210,10 @@ def paste_warp(
             np.zeros((h, w), np.float32),
         )
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    patch = _resample(crop, to_crop @ shift, w, h, mirror=False)
-    np.clip(patch, crop.min(), crop.max(), out=patch)
+    method = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
+    patch = _resample(crop, to_crop @ shift, w, h, mirror=False, method=method)
+    if not smooth:
+        np.clip(patch, crop.min(), crop.max(), out=patch)
     return left, top, patch, _coverage(corners - (left, top), w, h)
 
 
@@ -298,7 +303,13 @@ def sampling_plan(to_source: FloatArray, width: int, height: int) -> SamplingPla
 
 
 def _resample(
-    source: NDArray[Any], to_source: FloatArray, width: int, height: int, *, mirror: bool
+    source: NDArray[Any],
+    to_source: FloatArray,
+    width: int,
+    height: int,
+    *,
+    mirror: bool,
+    method: int = cv2.INTER_CUBIC,
 ) -> NDArray[np.float32]:
     """Sample (H, W, C) pixels at the centres of a target grid, in the source's own units.
 
@@ -326,7 +337,7 @@ def _resample(
                 np.ascontiguousarray(pixels[:, :, first : first + 4]),  # at most 4 at once
                 plan.matrix,
                 (width, height),
-                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                flags=method | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
         )
