@@ -6,7 +6,9 @@ and nothing flickers; and a matte that tells hair from what is behind and betwee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import cv2
 import numpy as np
@@ -63,15 +65,18 @@ def find_colour(
     ]
     if any(one is None for one in told):
         return None
-    (own, spread), (was, old_spread), (now, new_spread) = (one for one in told if one is not None)
+    pixels, was, now = (one for one in told if one is not None)
+    own, spread = pixels.mean(0), _spread(pixels)
+    gain = float(np.clip(_spread(now) / _spread(was), *how.gain))
+    was, now = was.mean(0), now.mean(0)
     darker, lighter = now / np.maximum(was, 1e-3), (1 - now) / np.maximum(1 - was, 1e-3)
     goal = np.where(now < was, own * np.minimum(darker, 1), 1 - (1 - own) * np.minimum(lighter, 1))
-    gain = float(np.clip(new_spread / old_spread, *how.gain))
+    curves = [_fitted(pixels[:, c], goal[c], gain, spread) for c in range(3)]
     size = wide.shape[0]
     matte = _matte(wide, wide_regions, names, how)
     above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
     matte = matte * ramp(above, (0, how.fade))[:, None]
-    new = np.stack([_curve(wide[:, :, c], own[c], goal[c], gain, spread) for c in range(3)], 2)
+    new = np.stack([curve(wide[:, :, c]) for c, curve in enumerate(curves)], 2)
     return Change(
         motion=np.zeros((_SIDE, _SIDE, 2), np.float32),
         offset=new - wide,
@@ -79,7 +84,22 @@ def find_colour(
     )
 
 
-def _curve(values: FloatArray, own: float, goal: float, gain: float, spread: float) -> FloatArray:
+def _fitted(
+    pixels: FloatArray, goal: float, gain: float, spread: float
+) -> Callable[[FloatArray], FloatArray]:
+    """One channel's curve that takes the mean of some pixels to the goal: what it cuts off is made
+    up for."""
+    own = float(pixels.mean())
+    aim = goal
+    for _ in range(4):
+        curve = partial(_curve, own=own, goal=aim, lighter=goal >= own, gain=gain, spread=spread)
+        aim += goal - float(curve(pixels).mean())
+    return curve
+
+
+def _curve(
+    values: FloatArray, own: float, goal: float, lighter: bool, gain: float, spread: float
+) -> FloatArray:
     """One channel's new values.
 
     A line through (own, goal) as steep as the gain, as far as one ``spread`` beyond: what shines
@@ -87,7 +107,7 @@ def _curve(values: FloatArray, own: float, goal: float, gain: float, spread: flo
     becomes darker goes down to black evenly. Nothing goes the other way.
     """
     line = goal + gain * (values - own)
-    if goal >= own:
+    if lighter:
         top = min(goal + gain * spread, 0.98)
         return np.asarray(np.maximum(np.minimum(line, top), values), np.float32)
     knee = max(own - spread, 0.02)
@@ -96,15 +116,14 @@ def _curve(values: FloatArray, own: float, goal: float, gain: float, spread: flo
     return np.asarray(np.clip(np.where(values < knee, beyond, line), 0, values), np.float32)
 
 
-def _colours(
-    picture: FloatArray, share: FloatArray, parameters: HairColour
-) -> tuple[NDArray[np.float64], float] | None:
-    """The mean colour (3,) and the luma's standard deviation where some regions are for sure."""
+def _colours(picture: FloatArray, share: FloatArray, parameters: HairColour) -> FloatArray | None:
+    """(n, 3) the colours of where some regions are for sure; None where there is too little."""
     sure = resized(share, _SIDE) > parameters.sure
-    if sure.sum() < _FEWEST:
-        return None
-    inside = resized(picture, _SIDE)[sure].astype(np.float64)
-    return inside.mean(0), float((inside @ LUMA).std()) + 1e-2
+    return resized(picture, _SIDE)[sure] if sure.sum() >= _FEWEST else None
+
+
+def _spread(pixels: FloatArray) -> float:
+    return float((pixels @ LUMA).std()) + 1e-2
 
 
 def _matte(
@@ -124,7 +143,7 @@ def _matte(
         # The parser knows skin from hair well, but single strands before something else not at all.
         ((mask < 1 - parameters.sure) & (skin < 0.5), parameters.strands),
         (skin > parameters.sure, parameters.border),
-        (mask > parameters.sure, parameters.strands),
+        (mask > parameters.sure, parameters.roots),
     ):
         side = 2 * max(1, round(border * size)) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

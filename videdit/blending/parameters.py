@@ -136,7 +136,8 @@ class HairColour:
         sure: a pixel belongs to a region for sure from this probability on.
         gain: smallest and largest factor of the strands' contrast.
         border: so far beyond the border to the rest of the face colours tell what is hair ...
-        strands: ... so far beyond that to anything else, and so far into the hair.
+        strands: ... so far beyond that to anything else ...
+        roots: ... and so far into the hair.
         apart: colours of both sides that differ by this tell it half, and the parser the rest.
         shadow: from the other side's colour (0) to the regions' own (1): so far a pixel is none of
             theirs.
@@ -149,6 +150,7 @@ class HairColour:
     gain: tuple[float, float] = (0.4, 2.5)
     border: float = 0.008
     strands: float = 0.04
+    roots: float = 0.025
     apart: float = 0.12
     shadow: float = 0.25
     floor: float = 0.06
