@@ -118,7 +118,7 @@ class Matter:
     """
 
     comes: tuple[float, float] = (0.25, 0.7)
-    slack: float = 0.5
+    slack: float = 0.2
     reach: int = 3
     coarse: float = 0.016
     structure: tuple[float, float] = (0.03, 0.075)
