@@ -143,9 +143,15 @@ def edits(
     with Store(cache) as store:
         meter = EditMeter(frames, store, {"method": method.value})
         for number, path in enumerate(files, 1):
+            before: dict[str, list[float]] = {}
             for one in wanted:
+                # For the figures only those who lack what an edit gives count.
+                known = before.get(one.attribute, [])
+                if figures_file and known and all(b * sign_of(one) >= 0 for b in known):
+                    continue
                 try:
                     results.append(meter.measure(path, one))
+                    before[one.attribute] = [face.before for face in results[-1].faces]
                 except NoFaceError:
                     without.add(path.name)
                     break

@@ -25,7 +25,7 @@ class Results:
     Attributes:
         lacked: how many of the portraits lacked what it gives, as the judge sees it.
         seen: share of those in whose result it sees it; NaN if none lacked it.
-        kept: share of its judgements of all other attributes that stay, median.
+        kept: share of the judge's other judgements that stay in them, median.
         identity: distance of dlib's descriptors, result to source, median; under 0.6 passes for
             the same person.
     """

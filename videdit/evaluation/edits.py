@@ -396,7 +396,8 @@ def _lightness(rgb8: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
 
 
 def figures(results: Sequence[EditedInput], aucs: Mapping[str, float | None]) -> dict[str, Quality]:
-    """What `videdit attributes` shows of the edits with a strength of 1 and of -1.
+    """What `videdit attributes` shows of the edits with a strength of 1 and of -1: of the faces
+    that lacked what they give.
 
     Args:
         results: of any edits.
@@ -406,7 +407,7 @@ def figures(results: Sequence[EditedInput], aucs: Mapping[str, float | None]) ->
     def side(name: str, sign: int) -> Results:
         edit = str(Edit.parse(f"{name}={sign}"))
         faces = [face for one in results if one.edit == edit for face in one.faces]
-        t = total(faces, sign)
+        t = total([face for face in faces if face.before * sign < 0], sign)
         return Results(t.lacked, t.seen, t.kept, t.identity)
 
     names = {Edit.parse(one.edit).attribute for one in results}

@@ -58,7 +58,7 @@ class LengthSearch:
         least: fewer people who lack it say nothing, and the length stays 1.
     """
 
-    ladder: tuple[float, ...] = (0.6, 0.8, 1.0, 1.3, 1.65, 2.1, 2.7)
+    ladder: tuple[float, ...] = (0.6, 0.8, 1.0, 1.3, 1.65, 1.85, 2.1, 2.7)
     seen: float = 0.82
     close: float = 0.04
     identity: float = 0.5
