@@ -56,3 +56,9 @@ def test_too_few_say_nothing() -> None:
     at, asked = rising(dict.fromkeys(SEARCH.ladder, 0.0), faces=4)
     assert chosen_length(at, SEARCH) == 1.0
     assert asked == [1.0]
+
+
+def test_what_may_change_whom() -> None:
+    limits = [SEARCH.limit(name) for name in ("Smiling", "Young", "Male")]
+    assert limits == sorted(limits)
+    assert limits == [SEARCH.expression, SEARCH.identity, SEARCH.sex]
