@@ -1,7 +1,7 @@
 """Hair of another colour, with the source's own strands, light and shadow.
 
-One affine change of colours for the whole head of hair, so that nothing inverts light and shadow
-and nothing flickers; and a matte that tells hair from what is behind and between it.
+One curve per channel for the whole head of hair, so that nothing inverts light and shadow; and a
+matte that tells hair from what is behind and between it.
 """
 
 from __future__ import annotations
