@@ -60,7 +60,7 @@ class LengthSearch:
 
     ladder: tuple[float, ...] = (0.6, 0.8, 1.0, 1.3, 1.65, 1.85, 2.1, 2.7)
     seen: float = 0.82
-    close: float = 0.04
+    close: float = 0.02
     identity: float = 0.46
     expression: float = 0.4
     sex: float = 0.6
