@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import cv2
@@ -191,3 +194,27 @@ def test_any_size(size: int) -> None:
     assert np.isfinite(colour).all()
     assert 0 <= alpha.min() < 0.01
     assert 0.99 < alpha.max() <= 1
+
+
+def test_the_same_in_every_process() -> None:
+    """Sets of names have another order in each, and sums of floats depend on it."""
+    code = (
+        "import hashlib; from tests.blending.test_transfer import *;"
+        "names = frozenset(REGIONS) - {'background', 'clothes'};"
+        "maps = np.random.default_rng(0).random((128, 128, len(REGIONS))).astype(np.float32);"
+        "maps /= maps.sum(2, keepdims=True);"
+        "found = run(texture(0), texture(1), texture(2), Touch(names, frozenset(), names),"
+        " (maps, HEAD, maps));"
+        "print(hashlib.sha256(found[0].tobytes() + found[1].tobytes()).hexdigest())"
+    )
+    digests = set()
+    for seed in ("1", "2", "3"):
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        digests.add(ran.stdout)
+    assert len(digests) == 1

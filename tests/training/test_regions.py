@@ -92,7 +92,7 @@ def test_shards_that_are_not_there(faces: RegionFaces, tmp_path: Path, count: in
 
 
 def test_a_batch_is_made_of_its_step(faces: RegionFaces) -> None:
-    settings = RegionTraining(batch=4, foreign=0.5)
+    settings = RegionTraining(batch=4, foreign=0.5, wide=0)
     crops, labels = faces.batch(3, settings)
     assert crops.shape == (4, 3, PARSED, PARSED)
     assert crops.dtype == torch.float32
@@ -117,7 +117,7 @@ def coarse(crops: Tensor) -> NDArray[np.float32]:
 
 
 def test_labels_stay_with_what_they_name(faces: RegionFaces) -> None:
-    settings = RegionTraining(batch=8, foreign=0)
+    settings = RegionTraining(batch=8, foreign=0, wide=0)
     for step in range(3):
         crops, labels = faces.batch(step, settings)
         for bright, label in zip(coarse(crops), labels.numpy(), strict=True):
@@ -129,7 +129,7 @@ def test_labels_stay_with_what_they_name(faces: RegionFaces) -> None:
 def test_pictures_and_labels_move_alike(faces: RegionFaces) -> None:
     lefts, sizes = [], []
     for step in range(3):
-        crops, labels = faces.batch(step, RegionTraining(batch=8, foreign=0))
+        crops, labels = faces.batch(step, RegionTraining(batch=8, foreign=0, wide=0))
         for bright, label in zip(coarse(crops), labels.numpy(), strict=True):
             square, lips = bright > 0.45, label == LIPS
             assert (square & lips).sum() / (square | lips).sum() > 0.9
@@ -144,13 +144,28 @@ def test_pictures_and_labels_move_alike(faces: RegionFaces) -> None:
 
 
 @pytest.mark.usefixtures("undamaged")
+def test_from_farther_what_lies_around_is_unknown(faces: RegionFaces) -> None:
+    unknown = []
+    for step in range(3):
+        crops, labels = faces.batch(step, RegionTraining(batch=8, foreign=0, wide=1))
+        for bright, label in zip(coarse(crops), labels.numpy(), strict=True):
+            assert set(np.unique(label)) <= {LIPS, SKIN, UNKNOWN}
+            known = label != UNKNOWN
+            assert bright[label == LIPS].mean() > bright[label == SKIN].mean() + 0.2
+            unknown.append(1 - known.mean())
+    # The known part is (1 / factor)^2 of the crop, for factors from 1 to 1.7, and what turning adds.
+    assert 0.25 < np.mean(unknown) < 0.6
+    assert max(unknown) < 0.75
+
+
+@pytest.mark.usefixtures("undamaged")
 def test_what_lies_before_a_face_is_background(tmp_path: Path) -> None:
     shades = (20 * np.arange(FACES) + 20).astype(np.uint8)
     pictures = np.tile(shades[:, None, None, None], (1, PARSED, PARSED, 3))
     labels = np.full((FACES, SIDE, SIDE), SKIN, np.uint8)
     for number in range(2):
         write_shard(tmp_path, number, pictures, labels)
-    crops, told = RegionFaces(tmp_path, 2).batch(0, RegionTraining(batch=12, foreign=1))
+    crops, told = RegionFaces(tmp_path, 2).batch(0, RegionTraining(batch=12, foreign=1, wide=0))
     seen = 0
     for bright, label in zip(coarse(crops), told.numpy(), strict=True):
         foreign = label == BACKGROUND
@@ -163,7 +178,7 @@ def test_what_lies_before_a_face_is_background(tmp_path: Path) -> None:
             assert (other & foreign).sum() / (other | foreign).sum() > 0.75
             assert np.abs(shades / 255 - np.median(bright[other & foreign])).min() < 2 / 255
     assert seen > 6
-    _, told = RegionFaces(tmp_path, 2).batch(0, RegionTraining(batch=12, foreign=0.5))
+    _, told = RegionFaces(tmp_path, 2).batch(0, RegionTraining(batch=12, foreign=0.5, wide=0))
     assert 2 <= sum((label == BACKGROUND).any().item() for label in told) <= 10
 
 

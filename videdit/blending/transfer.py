@@ -14,7 +14,7 @@ it over time and applies it to the frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,6 @@ _APART = (
     *(frozenset({name}) for name in ("background", "clothes", "hair", "hat")),
 )
 """Regions that are not one another, however their borders move."""
-
-_AT = {name: index for index, name in enumerate(REGIONS)}
 
 
 @dataclass(frozen=True)
@@ -125,11 +123,13 @@ def bent(maps: FloatArray, field: FloatArray) -> FloatArray:
     return np.concatenate([part.reshape(*maps.shape[:2], -1) for part in parts], 2).clip(0, 1)
 
 
-def share_of(regions: FloatArray, names: Iterable[str]) -> FloatArray:
+def share_of(regions: FloatArray, names: AbstractSet[str]) -> FloatArray:
     """(s, s) the probability of any of some regions."""
     share = np.zeros(regions.shape[:2], np.float32)
-    for name in names:
-        share += regions[:, :, _AT[name]]
+    # In one order: sums of floats depend on it, and a set's differs from process to process.
+    for index, name in enumerate(REGIONS):
+        if name in names:
+            share += regions[:, :, index]
     return share
 
 
