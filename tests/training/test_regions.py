@@ -153,7 +153,7 @@ def test_from_farther_what_lies_around_is_unknown(faces: RegionFaces) -> None:
             known = label != UNKNOWN
             assert bright[label == LIPS].mean() > bright[label == SKIN].mean() + 0.2
             unknown.append(1 - known.mean())
-    # The known part is (1 / factor)^2 of the crop, for factors from 1 to 1.7, and what turning adds.
+    # Known is (1 / factor)^2 of the crop, for factors from 1 to 1.7; turning adds a little.
     assert 0.25 < np.mean(unknown) < 0.6
     assert max(unknown) < 0.75
 
