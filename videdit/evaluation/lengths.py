@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..api import prepare
-from ..artifacts.codes import CodeReader
-from ..artifacts.faces import FaceTable
 from ..artifacts.pictures import read_picture
 from ..artifacts.rows import read_rows
 from ..blending.change import applied
@@ -36,7 +34,8 @@ from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
 from ..pipeline.store import Store
 from ..settings import RunSettings
-from ..stages.blend import BlendStage, pasted
+from ..stages.blend import pasted
+from ..stages.resources import FaceStage
 from .edits import SIZE, EditMeter
 from .identity import distance
 
@@ -207,7 +206,7 @@ def _people(
         except InputError as error:
             report(f"{path.name} is left out: {error}")
             continue
-        meter.networks = networks = resources.networks
+        meter.networks = resources.networks
         with resources:
             stages = chain[: [stage.name for stage in chain].index("reconstruct") + 1]
             source_id = resources.timeline.content_id
@@ -217,18 +216,11 @@ def _people(
                 report(f"{path.name} is left out: no face")
                 continue
             contexts = open_contexts(stages, store, source_id)
-            shown, blend = contexts["reconstruct"].own, chain[-1]
-            assert isinstance(blend, BlendStage)
-            table = FaceTable(contexts["align"].own)
-            faces = table.window(0, 1)
-            codes = CodeReader(
-                contexts["encode"].own,
-                contexts["refine"].own,
-                table,
-                resources.times,
-                networks.space,
-                resources.parameters.inversion.smoothing,
-            ).read(0, 1)
+            made, ctx = stages[-1], contexts["reconstruct"]
+            assert isinstance(made, FaceStage)
+            shown, table = ctx.own, made.table(ctx)
+            faces = made.to_edit(ctx, 0, 1)
+            codes = made.codes(ctx).read(0, 1)
             theirs = read_rows(shown, "points.npy", table, 0, 1)
             (frame,) = resources.reader.read(0, 1)
             (chunk,) = shown.overlapping(0, 1)

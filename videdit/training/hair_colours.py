@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from ..editing.hair_colour import COLOURS, HairColours, hair_look, terms
 from ..editing.labelled import LabelledFaces
+from ..editing.scores import auc as area
 from ..faces.regions import RegionParser
 from ..models.protocols import Generator
 from .clusters import show_face
@@ -66,13 +67,5 @@ def fitted(
 
         w = minimize(loss, np.zeros(values.shape[1])).x
         weights.append(w)
-        auc[name] = round(_auc(values[held_out] @ w, labels[held_out, j]), 4)
+        auc[name] = round(area(values[held_out] @ w, labels[held_out, j]), 4)
     return HairColours(mean, scale, np.stack(weights), auc)
-
-
-def _auc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
-    """The share of pairs in the right order (Mann and Whitney 1947)."""
-    ranks = scores.argsort().argsort() + 1.0
-    having = int(labels.sum())
-    pairs = having * (len(labels) - having)
-    return float((ranks[labels].sum() - having * (having + 1) / 2) / max(pairs, 1))
