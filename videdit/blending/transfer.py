@@ -31,10 +31,11 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 FloatArray = NDArray[np.float32]
 
 _APART = (
-    frozenset(REGIONS) - NEVER - {"hair", "hat"},
+    frozenset(REGIONS) - NEVER - {"mouth", "hair", "hat"},
     *(frozenset({name}) for name in ("background", "clothes", "hair", "hat")),
 )
-"""Regions that are not one another, however their borders move."""
+"""Regions that are not one another, however their borders move. What shows in a mouth is not even
+the same as in another moment."""
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,11 @@ def _matter(
     torn = ramp(unsure / size, parameters.torn) * ramp(
         np.abs(unexplained) @ np.full(3, 1 / 3, np.float32), parameters.structure
     )
-    # A part of them is not what lies behind, in the edit.
-    part = np.maximum(structure, torn) * sized(near * (1 - share_of(after, behind)), size)
+    # A part of them is not what lies behind, in the edit; nor the inside of a mouth that the source
+    # opens itself: what speaks there is its own.
+    speaks = ramp(dilated(share_of(own, {"mouth"}), growth), parameters.comes)
+    near = near * (1 - share_of(after, behind)) * (1 - speaks)
+    part = np.maximum(structure, torn) * sized(near, size)
     matter = np.maximum(part, sized(whole, size)) * sized(free, size)
     closing = 2 * round(parameters.blur * size) + 1
     matter = cv2.morphologyEx(matter, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
