@@ -22,15 +22,15 @@ def test_it_names_regions_that_may_be_touched(touch: Touch) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_case_and_separators_do_not_matter(name: str) -> None:
-    assert touch_of(name) is TOUCHES[name]
-    assert touch_of(name.upper().replace("_", " ")) is TOUCHES[name]
-    assert touch_of(name.lower().replace("_", "-")) is TOUCHES[name]
+    assert touch_of(name) == TOUCHES[name]
+    assert touch_of(name.upper().replace("_", " ")) == TOUCHES[name]
+    assert touch_of(name.lower().replace("_", "-")) == TOUCHES[name]
 
 
 @pytest.mark.parametrize("name", ["Elder", "", "Smilling"])
 def test_other_names_have_the_default(name: str) -> None:
     assert DEFAULT not in TOUCHES.values()
-    assert touch_of(name) is DEFAULT
+    assert touch_of(name) == DEFAULT
 
 
 TOUCH = Touch(frozenset({"skin", "beard"}), frozenset({"hair", "beard"}), frozenset({"beard"}))
@@ -76,3 +76,13 @@ def test_only_regions_that_may_be_touched_are_known(sign: str, name: str) -> Non
     assert repr(name) in caught.value.message
     choice = caught.value.remedy.removeprefix("Choose among ").removesuffix(".").split(", ")
     assert choice == [region for region in REGIONS if region not in NEVER]
+
+
+def test_a_smile_closes_no_mouth_but_its_end_may() -> None:
+    assert not touch_of("Smiling").closes
+    assert touch_of("Smiling", -1).closes
+    assert touch_of("Mouth_Slightly_Open").closes
+    assert not touch_of("Young", -1).closes
+    kept = changed(touch_of("Smiling", -1), "-beard")
+    assert kept.closes
+    assert (Touch() | kept).closes

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from videdit.evaluation.motion import follow, jitter, openings
+from videdit.evaluation.motion import follow, jitter, openings, survives
 
 
 @given(
@@ -50,3 +50,10 @@ def test_what_does_not_move_follows_nothing() -> None:
     assert lag == 0
     # A straight line is equally like itself at every lag.
     assert follow(np.arange(9.0), np.arange(9.0), 3)[1] == 0
+
+
+def test_half_of_a_movement_survives() -> None:
+    moving = np.array([0.0, 1, 0, 2, 1])
+    assert survives(moving, 3 + moving / 2) == pytest.approx(0.5)
+    assert survives(moving, np.full(5, 0.7)) == pytest.approx(0)
+    assert np.isnan(survives(np.ones(5), moving))

@@ -68,7 +68,9 @@ def test_motion_is_no_error_and_flicker_is() -> None:
 
 
 def test_tracks_are_plain_json() -> None:
-    track = TrackSteadiness(0, 3, 9, 1.0, 0.99, 0.3, 0.4, math.nan, 1.1, math.nan, math.nan, 0.0)
+    track = TrackSteadiness(
+        0, 3, 9, 1.0, 0.99, 0.3, 0.4, math.nan, 1.1, 1.0, 0.9, math.nan, math.nan, 0.0
+    )
     (plain,) = json.loads(json.dumps(to_json([track]), allow_nan=False))
     assert plain["last"] == 9
     assert plain["warp"] is None
@@ -112,7 +114,7 @@ def test_a_clip_against_itself_and_against_a_trembling_one(
         assert cv2.imread(str(strip)).shape == (8, 512, 3)
     same, trembling = found[source], found[other]
     assert (same["first"], same["last"]) == (0, 7)
-    for name in ("tl_id", "tg_id", "warp", "jitter"):
+    for name in ("tl_id", "tg_id", "warp", "jitter", "blinks", "speech"):
         assert same[name] == pytest.approx(1, abs=1e-6), name
     assert same["identity"] == pytest.approx(0, abs=1e-6)
     assert same["attribute"] == pytest.approx(same["attribute_source"])

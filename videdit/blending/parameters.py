@@ -38,7 +38,7 @@ class Smoothing:
     """
 
     bending_sigma_s: float = 0.1
-    change_sigma_s: float = 0.04
+    change_sigma_s: float = 0.08
 
     @property
     def bending_padding_s(self) -> float:
@@ -127,6 +127,17 @@ class Matter:
 
 
 @dataclass(frozen=True)
+class Speech:
+    """How a mouth is kept open (``kept_open``).
+
+    Attributes:
+        reach: standard deviation of how far chin and upper lip follow the inner lips.
+    """
+
+    reach: float = 0.08
+
+
+@dataclass(frozen=True)
 class HairColour:
     """How hair takes another colour (``find_colour``). Lengths are in units of the wider crop.
 
@@ -179,6 +190,7 @@ class BlendingParameters:
     bending: Bending = Bending()
     motion: Motion = Motion()
     matter: Matter = Matter()
+    speech: Speech = Speech()
     hair: HairColour = HairColour()
     grain: Grain = Grain()
 

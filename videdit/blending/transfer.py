@@ -26,6 +26,7 @@ from videdit.blending.alignment import bend, bending_field
 from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
 from videdit.blending.colours import match_colours
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
+from videdit.blending.speech import kept_open
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
@@ -86,7 +87,10 @@ def find_change(
     motion, unsure = _motion(was, now, coarse, parameters.motion)
     unexplained = now - _moved(was, motion)
     shading = blurred(unexplained, parameters.motion.detail * side)
-    same = resized(_same(own, theirs, after, motion / side), side)
+    motion /= side
+    if not touch.closes:
+        motion = kept_open(motion, source_points, parameters.speech)
+    same = resized(_same(own, theirs, after, motion), side)
     where = shape
     matter = painted = None
     softness = 0.0
@@ -109,7 +113,7 @@ def find_change(
     # says where, and a pixel that is not touched at all stays the source's to the last bit.
     where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
     return Change(
-        motion=motion / side,
+        motion=motion,
         offset=(coarse * same)[:, :, None] * shading,
         where=faded(where, parameters.motion),
         matter=matter,
@@ -247,6 +251,8 @@ def _matter(
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
+    if not touch.closes:
+        goes = goes - share_of(own, {"mouth"})
     whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
     near = dilated(np.maximum(mine, now), parameters.reach)
     # Nothing is painted over background and clothes but what grows a little over them in the edit.

@@ -35,9 +35,10 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     if as_json:
         rows = []
         for name, quality in table.items():
-            touch = {way: sorted(found) for way, found in vars(touch_of(name)).items()}
+            touch = touch_of(name)
+            ways = {way: sorted(getattr(touch, way)) for way in ("shape", "colour", "matter")}
             about = asdict(resolve(name)) | plain_figures(quality)
-            rows.append(about | {"doubt": quality.doubt, "touches": touch})
+            rows.append(about | {"doubt": quality.doubt, "touches": ways})
         print(json.dumps(rows, indent=2))
         return
     width = max(len(name) for name in table)

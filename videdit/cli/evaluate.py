@@ -211,7 +211,8 @@ def video(
     TL-ID, TG-ID: likeness of neighbouring and of all frames' descriptors over the source's.
     IDENTITY: distance to the source, under 0.6 passes for the same person. WARP: change from frame
     to frame that motion does not explain, JITTER: of the landmarks, both over the source's; 1 is as
-    steady. Needs the extra `eval`.
+    steady. BLINKS, SPEECH: how much of the movement of its lids and lips is left. Needs the extra
+    `eval`.
     """
     from videdit.editing.attributes import resolve
     from videdit.evaluation.video import VideoMeter, to_json
@@ -226,7 +227,10 @@ def video(
     with Store(cache) as store:
         meter = VideoMeter(store, face, name)
         tracks = meter.measure(source, edited)
-    print("TRACK     FRAMES   TL-ID   TG-ID  IDENTITY  (90 %)   WARP  JITTER  ATTRIBUTE")
+    print(
+        "TRACK     FRAMES   TL-ID   TG-ID  IDENTITY  (90 %)   WARP  JITTER  BLINKS  SPEECH"
+        "  ATTRIBUTE"
+    )
     for t in tracks:
         seen = ""
         if name is not None:
@@ -235,7 +239,7 @@ def video(
         frames = f"{t.first}-{t.last}"
         print(
             f"{t.track:>5}  {frames:>9}  {t.tl_id:.4f}  {t.tg_id:.4f}  {t.identity:>8.3f}"
-            f"  {t.identity_p90:>6.3f}  {t.warp:>5.2f}  {t.jitter:>6.2f}  {seen}"
+            f"  {t.identity_p90:>6.3f}  {t.warp:>5.2f}  {t.jitter:>6.2f}  {t.blinks:>6.2f}  {t.speech:>6.2f}  {seen}"
         )
     if json_file is not None:
         json_file.write_text(json.dumps({"tracks": to_json(tracks)}, indent=1) + "\n")

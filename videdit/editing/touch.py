@@ -17,8 +17,8 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 _FACE = "skin brows eyes nose lips mouth"
 
 
-def _touch(shape: str = "", colour: str = "", matter: str = "") -> Touch:
-    return Touch(*(frozenset(names.split()) for names in (shape, colour, matter)))
+def _touch(shape: str = "", colour: str = "", matter: str = "", closes: bool = False) -> Touch:
+    return Touch(*(frozenset(names.split()) for names in (shape, colour, matter)), closes)
 
 
 _BEARD = _touch("skin lips", matter="beard")
@@ -46,7 +46,7 @@ TOUCHES: dict[str, Touch] = {
     "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
     "High_Cheekbones": _touch(_FACE),
     "Male": _touch(_FACE + " neck beard", matter="beard brows"),
-    "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth"),
+    "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth", closes=True),
     "Mustache": _BEARD,
     "Narrow_Eyes": _touch("skin brows eyes", matter="eyes"),
     "No_Beard": _BEARD,
@@ -72,10 +72,16 @@ DEFAULT = _touch(_FACE + " neck beard", matter="mouth lips")
 """What an edit with a name of its own may touch."""
 
 
-def touch_of(name: str) -> Touch:
-    """What the attribute of that name may touch; case and separators don't matter."""
+def touch_of(name: str, least: float = 1.0) -> Touch:
+    """What the attribute of that name may touch; case and separators don't matter.
+
+    Args:
+        name: of an attribute.
+        least: smallest strength: where an open smile is taken away, the mouth closes.
+    """
     by_plain = {plain(known): touch for known, touch in TOUCHES.items()}
-    return by_plain.get(plain(name), DEFAULT)
+    touch = by_plain.get(plain(name), DEFAULT)
+    return replace(touch, closes=touch.closes or (least < 0 and "mouth" in touch.matter))
 
 
 def changed(touch: Touch, text: str) -> Touch:
@@ -96,5 +102,6 @@ def changed(touch: Touch, text: str) -> Touch:
         if sign == "+":
             touch = replace(touch, shape=touch.shape | one, matter=touch.matter | one)
         else:
-            touch = Touch(touch.shape - one, touch.colour - one, touch.matter - one)
+            kept = (names - one for names in (touch.shape, touch.colour, touch.matter))
+            touch = Touch(*kept, touch.closes)
     return touch

@@ -270,7 +270,7 @@ def _try(
             networks.parser.parse,
             person.points,
             person.theirs,
-            touch_of(name),
+            touch_of(name, alpha),
         )
         patches = [Patch(*applied(person.rgb, quad, change)) for quad, change in changes]
         result = pasted(person.rgb, patches)

@@ -42,6 +42,21 @@ def openings(points68: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.stack((eyes, gap((61, 62, 63), (67, 66, 65))), 1)
 
 
+def survives(source: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> float:
+    """How much of a signal's movement another one shows: the slope of its regression on it, 1 where
+    it moves as far and at once, 0 where it does not.
+
+    Args:
+        source, other: (k,).
+
+    Returns:
+        NaN where the source does not move.
+    """
+    moving = source - source.mean()
+    power = float(moving @ moving)
+    return float(moving @ other) / power if power > 1e-12 else float("nan")
+
+
 def follow(
     source: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]], reach: int
 ) -> tuple[float, int]:

@@ -30,7 +30,7 @@ from ..pipeline.runner import run
 from ..pipeline.store import Store
 from ..settings import RunSettings
 from .identity import IdentityMeter
-from .motion import jitter
+from .motion import jitter, openings, survives
 from .report import plain
 
 SIZE = 256
@@ -58,6 +58,8 @@ class TrackSteadiness:
         warp: mean squared difference of neighbouring frames after the source's flow, over the
             source's own (Lai et al. 2018).
         jitter: root mean square of the landmarks' second difference, over the source's.
+        blinks, speech: how much of the source's lids' and lips' opening and closing is left, 1 for
+            all (``motion.survives``).
         attribute: mean probability of the attribute, as the judge sees it; NaN if none is asked.
         attribute_source: the source's.
         attribute_deviation: standard deviation over the frames.
@@ -72,6 +74,8 @@ class TrackSteadiness:
     identity_p90: float
     warp: float
     jitter: float
+    blinks: float
+    speech: float
     attribute: float
     attribute_source: float
     attribute_deviation: float
@@ -253,6 +257,8 @@ def _steadiness(track: int, seen: _Seen) -> TrackSteadiness:
     _, tg_id = identity_consistency(source[few], edited[few])
     apart = np.linalg.norm(source - edited, axis=1)
     shaking = [jitter(np.stack(points), frames) for points in seen.points]
+    opened = [openings(np.stack(points)) for points in seen.points]
+    blinks, speech = (survives(*(theirs[:, i] for theirs in opened)) for i in range(2))
     warps = [_mean(np.array(values)) for values in seen.warps]
     sure = [1 / (1 + np.exp(-np.array(values))) for values in seen.logits]
     return TrackSteadiness(
@@ -265,6 +271,8 @@ def _steadiness(track: int, seen: _Seen) -> TrackSteadiness:
         identity_p90=float(np.quantile(apart, 0.9)),
         warp=_ratio(warps[1], warps[0]),
         jitter=_ratio(shaking[1], shaking[0]),
+        blinks=blinks,
+        speech=speech,
         attribute=_mean(sure[1]),
         attribute_source=_mean(sure[0]),
         attribute_deviation=float(sure[1].std()) if len(sure[1]) else math.nan,

@@ -47,11 +47,13 @@ class Touch:
         shape: whose own pixels are moved and shaded.
         colour: that take another colour.
         matter: that may come, go or be replaced by the generator's.
+        closes: whether an open mouth may close.
     """
 
     shape: frozenset[str] = frozenset()
     colour: frozenset[str] = frozenset()
     matter: frozenset[str] = frozenset()
+    closes: bool = False
 
     @property
     def all(self) -> frozenset[str]:
@@ -60,7 +62,10 @@ class Touch:
 
     def __or__(self, other: Touch) -> Touch:
         return Touch(
-            self.shape | other.shape, self.colour | other.colour, self.matter | other.matter
+            self.shape | other.shape,
+            self.colour | other.colour,
+            self.matter | other.matter,
+            self.closes or other.closes,
         )
 
     def __str__(self) -> str:
@@ -68,7 +73,8 @@ class Touch:
             return " ".join(name for name in REGIONS if name in chosen)
 
         ways = (("shape", self.shape), ("colour", self.colour), ("matter", self.matter))
-        return "; ".join(f"{way}: {listed(chosen)}" for way, chosen in ways if chosen)
+        parts = [f"{way}: {listed(chosen)}" for way, chosen in ways if chosen]
+        return "; ".join([*parts, *(["the mouth may close"] if self.closes else [])])
 
 
 class RegionParser:

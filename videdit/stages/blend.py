@@ -48,7 +48,7 @@ class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 5
+    version = 7
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 

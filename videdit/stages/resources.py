@@ -86,7 +86,8 @@ class Resources:
         """
         touch = Touch()
         for edit in self.run.edits:
-            touch |= touch_of(edit.attribute)
+            least = min(alpha for _, alpha in edit.schedule.keyframes)
+            touch |= touch_of(edit.attribute, least)
         return changed(touch, self.run.touch)
 
     @cached_property
