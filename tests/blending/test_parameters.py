@@ -19,6 +19,7 @@ from tests.faces.helpers import face68
 from videdit.blending.change import Change, applied
 from videdit.blending.face import find_changes
 from videdit.blending.parameters import DEFAULT, BlendingParameters
+from videdit.blending.transfer import Landmarks
 from videdit.faces.regions import REGIONS, SIDE, Touch
 
 SIZE = 256
@@ -88,7 +89,11 @@ FRAME = np.rint(SOURCE * 65535).astype(np.uint16)
 FRAME += np.random.default_rng(5).integers(0, 2000, FRAME.shape).astype(np.uint16) // 2
 QUAD = np.array([[0, 0], [0, SIZE], [SIZE, SIZE], [SIZE, 0]], np.float64)
 POINTS = face68() * 0.22 + (0.5, 0.42)
+POINTS[65:68] += (0, 0.12)  # an open mouth, which the edit closes
 FOUND = POINTS + np.random.default_rng(4).normal(0, 0.02, POINTS.shape)
+AFTER = FOUND + np.random.default_rng(5).normal(0, 0.1, POINTS.shape)
+AFTER[48:68] = FOUND[48:68]
+AFTER[[*range(54, 61), *range(64, 68)]] -= (0, 0.1)
 
 
 def parsed(seed: int) -> NDArray[np.float32]:
@@ -118,8 +123,7 @@ def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
             SIZE,
             *pair,
             lambda _, seen=seen: next(seen),
-            POINTS,
-            FOUND,
+            Landmarks(POINTS, FOUND, AFTER),
             TOUCH,
             parameters,
         )

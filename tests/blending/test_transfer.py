@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from tests.faces.helpers import face68
 from videdit.blending.change import applied
-from videdit.blending.transfer import Parsed, find_change
+from videdit.blending.transfer import Landmarks, Parsed, find_change
 from videdit.faces.regions import REGIONS, SIDE, Touch
 
 SIZE = 256
 POINTS = face68() * 0.22 + (0.5, 0.42)
+SAME = Landmarks(POINTS, POINTS, POINTS)
 Picture = NDArray[np.float32]
 
 
@@ -64,7 +65,7 @@ def run(
 ) -> tuple[Picture, Picture]:
     """The change, applied to the crop as if it were a frame: (colour, alpha)."""
     size = source.shape[0]
-    change = find_change(source, reconstruction, edited, Parsed(*maps), POINTS, POINTS, touch)
+    change = find_change(source, reconstruction, edited, Parsed(*maps), SAME, touch)
     frame = np.rint(source * 65535).astype(np.uint16)
     quad = np.array([[0, 0], [0, size], [size, size], [size, 0]], np.float64)
     x, y, colours, where = applied(frame, quad, change)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from ..pipeline.stage import Artifact, StoredArtifact
 
+POINTS = "points.npy"
+"""The file of the landmarks of a chunk's pictures."""
+
 _QUALITY = [
     cv2.IMWRITE_JPEG_QUALITY,
     96,

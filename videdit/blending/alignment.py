@@ -18,6 +18,8 @@ from .parameters import DEFAULT, Bending
 
 FloatArray = NDArray[np.float32]
 
+_ROUNDS = 4  # of a fixed-point iteration; the fields are smooth
+
 
 def bending_field(
     source_points: NDArray[np.floating[Any]],
@@ -48,6 +50,22 @@ def bending_field(
     weight = np.exp(-squared / (2 * parameters.reach**2))
     field = weight @ shift / (weight.sum(2, keepdims=True) + parameters.ground)
     return np.asarray(field, np.float32)
+
+
+def placed(points: NDArray[np.floating[Any]], field: FloatArray) -> FloatArray:
+    """Where points of a crop lie once it is bent: q with ``q + field(q) = point``.
+
+    Args:
+        points: (k, 2) crop units.
+        field: (s, s, 2) displacements in crop units.
+    """
+    side = field.shape[0]
+    start = np.asarray(points, np.float32)
+    found = start
+    for _ in range(_ROUNDS):
+        x, y = np.clip(np.floor(found * side).astype(int), 0, side - 1).T
+        found = start - field[y, x]
+    return found
 
 
 def bend(crop: FloatArray, field: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from videdit.blending.change import Change
 from videdit.blending.hair import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters
-from videdit.blending.transfer import Parsed, find_change
+from videdit.blending.transfer import Landmarks, Parsed, find_change
 from videdit.faces.align import cut_crop, widened
 from videdit.faces.regions import Touch
 
@@ -25,8 +25,7 @@ def find_changes(
     reconstruction: FloatArray,
     edited: FloatArray,
     parse: Callable[[FloatArray], FloatArray],
-    source_points: NDArray[np.floating[Any]],
-    reconstruction_points: NDArray[np.floating[Any]],
+    points: Landmarks,
     touch: Touch,
     parameters: BlendingParameters = DEFAULT,
 ) -> list[tuple[NDArray[np.float64], Change]]:
@@ -38,7 +37,7 @@ def find_changes(
         size: side of the face's crops, pixels.
         reconstruction, edited: (s, s, 3) decoded codes, RGB in [0, 1].
         parse: regions (128, 128, regions) of a crop; ``faces.regions.RegionParser.parse``.
-        source_points, reconstruction_points: (68, 2) landmarks of both, crop units.
+        points: landmarks of source, reconstruction and edit.
         touch: what may be changed.
         parameters: of the room.
     """
@@ -46,8 +45,7 @@ def find_changes(
     parsed = Parsed(*(parse(picture) for picture in (source, reconstruction, edited)))
     changes = []
     if touch.shape or touch.matter:
-        points = (source_points, reconstruction_points)
-        change = find_change(source, reconstruction, edited, parsed, *points, touch, parameters)
+        change = find_change(source, reconstruction, edited, parsed, points, touch, parameters)
         changes.append((quad, change))
     if touch.colour:
         around = widened(quad, parameters.hair.zoom)

@@ -183,11 +183,17 @@ class Grain:
 
 @dataclass(frozen=True)
 class BlendingParameters:
-    """All of the room's."""
+    """All of the room's.
+
+    Attributes:
+        bending: of reconstruction and edit to the source.
+        guide: of the edit to the reconstruction, where its motion is looked for.
+    """
 
     colours: Colours = Colours()
     smoothing: Smoothing = Smoothing()
     bending: Bending = Bending()
+    guide: Bending = Bending(reach=0.03, ground=0.1, limit=0.12)
     motion: Motion = Motion()
     matter: Matter = Matter()
     speech: Speech = Speech()

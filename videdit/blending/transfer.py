@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.blending.alignment import bend, bending_field
+from videdit.blending.alignment import bend, bending_field, placed
 from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
 from videdit.blending.colours import match_colours
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
@@ -52,13 +52,25 @@ class Parsed:
     edited: FloatArray
 
 
+@dataclass(frozen=True)
+class Landmarks:
+    """(68, 2) crop units each.
+
+    Attributes:
+        source, reconstruction, edited: in these three pictures.
+    """
+
+    source: NDArray[np.floating[Any]]
+    reconstruction: NDArray[np.floating[Any]]
+    edited: NDArray[np.floating[Any]]
+
+
 def find_change(
     source: FloatArray,
     reconstruction: FloatArray,
     edited: FloatArray,
     parsed: Parsed,
-    source_points: NDArray[np.floating[Any]],
-    reconstruction_points: NDArray[np.floating[Any]],
+    points: Landmarks,
     touch: Touch,
     parameters: BlendingParameters = DEFAULT,
 ) -> Change:
@@ -69,14 +81,13 @@ def find_change(
         reconstruction: (s, s, 3) the decoded code of that crop, of any size.
         edited: (s, s, 3) the decoded edited code.
         parsed: regions of the three.
-        source_points: (68, 2) landmarks of the source, crop units.
-        reconstruction_points: (68, 2) landmarks of the reconstruction, crop units.
+        points: landmarks of the three.
         touch: what may be changed.
         parameters: of the room.
     """
     size = source.shape[0]
     side = min(size, parameters.motion.side)
-    field = bending_field(source_points, reconstruction_points, parameters.bending)
+    field = bending_field(points.source, points.reconstruction, parameters.bending)
     own = parsed.source
     theirs, after = (bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
     # Motion and light change smoothly: they are looked for in small pictures.
@@ -84,12 +95,15 @@ def find_change(
     shape = sized(_touched(own, theirs, after, touch, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
     coarse = resized(shape, side)
-    motion, unsure = _motion(was, now, coarse, parameters.motion)
+    before, then = (placed(p, field) for p in (points.reconstruction, points.edited))
+    guide = bending_field(then, before, parameters.guide)
+    motion, unsure = _motion(was, now, guide, parameters.motion)
+    motion *= blurred(coarse, parameters.motion.smoothness * side)[:, :, None]
     unexplained = now - _moved(was, motion)
     shading = blurred(unexplained, parameters.motion.detail * side)
     motion /= side
     if not touch.closes:
-        motion = kept_open(motion, source_points, parameters.speech)
+        motion = kept_open(motion, points.source, parameters.speech)
     same = resized(_same(own, theirs, after, motion), side)
     where = shape
     matter = painted = None
@@ -201,15 +215,24 @@ def _snapped(mask: FloatArray, source: FloatArray, parameters: Motion) -> FloatA
 
 
 def _motion(
-    reconstruction: FloatArray, edited: FloatArray, shape: FloatArray, parameters: Motion
+    reconstruction: FloatArray, edited: FloatArray, guide: FloatArray, parameters: Motion
 ) -> tuple[FloatArray, FloatArray]:
     """How the edit moves things, and how unsure that is.
 
+    Large motions are the landmarks': flow alone takes the fold beside a smile for the mouth's
+    corner. It finds what they leave.
+
+    Args:
+        guide: (s, s, 2) where the edit's landmarks come from, crop units away.
+
     Returns:
-        (size, size, 2) where in the reconstruction each pixel of the edit comes from, pixels away,
-        0 where nothing may move; (size, size) the pixels by which there and back again misses.
+        (size, size, 2) where in the reconstruction each pixel of the edit comes from, pixels away;
+        (size, size) the pixels by which there and back again misses.
     """
     size = edited.shape[0]
+    dense = cv2.resize(guide, (size, size), interpolation=cv2.INTER_CUBIC) * size
+    guided = np.asarray(dense, np.float32)
+    reconstruction = _moved(reconstruction, guided)
     grey = [
         np.asarray(np.rint(np.clip(picture @ LUMA, 0, 1) * 255), np.uint8)
         for picture in (reconstruction, edited)
@@ -219,11 +242,16 @@ def _motion(
     back = np.asarray(flow.calc(grey[1], grey[0], start.copy()), np.float32)
     there = np.asarray(flow.calc(grey[0], grey[1], start.copy()), np.float32)
     unsure = np.linalg.norm(back + _moved(there, back), axis=2).astype(np.float32)
-    trust = np.exp(-((unsure / size / parameters.closure) ** 2)) + 1e-3
+    trust = np.exp(-((unsure / size / parameters.closure) ** 2))
     sigma = parameters.smoothness * size
-    smooth = blurred(back * trust[:, :, None], sigma)
-    smooth = smooth / blurred(trust, sigma)[:, :, None]
-    return smooth * blurred(shape, sigma)[:, :, None], unsure
+    # Where nothing near is to be trusted, what is farther away says how things move.
+    smooth = np.zeros_like(back)
+    for width in (16 * sigma, 4 * sigma, sigma):
+        weight = blurred(trust, width)[:, :, None]
+        found = blurred(back * trust[:, :, None], width) / (weight + 1e-6)
+        sure = ramp(weight, (0.0, 0.3))
+        smooth += sure * (found - smooth)
+    return smooth + _moved(guided, smooth), unsure
 
 
 def _moved(picture: FloatArray, motion: FloatArray) -> FloatArray:

@@ -239,7 +239,8 @@ def video(
         frames = f"{t.first}-{t.last}"
         print(
             f"{t.track:>5}  {frames:>9}  {t.tl_id:.4f}  {t.tg_id:.4f}  {t.identity:>8.3f}"
-            f"  {t.identity_p90:>6.3f}  {t.warp:>5.2f}  {t.jitter:>6.2f}  {t.blinks:>6.2f}  {t.speech:>6.2f}  {seen}"
+            f"  {t.identity_p90:>6.3f}  {t.warp:>5.2f}  {t.jitter:>6.2f}"
+            f"  {t.blinks:>6.2f}  {t.speech:>6.2f}  {seen}"
         )
     if json_file is not None:
         json_file.write_text(json.dumps({"tracks": to_json(tracks)}, indent=1) + "\n")

@@ -18,7 +18,8 @@ _FACE = "skin brows eyes nose lips mouth"
 
 
 def _touch(shape: str = "", colour: str = "", matter: str = "", closes: bool = False) -> Touch:
-    return Touch(*(frozenset(names.split()) for names in (shape, colour, matter)), closes)
+    regions = [frozenset(names.split()) for names in (shape, colour, matter)]
+    return Touch(regions[0], regions[1], regions[2], closes)
 
 
 _BEARD = _touch("skin lips", matter="beard")
@@ -102,6 +103,6 @@ def changed(touch: Touch, text: str) -> Touch:
         if sign == "+":
             touch = replace(touch, shape=touch.shape | one, matter=touch.matter | one)
         else:
-            kept = (names - one for names in (touch.shape, touch.colour, touch.matter))
-            touch = Touch(*kept, touch.closes)
+            shape, colour, matter = touch.shape - one, touch.colour - one, touch.matter - one
+            touch = replace(touch, shape=shape, colour=colour, matter=matter)
     return touch

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..api import prepare
 from ..artifacts.codes import CodeReader
 from ..artifacts.faces import Faces, FaceTable, frames_with_faces
-from ..artifacts.pictures import read_picture
+from ..artifacts.pictures import POINTS, read_picture
 from ..artifacts.rows import read_rows
 from ..errors import NoFaceError
 from ..faces.align import cut_crop
@@ -233,7 +233,7 @@ class InversionMeter:
                     self.pairs.append(np.rint(both * 255).astype(np.uint8))
         if not timeline.is_image:
             whitened = networks.statistics.whiten(torch.from_numpy(codes)).numpy()
-            theirs_points = read_rows(shown, "points.npy", faces_of, start, stop)
+            theirs_points = read_rows(shown, POINTS, faces_of, start, stop)
             self._jitter(score, table, whitened, theirs_points, own_points)
         return score
 

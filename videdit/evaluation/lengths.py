@@ -18,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..api import prepare
-from ..artifacts.pictures import read_picture
+from ..artifacts.pictures import POINTS, read_picture
 from ..artifacts.rows import read_rows
 from ..blending.change import applied
 from ..blending.face import find_changes
+from ..blending.transfer import Landmarks
 from ..editing.attributes import follows_expression
 from ..editing.schedule import Edit
 from ..editing.touch import touch_of
 from ..editing.transformer import LatentTransformers
 from ..errors import InputError, NoFaceError
 from ..faces.align import cut_crop
+from ..faces.detection import landmarks_in
 from ..files import write_atomically
 from ..media.compose import Patch
 from ..pipeline.progress import Progress
@@ -221,7 +223,7 @@ def _people(
             shown, table = ctx.own, made.table(ctx)
             faces = made.to_edit(ctx, 0, 1)
             codes = made.codes(ctx).read(0, 1)
-            theirs = read_rows(shown, "points.npy", table, 0, 1)
+            theirs = read_rows(shown, POINTS, table, 0, 1)
             (frame,) = resources.reader.read(0, 1)
             (chunk,) = shown.overlapping(0, 1)
             for k in range(min(1, len(faces))):
@@ -261,6 +263,10 @@ def _try(
             continue
         code = maps.move(person.code, name, np.array([alpha], np.float32))
         edited = networks.generator.decode(code)[0]
+        shown = np.asarray(np.rint(edited * 255), np.uint8)
+        after = landmarks_in(networks.landmarker, shown)
+        after = person.theirs if after is None else after
+        points = Landmarks(person.points, person.theirs, after)
         changes = find_changes(
             person.rgb,
             person.quad,
@@ -268,8 +274,7 @@ def _try(
             person.reconstruction,
             edited,
             networks.parser.parse,
-            person.points,
-            person.theirs,
+            points,
             touch_of(name, alpha),
         )
         patches = [Patch(*applied(person.rgb, quad, change)) for quad, change in changes]

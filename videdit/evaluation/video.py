@@ -38,6 +38,7 @@ SIZE = 256
 
 _LEAST_LIKENESS = 0.2  # a pair of the source that is less alike says nothing of consistency
 _PAIRS = 600  # frames of a track that are compared with all others, at most
+_STILL = 0.5  # standard deviation of lids and lips that don't move, pixels
 _OCCLUDED = 1.0  # pixels by which flow there and back again may miss
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ class TrackSteadiness:
             source's own (Lai et al. 2018).
         jitter: root mean square of the landmarks' second difference, over the source's.
         blinks, speech: how much of the source's lids' and lips' opening and closing is left, 1 for
-            all (``motion.survives``).
+            all (``motion.survives``); NaN where they don't move.
         attribute: mean probability of the attribute, as the judge sees it; NaN if none is asked.
         attribute_source: the source's.
         attribute_deviation: standard deviation over the frames.
@@ -258,7 +259,12 @@ def _steadiness(track: int, seen: _Seen) -> TrackSteadiness:
     apart = np.linalg.norm(source - edited, axis=1)
     shaking = [jitter(np.stack(points), frames) for points in seen.points]
     opened = [openings(np.stack(points)) for points in seen.points]
-    blinks, speech = (survives(*(theirs[:, i] for theirs in opened)) for i in range(2))
+    blinks, speech = (
+        survives(*(theirs[:, i] for theirs in opened))
+        if opened[0][:, i].std() > _STILL
+        else math.nan
+        for i in range(2)
+    )
     warps = [_mean(np.array(values)) for values in seen.warps]
     sure = [1 / (1 + np.exp(-np.array(values))) for values in seen.logits]
     return TrackSteadiness(

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+_LOOK = 256
+"""Side at which a crop is looked at, pixels."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,22 @@ class Detections:
 def largest(found: Sequence[Detection]) -> Detection:
     """The detection of the widest face."""
     return max(found, key=lambda face: float(face.box[2] - face.box[0]))
+
+
+def landmarks_in(landmarker: Landmarker, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """The landmarks of a crop's face, as an aligned or a generated one.
+
+    Args:
+        landmarker: whose.
+        picture: (s, s, 3) RGB.
+
+    Returns:
+        (68, 2) crop units; None where it sees no face.
+    """
+    shape = (_LOOK, _LOOK)
+    small = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA)
+    found = landmarker.detect(np.asarray(small, np.uint8))
+    return np.asarray(largest(found).points68 / _LOOK, np.float64) if found else None
 
 
 def inter_ocular(points68: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ..artifacts.blended import segment_path, write_blended_picture, write_edited
 from ..artifacts.faces import frames_with_faces
-from ..artifacts.pictures import decode_picture, has_picture, picture_path
+from ..artifacts.pictures import POINTS, decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
 from ..blending.change import Change, applied, steadied
 from ..blending.face import find_changes
+from ..blending.transfer import Landmarks
 from ..faces.align import cut_crop
 from ..faces.regions import draw_regions
 from ..faces.smoothing import window
@@ -48,7 +49,7 @@ class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 7
+    version = 8
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 
@@ -220,10 +221,13 @@ class _FacesToPaste:
         smoothing = self.how.smoothing
         first, last = window(self.times, start, stop, smoothing.bending_padding_s)
         self.faces = faces = stage.to_edit(ctx, first, last)
-        points = read_rows(self.reconstruct, "points.npy", table, *faces.span)
+        points = read_rows(self.reconstruct, POINTS, table, *faces.span)
         self.source = np.array([faces.points_in_crop(k) for k in range(len(faces))])
         self.source = self.source.reshape(-1, *points.shape[1:])
         self.shift = smooth_rows(points - self.source, faces, self.times, smoothing.bending_sigma_s)
+        # By how much the edit moved them; nothing where no face was found in its picture.
+        edited = read_rows(self.decode, POINTS, table, *faces.span)
+        self.moved = np.nan_to_num(edited - points)
 
     def changes(self, work: _Work) -> _Changes:
         """Of a frame with its faces (H, W, 3)."""
@@ -244,8 +248,11 @@ class _FacesToPaste:
                 own,
                 edited,
                 self.parser.parse,
-                self.source[k],
-                self.source[k] + self.shift[k],
+                Landmarks(
+                    self.source[k],
+                    self.source[k] + self.shift[k],
+                    self.source[k] + self.shift[k] + self.moved[k],
+                ),
                 self.touch,
                 self.how,
             )

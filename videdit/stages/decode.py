@@ -10,25 +10,27 @@ from numpy.typing import NDArray
 
 from ..artifacts.codes import read_codes
 from ..artifacts.marks import Marks
-from ..artifacts.pictures import has_picture, read_picture, write_picture
+from ..artifacts.pictures import POINTS, has_picture, read_picture, write_picture
 from ..artifacts.rows import read_rows
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
 
 
 class DecodeStage(FaceStage):
-    """Leaves per chunk a picture per edited face."""
+    """Leaves per chunk a picture per edited face and ``points.npy``: (k, 68, 2) its landmarks, crop
+    units, NaN where there is none."""
 
     name = "decode"
-    version = 2
+    version = 3
     takes = ("align", "edit")
     cost = 0.3
 
     def settings(self) -> dict[str, Json]:
-        return {"precision": self.resources.networks.device.precision}
+        return self.picturing()
 
     def models(self) -> dict[str, str]:
-        return self.resources.networks.ids("generator")
+        networks = self.resources.networks
+        return networks.ids("generator") | networks.landmark_models()
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table, edit = self.table(ctx), ctx.input("edit")
@@ -37,17 +39,23 @@ class DecodeStage(FaceStage):
         active = read_rows(edit, "active.npy", table, chunk.start, chunk.stop)
         marks = Marks(faces, faces.size, codes, active)
         known = self.known(ctx).find(chunk, marks)
+        points = np.full((len(faces), 68, 2), np.nan, np.float32)
         to_show = [int(k) for k in np.flatnonzero(active)]
         for k in to_show:
             if k in known:
                 known[k].copy_picture(folder, faces.name(k))
+                points[k] = known[k].values(POINTS)
         todo = [k for k in to_show if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
         for k, picture in self.pictures(ctx, codes, todo):
-            write_picture(folder, faces.name(k), picture, int(faces.size[k]))
+            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
+            seen = self.landmarks(ctx, written)
+            if seen is not None:
+                points[k] = seen
             ctx.tick(int(faces.frame[k]) + 1 - start)
             start = int(faces.frame[k]) + 1
+        np.save(folder / POINTS, points)
         marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:

@@ -10,19 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.faces import Faces, frames_with_faces
+from ..artifacts.faces import frames_with_faces
 from ..artifacts.marks import Marks
-from ..artifacts.pictures import read_picture, write_picture
+from ..artifacts.pictures import POINTS, read_picture, write_picture
 from ..faces.align import cut_crop
-from ..faces.detection import largest
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage
-
-_POINTS = "points.npy"
 
 
 class ReconstructStage(FaceStage):
@@ -35,14 +31,8 @@ class ReconstructStage(FaceStage):
     cost = 0.35
 
     def settings(self) -> dict[str, Json]:
-        parameters = self.resources.parameters
-        backend = self.resources.run.backend
-        return {
-            "precision": self.resources.networks.device.precision,
-            "backend": backend,
-            "detecting": asdict(parameters.faces.detecting)[backend],
-            "smoothing": asdict(parameters.inversion.smoothing),
-        }
+        smoothing = asdict(self.resources.parameters.inversion.smoothing)
+        return self.picturing() | {"smoothing": smoothing}
 
     def models(self) -> dict[str, str]:
         networks = self.resources.networks
@@ -56,28 +46,19 @@ class ReconstructStage(FaceStage):
         points = np.empty((len(faces), 68, 2), np.float32)
         for k, row in known.items():
             row.copy_picture(folder, faces.name(k))
-            points[k] = row.values(_POINTS)
+            points[k] = row.values(POINTS)
         todo = [k for k in range(len(faces)) if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
         for k, picture in self.pictures(ctx, codes, todo):
             written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
-            points[k] = self._landmarks(ctx, written, faces, k)
+            seen = self.landmarks(ctx, written)
+            # The source's own where no face is found in it.
+            points[k] = faces.points_in_crop(k) if seen is None else seen
             ctx.tick(int(faces.frame[k]) + 1 - start)
             start = int(faces.frame[k]) + 1
-        np.save(folder / _POINTS, points)
+        np.save(folder / POINTS, points)
         marks.write(folder)
-
-    def _landmarks(
-        self, ctx: Context, picture: NDArray[np.uint8], faces: Faces, k: int
-    ) -> NDArray[np.float64]:
-        """The reconstruction's landmarks; the source's own where no face is found in it."""
-        size = 256
-        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = self.resources.network(ctx, "landmarker").detect(np.asarray(small, np.uint8))
-        if not found:
-            return faces.points_in_crop(k)
-        return np.asarray(largest(found).points68 / size, np.float64)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         reader = self.resources.reader

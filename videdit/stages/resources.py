@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..artifacts.marks import KnownRows
 from ..batches import ahead, batched
 from ..device import batch_size
 from ..editing.touch import changed, touch_of
+from ..faces.detection import landmarks_in
 from ..faces.paths import frames_around
 from ..faces.regions import Touch
 from ..faces.smoothing import window
@@ -25,7 +27,7 @@ from ..media.reader import FrameReader
 from ..media.segments import output_ticks
 from ..media.timeline import Timeline
 from ..models.networks import Networks
-from ..pipeline.stage import Chunk, Context, Stage, frame_chunks
+from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from ..settings import RunSettings
 
 if TYPE_CHECKING:
@@ -176,6 +178,20 @@ class FaceStage(Stage, ABC):
         batches = batched(at, batch_size(self.resources.networks.device))
         for batch, shown in ahead(batches, lambda batch: generator.decode(codes[batch])):
             yield from zip(batch, shown, strict=True)
+
+    def picturing(self) -> dict[str, Json]:
+        """Settings of all that decodes codes and looks for landmarks in their pictures."""
+        detecting = asdict(self.resources.parameters.faces.detecting)
+        backend = self.resources.run.backend
+        return {
+            "precision": self.resources.networks.device.precision,
+            "backend": backend,
+            "detecting": detecting[backend],
+        }
+
+    def landmarks(self, ctx: Context, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        """(68, 2) those of a picture (s, s, 3) of one face, crop units; None where none is seen."""
+        return landmarks_in(self.resources.network(ctx, "landmarker"), picture)
 
     def codes(self, ctx: Context) -> CodeReader:
         """Their codes; for stages that take ``encode`` and ``refine``."""
