@@ -19,6 +19,7 @@ from tests.faces.helpers import face68
 from videdit.blending.change import Change, applied
 from videdit.blending.face import find_changes
 from videdit.blending.parameters import DEFAULT, BlendingParameters
+from videdit.blending.speech import kept_open
 from videdit.blending.transfer import Landmarks
 from videdit.faces.regions import REGIONS, SIDE, Touch
 
@@ -89,11 +90,10 @@ FRAME = np.rint(SOURCE * 65535).astype(np.uint16)
 FRAME += np.random.default_rng(5).integers(0, 2000, FRAME.shape).astype(np.uint16) // 2
 QUAD = np.array([[0, 0], [0, SIZE], [SIZE, SIZE], [SIZE, 0]], np.float64)
 POINTS = face68() * 0.22 + (0.5, 0.42)
-POINTS[65:68] += (0, 0.12)  # an open mouth, which the edit closes
+SPEAKING = POINTS + 0
+SPEAKING[65:68] += (0, 0.05)
 FOUND = POINTS + np.random.default_rng(4).normal(0, 0.02, POINTS.shape)
 AFTER = FOUND + np.random.default_rng(5).normal(0, 0.1, POINTS.shape)
-AFTER[48:68] = FOUND[48:68]
-AFTER[[*range(54, 61), *range(64, 68)]] -= (0, 0.1)
 
 
 def parsed(seed: int) -> NDArray[np.float32]:
@@ -155,6 +155,13 @@ def test_every_number_counts(path: Path, value: float) -> None:
         name = str(path[-1]).replace("sigma", "padding")
         others = [getattr(each.smoothing, name) for each in variants(path, value)]
         assert getattr(DEFAULT.smoothing, name) not in others
+        return
+    if "speech" in path:  # acts on a mouth that would close
+        closing = np.zeros((SIZE, SIZE, 2), np.float32)
+        closing[round(0.65 * SIZE) :, :, 1] = 0.02
+        kept = kept_open(closing, SPEAKING)
+        found = (kept_open(closing, SPEAKING, each.speech) for each in variants(path, value))
+        assert any(np.abs(each - kept).max() > 1e-4 for each in found)
         return
     found = (transferred(each) for each in variants(path, value))
     assert any(np.abs(each - by_default()).max() > 1e-4 for each in found)
