@@ -7,7 +7,8 @@ import pytest
 
 from tests.faces.helpers import face68
 from videdit.blending.alignment import bending_field, placed
-from videdit.blending.speech import kept_open
+from videdit.blending.speech import kept_open, opened
+from videdit.faces.detection import inter_ocular
 
 SIDE = 128
 OPEN = face68() * 0.22 + (0.5, 0.42)
@@ -39,6 +40,16 @@ def test_closing_lips_are_kept_apart(narrower: float) -> None:
     # The rest of the motion stays, and so do eyes and all that is far away.
     np.testing.assert_allclose(kept[:, :, 0], field[:, :, 0], atol=1e-6)
     np.testing.assert_allclose(kept[: SIDE // 4], field[: SIDE // 4], atol=1e-6)
+
+
+def test_how_open_a_mouth_is() -> None:
+    shut = OPEN.copy()
+    shut[[67, 66, 65]] = shut[[61, 62, 63]]
+    assert opened(OPEN) == opened(7 * OPEN[:, ::-1]) == 1
+    assert opened(shut) == 0
+    ajar = shut + 0
+    ajar[[67, 66, 65]] += (0, 0.05 * inter_ocular(OPEN))
+    assert 0.4 < opened(ajar) < 0.6
 
 
 def test_nothing_is_turned_inside_out() -> None:

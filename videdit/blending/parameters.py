@@ -78,8 +78,8 @@ class Motion:
             pixels.
         smoothness: standard deviation of the smoothing of motion.
         closure: by how much there and back again may miss before motion is trusted less.
-        detail: standard deviation of the blur that leaves light and folds, and takes the
-            generator's own texture away.
+        detail: standard deviation of the blur that leaves light, folds and wrinkles, and takes the
+            generator's finest texture away.
         snap: radius within which a mask's border finds the source's edges ...
         snap_noise: ... where they are stronger than this variance of the luma.
         growth: how far a region may grow over others, pixels of the parser's maps.
@@ -92,7 +92,7 @@ class Motion:
     side: int = 256
     smoothness: float = 0.006
     closure: float = 0.004
-    detail: float = 0.003
+    detail: float = 0.0015
     snap: float = 0.008
     snap_noise: float = 1e-3
     growth: int = 2
@@ -128,12 +128,14 @@ class Matter:
 
 @dataclass(frozen=True)
 class Speech:
-    """How a mouth is kept open (``kept_open``).
+    """How a mouth is kept open (``speech``).
 
     Attributes:
+        open: between these distances of the inner lips, in inter-ocular ones, a mouth is open.
         reach: standard deviation of how far chin and upper lip follow the inner lips.
     """
 
+    open: tuple[float, float] = (0.03, 0.07)
     reach: float = 0.08
 
 

@@ -13,11 +13,25 @@ from numpy.typing import NDArray
 
 from videdit.blending.alignment import placed
 from videdit.blending.parameters import DEFAULT, Speech
+from videdit.faces.detection import inter_ocular
 
 FloatArray = NDArray[np.float32]
 
 _UPPER, _LOWER, _CORNERS = [61, 62, 63], [67, 66, 65], [60, 64]
 _PASSES = 2
+
+
+def opened(source_points: NDArray[np.floating[Any]], parameters: Speech = DEFAULT.speech) -> float:
+    """How surely a mouth is open, from 0 to 1.
+
+    Args:
+        source_points: (68, 2) landmarks.
+        parameters: what an open one is.
+    """
+    gap = np.linalg.norm(source_points[_LOWER] - source_points[_UPPER], axis=1).mean()
+    begins, full = parameters.open
+    share = (float(gap / inter_ocular(source_points)) - begins) / (full - begins)
+    return min(max(share, 0.0), 1.0)
 
 
 def kept_open(

@@ -26,17 +26,16 @@ from videdit.blending.alignment import bend, bending_field, placed
 from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
 from videdit.blending.colours import match_colours
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
-from videdit.blending.speech import kept_open
+from videdit.blending.speech import kept_open, opened
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
 
 _APART = (
-    frozenset(REGIONS) - NEVER - {"mouth", "hair", "hat"},
+    frozenset(REGIONS) - NEVER - {"hair", "hat"},
     *(frozenset({name}) for name in ("background", "clothes", "hair", "hat")),
 )
-"""Regions that are not one another, however their borders move. What shows in a mouth is not even
-the same as in another moment."""
+"""Regions that are not one another, however their borders move."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,12 @@ def find_change(
     motion *= blurred(coarse, parameters.motion.smoothness * side)[:, :, None]
     unexplained = now - _moved(was, motion)
     shading = blurred(unexplained, parameters.motion.detail * side)
-    motion /= side
+    motion *= touch.motion / side
+    speaks = 0.0
     if not touch.closes:
         motion = kept_open(motion, points.source, parameters.speech)
-    same = resized(_same(own, theirs, after, motion), side)
+        speaks = opened(points.source, parameters.speech)
+    same = resized(_same(own, theirs, after, motion, speaks), side)
     where = shape
     matter = painted = None
     softness = 0.0
@@ -116,6 +117,7 @@ def find_change(
             unexplained,
             unsure,
             touch,
+            speaks,
             parameters.matter,
             parameters.motion.growth,
         )
@@ -173,16 +175,19 @@ def _touched(
     return np.asarray(np.clip(here + grown, 0, 1) * (1 - hidden), np.float32)
 
 
-def _same(own: FloatArray, theirs: FloatArray, after: FloatArray, motion: FloatArray) -> FloatArray:
+def _same(
+    own: FloatArray, theirs: FloatArray, after: FloatArray, motion: FloatArray, speaks: float
+) -> FloatArray:
     """(128, 128) how surely the edit shows what source and reconstruction do where it comes from:
-    another head of hair or another background is no change of light."""
+    another head of hair, another background or what a speaking mouth shows is no change of light.
+    """
     size = after.shape[0]
     moving = resized(motion, size) * size
     same = np.zeros((size, size), np.float32)
     for names in _APART:
         both = share_of(own, names) * share_of(theirs, names)
         same += share_of(after, names) * _moved(both, moving)
-    return ramp(same, (0.3, 0.7))
+    return ramp(same, (0.3, 0.7)) * (1 - speaks * share_of(after, {"mouth"}))
 
 
 def dilated(mask: FloatArray, radius: int) -> FloatArray:
@@ -269,6 +274,7 @@ def _matter(
     unexplained: FloatArray,
     unsure: FloatArray,
     touch: Touch,
+    speaks: float,
     parameters: Matter,
     growth: int,
 ) -> FloatArray:
@@ -279,8 +285,7 @@ def _matter(
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
-    if not touch.closes:
-        goes = goes - share_of(own, {"mouth"})
+    goes -= speaks * share_of(own, {"mouth"})
     whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
     near = dilated(np.maximum(mine, now), parameters.reach)
     # Nothing is painted over background and clothes but what grows a little over them in the edit.
@@ -294,8 +299,8 @@ def _matter(
     )
     # A part of them is not what lies behind, in the edit; nor the inside of a mouth that the source
     # opens itself: what speaks there is its own.
-    speaks = ramp(dilated(share_of(own, {"mouth"}), growth), parameters.comes)
-    near = near * (1 - share_of(after, behind)) * (1 - speaks)
+    inside = speaks * ramp(dilated(share_of(own, {"mouth"}), growth), parameters.comes)
+    near = near * (1 - share_of(after, behind)) * (1 - inside)
     part = np.maximum(structure, torn) * sized(near, size)
     matter = np.maximum(part, sized(whole, size)) * sized(free, size)
     closing = 2 * round(parameters.blur * size) + 1

@@ -17,9 +17,16 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 _FACE = "skin brows eyes nose lips mouth"
 
 
-def _touch(shape: str = "", colour: str = "", matter: str = "", closes: bool = False) -> Touch:
+def _touch(
+    shape: str = "",
+    colour: str = "",
+    matter: str = "",
+    *,
+    closes: bool = False,
+    motion: float = 1.0,
+) -> Touch:
     regions = [frozenset(names.split()) for names in (shape, colour, matter)]
-    return Touch(regions[0], regions[1], regions[2], closes)
+    return Touch(regions[0], regions[1], regions[2], closes, motion)
 
 
 _BEARD = _touch("skin lips", matter="beard")
@@ -65,7 +72,8 @@ TOUCHES: dict[str, Touch] = {
     "Wearing_Lipstick": _touch("lips", matter="lips"),
     "Wearing_Necklace": _touch("neck", matter="neck"),
     "Wearing_Necktie": _touch("neck", matter="neck"),
-    "Young": _touch(_FACE + " neck beard", colour="hair"),
+    # Age shows in folds and light; half of the motion is as old, and nearer to the person.
+    "Young": _touch(_FACE + " neck beard", colour="hair", motion=0.5),
 }
 """By CelebA's names."""
 

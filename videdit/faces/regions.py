@@ -48,12 +48,14 @@ class Touch:
         colour: that take another colour.
         matter: that may come, go or be replaced by the generator's.
         closes: whether an open mouth may close.
+        motion: share of the edit's motion that the pixels follow.
     """
 
     shape: frozenset[str] = frozenset()
     colour: frozenset[str] = frozenset()
     matter: frozenset[str] = frozenset()
     closes: bool = False
+    motion: float = 1.0
 
     @property
     def all(self) -> frozenset[str]:
@@ -66,6 +68,7 @@ class Touch:
             self.colour | other.colour,
             self.matter | other.matter,
             self.closes or other.closes,
+            max(self.motion, other.motion),
         )
 
     def __str__(self) -> str:
@@ -74,7 +77,9 @@ class Touch:
 
         ways = (("shape", self.shape), ("colour", self.colour), ("matter", self.matter))
         parts = [f"{way}: {listed(chosen)}" for way, chosen in ways if chosen]
-        return "; ".join([*parts, *(["the mouth may close"] if self.closes else [])])
+        parts += ["the mouth may close"] if self.closes else []
+        parts += [f"{self.motion:.0%} of the motion"] if self.motion != 1 else []
+        return "; ".join(parts)
 
 
 class RegionParser:

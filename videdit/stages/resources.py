@@ -6,7 +6,8 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,11 +87,11 @@ class Resources:
         Raises:
             UsageError: the run widens or narrows them by what there is not.
         """
-        touch = Touch()
-        for edit in self.run.edits:
-            least = min(alpha for _, alpha in edit.schedule.keyframes)
-            touch |= touch_of(edit.attribute, least)
-        return changed(touch, self.run.touch)
+        touches = [
+            touch_of(edit.attribute, min(alpha for _, alpha in edit.schedule.keyframes))
+            for edit in self.run.edits
+        ]
+        return changed(reduce(or_, touches) if touches else Touch(), self.run.touch)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
