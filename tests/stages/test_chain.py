@@ -220,6 +220,19 @@ def test_strength_zero_leaves_frames_alone(chain: Chain, clip: Path) -> None:
     assert chain("Smiling=0").edited == []
 
 
+def test_edited_pictures_come_with_their_landmarks(chain: Chain) -> None:
+    chain("Smiling=0s:0,0.22s:0,0.4s:2")
+    assert chain.report is not None
+    artifact = chain.report.artifacts["decode"]
+    points = np.concatenate(
+        [np.load(artifact.path(chunk.name, "points.npy")) for chunk in artifact.chunks]
+    )
+    assert points.shape == (FACE_TO - FACE_FROM, 68, 2)
+    # None where the strength is 0; elsewhere those of the face that is always in the middle.
+    assert np.isnan(points[: 6 - FACE_FROM]).all()
+    np.testing.assert_allclose(points[6 - FACE_FROM :].mean((0, 1)), (0.5, 0.54), atol=0.02)
+
+
 def test_a_stretch(chain: Chain) -> None:
     done = chain("Smiling=1", start_s=4 / RATE, stop_s=9 / RATE)
     assert done.edited == [4, 5, 6, 7, 8]
