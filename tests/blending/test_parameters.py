@@ -111,6 +111,7 @@ TOUCH = Touch(
     frozenset({"skin", "nose", "lips", "neck", "eyes", "background"}),
     frozenset({"hair", "brows"}),
     frozenset({"beard", "glasses", "mouth", "skin"}),
+    tone=False,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -134,6 +135,25 @@ def test_light_is_added_and_grain_is_kept() -> None:
     gained = (pasted(source, colour, alpha) - source)[here]
     assert np.abs(cv2.GaussianBlur(gained, (0, 0), 4) - light[here]).mean() < 0.02
     assert np.abs(gained - light[here]).std() < 0.02  # the generator's grain is 0.03
+
+
+def test_the_face_keeps_its_tone_and_gets_folds() -> None:
+    source, reconstruction = texture(0, 1), texture(1, 4)
+    tint = np.array([0.1, 0.02, -0.06], np.float32) * bump(60)[:, :, None]
+    fold = np.zeros_like(tint)
+    fold[round(0.6 * SIZE) :][:4] = -0.15
+    edited = reconstruction + tint + fold
+    here = inside(FACE, 24)
+    gained = []
+    for touch in (replace(SKIN, tone=False), SKIN):
+        colour, alpha = run(source, reconstruction, edited, touch)
+        gained.append((pasted(source, colour, alpha) - source)[here])
+    kept, toned = (np.abs(each[:20].mean((0, 1))).max() for each in gained)  # above the fold
+    assert toned > 0.04
+    assert kept < 0.4 * toned
+    drop = [each[:40].mean() - each[64:67].mean() for each in gained]  # at the fold
+    assert drop[1] > 0.03
+    assert drop[0] > 0.7 * drop[1]
 
 
 def test_matter_comes_and_goes() -> None:

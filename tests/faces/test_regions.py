@@ -187,6 +187,7 @@ def test_a_touch_is_told_in_the_order_of_the_regions() -> None:
     assert str(Touch(colour=hair)) == "colour: hair hat"
     assert str(Touch(matter=hair, closes=True)) == "matter: hair hat; the mouth may close"
     assert str(Touch(matter=hair, motion=0.5)) == "matter: hair hat; 50% of the motion"
+    assert str(Touch(matter=hair, tone=False)) == "matter: hair hat; the face keeps its tone"
     assert str(Touch()) == ""
 
 

@@ -80,6 +80,8 @@ class Motion:
         closure: by how much there and back again may miss before motion is trusted less.
         detail: standard deviation of the blur that leaves light, folds and wrinkles, and takes the
             generator's finest texture away.
+        tone: share that is taken over of light and colour of the face as a whole ...
+        tone_reach: ... which is what a blur of this standard deviation leaves.
         snap: radius within which a mask's border finds the source's edges ...
         snap_noise: ... where they are stronger than this variance of the luma.
         growth: how far a region may grow over others, pixels of the parser's maps.
@@ -93,6 +95,8 @@ class Motion:
     smoothness: float = 0.006
     closure: float = 0.004
     detail: float = 0.0015
+    tone: float = 0.3
+    tone_reach: float = 0.05
     snap: float = 0.008
     snap_noise: float = 1e-3
     growth: int = 2

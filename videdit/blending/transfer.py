@@ -106,6 +106,9 @@ def find_change(
         motion = kept_open(motion, points.source, parameters.speech)
         speaks = opened(points.source, parameters.speech)
     same = resized(_same(own, theirs, after, motion, speaks), side)
+    offset = (coarse * same)[:, :, None] * shading
+    if not touch.tone:
+        offset = _without_tone(offset, parameters.motion)
     where = shape
     matter = painted = None
     softness = 0.0
@@ -130,7 +133,7 @@ def find_change(
     where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
     return Change(
         motion=motion,
-        offset=(coarse * same)[:, :, None] * shading,
+        offset=offset,
         where=faded(where, parameters.motion),
         matter=matter,
         painted=painted,
@@ -188,6 +191,15 @@ def _same(
         both = share_of(own, names) * share_of(theirs, names)
         same += share_of(after, names) * _moved(both, moving)
     return ramp(same, (0.3, 0.7)) * (1 - speaks * share_of(after, {"mouth"}))
+
+
+def _without_tone(offset: FloatArray, parameters: Motion) -> FloatArray:
+    """A change of light, with little of what it does to the face as a whole: a generator's edit
+    makes men dark and women pink by the way."""
+    overall = blurred(offset, parameters.tone_reach * offset.shape[0])
+    folds = offset - (1 - parameters.tone) * overall
+    light = (folds @ LUMA)[:, :, None]
+    return np.asarray(light + parameters.tone * (folds - light), np.float32)
 
 
 def dilated(mask: FloatArray, radius: int) -> FloatArray:

@@ -24,9 +24,10 @@ def _touch(
     *,
     closes: bool = False,
     motion: float = 1.0,
+    tone: bool = True,
 ) -> Touch:
     regions = [frozenset(names.split()) for names in (shape, colour, matter)]
-    return Touch(regions[0], regions[1], regions[2], closes, motion)
+    return Touch(regions[0], regions[1], regions[2], closes, motion, tone)
 
 
 _BEARD = _touch("skin lips", matter="beard")
@@ -53,7 +54,7 @@ TOUCHES: dict[str, Touch] = {
     "Gray_Hair": _touch(colour="hair beard"),
     "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
     "High_Cheekbones": _touch(_FACE),
-    "Male": _touch(_FACE + " neck beard", matter="beard brows"),
+    "Male": _touch(_FACE + " neck beard", matter="beard brows", tone=False),
     "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth", closes=True),
     "Mustache": _BEARD,
     "Narrow_Eyes": _touch("skin brows eyes", matter="eyes"),
@@ -72,8 +73,8 @@ TOUCHES: dict[str, Touch] = {
     "Wearing_Lipstick": _touch("lips", matter="lips"),
     "Wearing_Necklace": _touch("neck", matter="neck"),
     "Wearing_Necktie": _touch("neck", matter="neck"),
-    # Age shows in folds and light; half of the motion is as old, and nearer to the person.
-    "Young": _touch(_FACE + " neck beard", colour="hair", motion=0.5),
+    # Age shows in folds; half of the motion is as old, and nearer to the person.
+    "Young": _touch(_FACE + " neck beard", colour="hair", motion=0.5, tone=False),
 }
 """By CelebA's names."""
 

@@ -49,6 +49,7 @@ class Touch:
         matter: that may come, go or be replaced by the generator's.
         closes: whether an open mouth may close.
         motion: share of the edit's motion that the pixels follow.
+        tone: whether the face may be lit and coloured otherwise as a whole.
     """
 
     shape: frozenset[str] = frozenset()
@@ -56,6 +57,7 @@ class Touch:
     matter: frozenset[str] = frozenset()
     closes: bool = False
     motion: float = 1.0
+    tone: bool = True
 
     @property
     def all(self) -> frozenset[str]:
@@ -69,6 +71,7 @@ class Touch:
             self.matter | other.matter,
             self.closes or other.closes,
             max(self.motion, other.motion),
+            self.tone or other.tone,
         )
 
     def __str__(self) -> str:
@@ -78,6 +81,7 @@ class Touch:
         ways = (("shape", self.shape), ("colour", self.colour), ("matter", self.matter))
         parts = [f"{way}: {listed(chosen)}" for way, chosen in ways if chosen]
         parts += ["the mouth may close"] if self.closes else []
+        parts += [] if self.tone else ["the face keeps its tone"]
         parts += [f"{self.motion:.0%} of the motion"] if self.motion != 1 else []
         return "; ".join(parts)
 

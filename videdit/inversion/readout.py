@@ -1,6 +1,6 @@
 """A cheap picture out of the generator's middle features.
 
-Decoding a code in full and back costs 1.5 s a face on two cores, most of it above 64 px. The readout
+Decoding a code and back costs 1.5 s a face on two cores, most of it above 64 px. The readout
 replaces what lies above a few blocks by three small modulated layers that end at 256 px. It is
 fitted to the generator's own pictures (`training.readout`). The encoder's second look and losses
 on pictures use it; what a code looks like in the end is always decided by the generator.
