@@ -23,11 +23,10 @@ def _touch(
     matter: str = "",
     *,
     closes: bool = False,
-    motion: float = 1.0,
     tone: bool = True,
 ) -> Touch:
     regions = [frozenset(names.split()) for names in (shape, colour, matter)]
-    return Touch(regions[0], regions[1], regions[2], closes, motion, tone)
+    return Touch(regions[0], regions[1], regions[2], closes, tone=tone)
 
 
 _BEARD = _touch("skin lips", matter="beard")
@@ -73,8 +72,7 @@ TOUCHES: dict[str, Touch] = {
     "Wearing_Lipstick": _touch("lips", matter="lips"),
     "Wearing_Necklace": _touch("neck", matter="neck"),
     "Wearing_Necktie": _touch("neck", matter="neck"),
-    # Age shows in folds; half of the motion is as old, and nearer to the person.
-    "Young": _touch(_FACE + " neck beard", colour="hair", motion=0.5, tone=False),
+    "Young": _touch(_FACE + " neck beard", colour="hair"),
 }
 """By CelebA's names."""
 
@@ -87,11 +85,16 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
 
     Args:
         name: of an attribute.
-        least: smallest strength: where an open smile is taken away, the mouth closes.
+        least: smallest strength. Where an open smile is taken away, the mouth closes; and age shows
+            in folds: half of the motion is as old, and nearer to the person.
     """
     by_plain = {plain(known): touch for known, touch in TOUCHES.items()}
     touch = by_plain.get(plain(name), DEFAULT)
-    return replace(touch, closes=touch.closes or (least < 0 and "mouth" in touch.matter))
+    if least < 0:
+        closes = touch.closes or "mouth" in touch.matter
+        motion = 0.5 if touch is TOUCHES["Young"] else touch.motion
+        touch = replace(touch, closes=closes, motion=motion)
+    return touch
 
 
 def changed(touch: Touch, text: str) -> Touch:
