@@ -172,6 +172,12 @@ def test_matter_comes_and_goes() -> None:
     maps = (with_glasses, with_glasses, HEAD)
     colour, alpha = run(worn, worn, source, touch, maps)
     assert np.abs(pasted(worn, colour, alpha) - source)[here].mean() < 0.03
+    # Who wears some already keeps them, however the edit draws them.
+    other = source.copy()
+    other[inside(place, 0)] = 0.9
+    maps = (with_glasses, with_glasses, with_glasses)
+    colour, alpha = run(worn, worn, other, replace(touch, shape=frozenset({"skin"})), maps)
+    assert np.abs(pasted(worn, colour, alpha) - worn)[here].max() < 0.01
     # Nothing comes where the attribute has no say.
     colour, alpha = run(
         source, reconstruction, edited, Touch(matter=frozenset({"hat"})), (HEAD, HEAD, with_glasses)

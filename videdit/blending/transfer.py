@@ -37,6 +37,9 @@ _APART = (
 )
 """Regions that are not one another, however their borders move."""
 
+_THINGS = frozenset({"glasses", "hat"})
+_WORN = 5  # pixels of the parser's maps by which they may lie apart
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -94,8 +97,8 @@ def find_change(
     shape = sized(_touched(own, theirs, after, touch, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
     coarse = resized(shape, side)
-    before, then = (placed(p, field) for p in (points.reconstruction, points.edited))
-    guide = bending_field(then, before, parameters.guide)
+    earlier, later = (placed(p, field) for p in (points.reconstruction, points.edited))
+    guide = bending_field(later, earlier, parameters.guide)
     motion, unsure = _motion(was, now, guide, parameters.motion)
     motion *= blurred(coarse, parameters.motion.smoothness * side)[:, :, None]
     unexplained = now - _moved(was, motion)
@@ -128,6 +131,11 @@ def find_change(
         painted = match_colours(source, shown, new, parameters.colours)
         softness = softness_of(source, shown, shape)
         where = np.maximum(where, resized(matter, size))
+    things = touch.matter & _THINGS
+    if things:
+        # Glasses that are there stay the person's own: they come or go, they don't change.
+        before, then = (dilated(share_of(maps, things), _WORN) for maps in (own, after))
+        where *= 1 - sized(blurred(ramp(before * then, parameters.matter.comes), 1), size)
     # Where anything is touched the colour is already the source's, more or less changed: this only
     # says where, and a pixel that is not touched at all stays the source's to the last bit.
     where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
