@@ -162,7 +162,7 @@ def test_every_number_counts(path: Path, value: float) -> None:
         closing = np.zeros((SIZE, SIZE, 2), np.float32)
         closing[round(0.65 * SIZE) :, :, 1] = 0.02
         ajar = POINTS + 0
-        ajar[65:68] = ajar[[63, 62, 61]] + np.array([0, 0.05 * inter_ocular(POINTS)])
+        ajar[65:68] = ajar[[63, 62, 61]] + np.array([0, 0.035 * inter_ocular(POINTS)])
         kept = kept_open(closing, SPEAKING)
         assert any(
             np.abs(kept_open(closing, SPEAKING, each.speech) - kept).max() > 1e-4

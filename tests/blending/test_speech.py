@@ -48,7 +48,7 @@ def test_how_open_a_mouth_is() -> None:
     assert opened(OPEN) == opened(7 * OPEN[:, ::-1]) == 1
     assert opened(shut) == 0
     ajar = shut + 0
-    ajar[[67, 66, 65]] += (0, 0.05 * inter_ocular(OPEN))
+    ajar[[67, 66, 65]] += (0, 0.035 * inter_ocular(OPEN))
     assert 0.4 < opened(ajar) < 0.6
 
 

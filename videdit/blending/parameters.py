@@ -139,7 +139,7 @@ class Speech:
         reach: standard deviation of how far chin and upper lip follow the inner lips.
     """
 
-    open: tuple[float, float] = (0.03, 0.07)
+    open: tuple[float, float] = (0.02, 0.05)
     reach: float = 0.08
 
 

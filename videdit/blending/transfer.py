@@ -198,7 +198,8 @@ def _same(
     for names in _APART:
         both = share_of(own, names) * share_of(theirs, names)
         same += share_of(after, names) * _moved(both, moving)
-    return ramp(same, (0.3, 0.7)) * (1 - speaks * share_of(after, {"mouth"}))
+    inside = np.maximum(share_of(after, {"mouth"}), _moved(share_of(own, {"mouth"}), moving))
+    return np.asarray(ramp(same, (0.3, 0.7)) * (1 - speaks * inside), np.float32)
 
 
 def _without_tone(offset: FloatArray, parameters: Motion) -> FloatArray:
