@@ -38,6 +38,8 @@ _APART = (
 """Regions that are not one another, however their borders move."""
 
 _THINGS = frozenset({"glasses", "hat"})
+"""What is worn."""
+
 _WORN = 5  # pixels of the parser's maps by which they may lie apart
 
 
@@ -306,7 +308,8 @@ def _matter(
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains.
     comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
-    goes -= speaks * share_of(own, {"mouth"})
+    mouth = share_of(own, {"mouth"})
+    goes -= speaks * mouth
     whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
     near = dilated(np.maximum(mine, now), parameters.reach)
     # Nothing is painted over background and clothes but what grows a little over them in the edit.
@@ -320,7 +323,7 @@ def _matter(
     )
     # A part of them is not what lies behind, in the edit; nor the inside of a mouth that the source
     # opens itself: what speaks there is its own.
-    inside = speaks * ramp(dilated(share_of(own, {"mouth"}), growth), parameters.comes)
+    inside = speaks * ramp(dilated(mouth, growth), parameters.comes)
     near = near * (1 - share_of(after, behind)) * (1 - inside)
     part = np.maximum(structure, torn) * sized(near, size)
     matter = np.maximum(part, sized(whole, size)) * sized(free, size)

@@ -241,6 +241,7 @@ class _FacesToPaste:
                     continue
                 paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
             own, edited = map(decode_picture, paths)
+            shown = self.source[k] + self.shift[k]
             changes = find_changes(
                 rgb,
                 self.faces.quad[k],
@@ -248,11 +249,7 @@ class _FacesToPaste:
                 own,
                 edited,
                 self.parser.parse,
-                Landmarks(
-                    self.source[k],
-                    self.source[k] + self.shift[k],
-                    self.source[k] + self.shift[k] + self.moved[k],
-                ),
+                Landmarks(self.source[k], shown, shown + self.moved[k]),
                 self.touch,
                 self.how,
             )
