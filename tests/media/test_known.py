@@ -47,7 +47,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    monkeypatch.setattr(known, "probe", counted("probe", probe))
+    monkeypatch.setattr(known, "probe_apart", counted("probe", probe))
     monkeypatch.setattr(known, "content_id", counted("hash", content_id))
     return done
 
@@ -197,7 +197,7 @@ def test_a_source_that_changes_while_it_is_read_is_not_kept(
         new_time(path)
         return timeline
 
-    monkeypatch.setattr(known, "probe", probe_and_change)
+    monkeypatch.setattr(known, "probe_apart", probe_and_change)
     assert len(known_timeline(clip, folder)) == 25
     assert not folder.exists()
 
@@ -239,7 +239,7 @@ def test_a_long_film(clip: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         durations=np.diff(pts, append=pts[-1] + 7),
         keyframes=np.arange(0, count, 250, dtype=np.int32),
     )
-    monkeypatch.setattr(known, "probe", lambda path: film)
+    monkeypatch.setattr(known, "probe_apart", lambda path: film)
     known_timeline(clip, folder)
     monkeypatch.undo()
     check_equal(known_timeline(clip, folder), film)

@@ -17,7 +17,7 @@ from tests.media.conftest import pattern, run_ffmpeg, tone
 from videdit.errors import InputError
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
-from videdit.media.source import content_id, damaged, decode_frames
+from videdit.media.source import FrameDamage, content_id, decode_frames
 
 Clips = Callable[..., Path]
 HDR = "setparams=range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
@@ -223,7 +223,7 @@ def test_the_verdict_on_a_doubtful_file_is_one_thread_s(
         alone = threads[-1] == 1
         for index, frame in enumerate(decode_frames(path, container, stream, **options)):
             if not alone and index == 12:
-                raise damaged(path, index)
+                raise FrameDamage(path, index)
             yield frame
 
     monkeypatch.setattr("videdit.media.probe.decode_frames", doubting)

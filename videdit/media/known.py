@@ -18,11 +18,11 @@ import av
 
 from videdit.errors import StorageError
 from videdit.files import write_atomically
-from videdit.media.probe import probe
+from videdit.media.apart import probe_apart
 from videdit.media.source import content_id
 from videdit.media.timeline import Timeline
 
-FORMAT = 1
+FORMAT = 2
 """Version of what is kept. Count it up when `Timeline` or what `probe` finds changes."""
 
 # Another decoder may find other frames.
@@ -44,7 +44,7 @@ def known_timeline(path: Path, folder: Path) -> Timeline:
     kept = _load(path, before, folder)
     if kept is not None:
         return kept
-    timeline = probe(path)
+    timeline = probe_apart(path)
     # If the file changed meanwhile, it is not known which of the two was read.
     if before is not None and before == _state(path):
         _keep(timeline, before, folder)

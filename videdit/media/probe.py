@@ -8,6 +8,7 @@ work rather than after; it costs a few seconds per minute of 1080p, little besid
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -15,18 +16,28 @@ from typing import Any, cast
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from videdit.errors import InputError
 from videdit.media._planes import layout_of
 from videdit.media.exif import exif_orientation
-from videdit.media.source import COPY_REMEDY, content_id, decode_frames, open_video
-from videdit.media.timeline import ColorTags, OtherStream, Timeline
+from videdit.media.source import COPY_REMEDY, FrameDamage, content_id, decode_frames, open_video
+from videdit.media.stills import is_still, more_in
+from videdit.media.timeline import ColorTags, Hdr10, OtherStream, Timeline
+from videdit.media.times import in_order
 
 MAX_SIDE = 16384
 """Longest side accepted, pixels; the encoders' own limit."""
 
 # Formats whose clock does not start at zero by design.
 _FREE_CLOCK = {"mpegts", "mpeg", "mpegvideo", "rtp", "wtv"}
+
+# Formats made to be recorded: one that was stopped ends anywhere, and all before is whole.
+_RECORDED = {"mpegts", "mpeg", "wtv"}
+
+# In these, reading a frame's side data frees it twice (PyAV 18.1.0, where it has a name: a profile
+# of colours in PNG).
+_NO_SIDE_DATA = {"png", "apng"}
 
 
 def probe(path: Path | str) -> Timeline:
@@ -44,6 +55,27 @@ def probe(path: Path | str) -> Timeline:
         return _decode_all(path, identity, alone=True)
 
 
+@dataclass
+class _Seen:
+    """What is noted of the frames as they come.
+
+    Attributes:
+        first: the first frame.
+        stored: the times that the decoder gave them, ticks.
+        keys: indices of frames marked as keyframes.
+        last_duration: as stored, ticks; 0 where it is not.
+        interlaced: whether any is.
+        cut_off: whether the file ends in a frame that is not whole.
+    """
+
+    first: VideoFrame | None = None
+    stored: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    last_duration: int = 0
+    interlaced: bool = False
+    cut_off: bool = False
+
+
 def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
     """The timeline, from decoding on all cores or alone, on one.
 
@@ -58,57 +90,36 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
         else:
             stream.codec_context.options = {"err_detect": "explode"}
         _check_complete(path, container)
-        width, height = stream.codec_context.width, stream.codec_context.height
-        _check_size(path, width, height)
-        pts: list[int] = []
+        name, brand = container.format.name, container.metadata.get("major_brand")
+        names = set(name.split(","))
+        still = is_still(name, brand)
+        _check_size(path, stream.codec_context.width, stream.codec_context.height)
         key_times: set[int] = set()
-        key_frames: list[int] = []
-        first: VideoFrame | None = None
-        last_duration = 0
-        for frame in decode_frames(path, container, stream, key_times=key_times):
-            if first is None:
-                first = frame
-                _check_size(path, frame.width, frame.height)
-            elif (frame.width, frame.height, frame.format.name) != (
-                first.width,
-                first.height,
-                first.format.name,
-            ):
-                raise InputError(
-                    f"{path} changes its picture size or format at frame {len(pts)}",
-                    "Convert it to one size first",
-                )
-            if frame.pts is None:
-                raise InputError(f"{path} has no frame times", "Convert it to MP4 or MKV first")
-            if pts and frame.pts < pts[-1]:
-                raise InputError(
-                    f"{path} goes back in time at frame {len(pts)}", "Convert it to MP4 first"
-                )
-            # A keyframe that shares its time with the frame before cannot be told from it.
-            if frame.key_frame and (not pts or frame.pts > pts[-1]):
-                key_frames.append(len(pts))
-            pts.append(frame.pts)
-            last_duration = frame.duration or last_duration
+        may_be_cut = alone and bool(names & _RECORDED)
+        seen = _look(path, container, stream, key_times, still, may_be_cut)
+        first = seen.first
         if first is None:
             raise InputError(f"{path} has no frames", COPY_REMEDY)
         time_base = first.time_base or stream.time_base
         assert time_base is not None
-        name = container.format.name
-        ticks = np.array(pts, np.int64)
+        stored = np.array(seen.stored, np.int64)
+        ticks, jumps = in_order(stored)
+        mislabelled = not np.array_equal(ticks, stored)
         steps = np.diff(ticks)
-        if not last_duration:
-            last_duration = int(np.median(steps)) if len(steps) else 1
-        keys = [i for i in key_frames if pts[i] in key_times]
+        last_duration = seen.last_duration or (int(np.median(steps)) if len(steps) else 1)
+        # Where times were made, the container cannot be brought to them.
+        keys = [i for i in seen.keys if not mislabelled and seen.stored[i] in key_times]
         if not keys or keys[0] != 0:
             keys.insert(0, 0)
-        rotation, mirrored = _orientation(path, first, name)
+        side = _side_data(first, stream.codec_context.name)
+        rotation, mirrored = _orientation(path, first, name, side)
         turned = rotation in (90, 270)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         layout = layout_of(first.format.name)[0]
         span = int(ticks[-1] - ticks[0])
         rate = stream.average_rate
         if not rate:
-            rate = (len(pts) - 1) / (span * time_base) if span else Fraction(25)
+            rate = (len(ticks) - 1) / (span * time_base) if span else Fraction(25)
         return Timeline(
             path=path,
             content_id=identity,
@@ -133,11 +144,66 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
                 if s.index != stream.index
             ),
             container=name,
-            is_image=name.endswith("_pipe") or (len(pts) == 1 and name in ("gif", "apng")),
+            is_image=still or (len(ticks) == 1 and name in ("gif", "apng")),
             average_rate=Fraction(rate),
-            zero_based=not set(name.split(",")) & _FREE_CLOCK,
-            unkept=_unkept(first),
+            zero_based=not names & _FREE_CLOCK,
+            stored=stored if mislabelled else None,
+            clock_jumps=jumps,
+            hdr=_hdr(side),
+            unkept=_unkept(path, side, seen, still),
         )
+
+
+def _look(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    key_times: set[int],
+    still: bool,
+    may_be_cut: bool,
+) -> _Seen:
+    """Decode the frames, checking each.
+
+    Args:
+        key_times: filled as by `decode_frames`.
+        still: only the first one counts, and its time does not.
+        may_be_cut: frames that are not whole at the end are left out instead of being damage.
+    """
+    seen = _Seen()
+    frames = decode_frames(path, container, stream, key_times=key_times)
+    try:
+        for frame in frames:
+            first = seen.first
+            if first is None:
+                seen.first = first = frame
+                _check_size(path, frame.width, frame.height)
+            if (frame.width, frame.height, frame.format.name) != (
+                first.width,
+                first.height,
+                first.format.name,
+            ):
+                raise InputError(
+                    f"{path} changes its picture size or format at frame {len(seen.stored)}",
+                    "Convert it to one size first",
+                )
+            time = frame.pts
+            if time is None:
+                if not still:
+                    raise InputError(f"{path} has no frame times", "Convert it to MP4 or MKV first")
+                time = 0
+            # A keyframe that shares its time with the frame before cannot be told from it.
+            if frame.key_frame and (not seen.stored or time > seen.stored[-1]):
+                seen.keys.append(len(seen.stored))
+            seen.stored.append(time)
+            seen.last_duration = frame.duration or seen.last_duration
+            seen.interlaced |= bool(frame.interlaced_frame)
+            if still:
+                break
+    except FrameDamage as damage:
+        if not (may_be_cut and damage.at_the_end and seen.stored):
+            raise
+        seen.cut_off = True
+    return seen
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -196,7 +262,9 @@ def _colour(frame: VideoFrame) -> ColorTags:
     return tags
 
 
-def _side_data(frame: VideoFrame) -> dict[str, bytes]:
+def _side_data(frame: VideoFrame, codec: str) -> dict[str, bytes]:
+    if codec in _NO_SIDE_DATA:
+        return {}
     try:
         return {item.type.name: bytes(item) for item in cast(Any, frame.side_data)}
     except ValueError:
@@ -204,7 +272,9 @@ def _side_data(frame: VideoFrame) -> dict[str, bytes]:
         return {}
 
 
-def _orientation(path: Path, frame: VideoFrame, container: str) -> tuple[int, bool]:
+def _orientation(
+    path: Path, frame: VideoFrame, container: str, side: dict[str, bytes]
+) -> tuple[int, bool]:
     """Clockwise rotation and left-right mirroring that make the coded picture upright."""
     if container.endswith("_pipe"):
         exif = exif_orientation(path)
@@ -213,7 +283,7 @@ def _orientation(path: Path, frame: VideoFrame, container: str) -> tuple[int, bo
             table = {2: (0, True), 3: (180, False), 4: (180, True), 5: (270, True)}
             table |= {6: (90, False), 7: (90, True), 8: (270, False)}
             return table.get(exif, (0, False))
-    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    matrix = side.get("DISPLAYMATRIX")
     if matrix is None:
         return round(-frame.rotation / 90) % 4 * 90, False
     a, b, _, c, d = struct.unpack("=9i", matrix[:36])[:5]
@@ -226,15 +296,38 @@ def _orientation(path: Path, frame: VideoFrame, container: str) -> tuple[int, bo
     return (90 if b > 0 else 270), mirrored
 
 
-def _unkept(frame: VideoFrame) -> tuple[str, ...]:
+def _hdr(side: dict[str, bytes]) -> Hdr10 | None:
+    """Static HDR metadata out of libavutil's AVMasteringDisplayMetadata and AVContentLightMetadata:
+    ten fractions (red, green, blue, white: x, y; least and greatest light) and two flags; two
+    whole numbers."""
+    display = None
+    if (block := side.get("MASTERING_DISPLAY_METADATA")) is not None:
+        numbers = struct.unpack_from("=22i", block)
+        if all(numbers[20:22]) and all(numbers[1:20:2]):
+            display = tuple(Fraction(numbers[2 * i], numbers[2 * i + 1]) for i in range(10))
+    light = None
+    if (block := side.get("CONTENT_LIGHT_LEVEL")) is not None:
+        light = struct.unpack_from("=2I", block)
+    if display is None and light is None:
+        return None
+    return Hdr10(display, light)
+
+
+def _unkept(path: Path, side: dict[str, bytes], seen: _Seen, still: bool) -> tuple[str, ...]:
     names = {
         "A53_CC": "closed captions inside the picture stream",
-        "MASTERING_DISPLAY_METADATA": "HDR mastering display metadata",
-        "CONTENT_LIGHT_LEVEL": "HDR content light level",
         "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
         "DOVI_METADATA": "Dolby Vision metadata",
         "STEREO3D": "stereo 3D layout",
         "SPHERICAL": "spherical projection",
     }
-    found = _side_data(frame)
-    return tuple(text for name, text in names.items() if name in found)
+    unkept = [text for name, text in names.items() if name in side]
+    if seen.interlaced and not still:
+        unkept.append(
+            "interlacing (frames are edited and written whole; deinterlace first for clean edges)"
+        )
+    if seen.cut_off:
+        unkept.append("what follows the last whole frame (the recording ends in the middle of one)")
+    if still:
+        unkept += more_in(path)
+    return tuple(unkept)

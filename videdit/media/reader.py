@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from videdit.errors import InputError
 from videdit.media._colour import rgb_of
 from videdit.media._planes import Layout, Plane, orient, planes_of
-from videdit.media.source import damaged, decode_frames, open_video
+from videdit.media.source import FrameDamage, decode_frames, open_video
 from videdit.media.timeline import Timeline
 
 WINDOW = 4
@@ -173,12 +173,14 @@ class FrameReader:
         assert self._decoded is not None
         native = next(self._decoded, None)
         if native is None:
-            raise damaged(self._timeline.path, self._position)
+            raise FrameDamage(self._timeline.path, self._position)
         self._hold(native)
 
     def _hold(self, native: VideoFrame) -> None:
-        if native.pts != self._timeline.pts[self._position]:
-            raise _changed(self._timeline)
+        timeline = self._timeline
+        # A still has no time of its own.
+        if not timeline.is_image and native.pts != timeline.stored_times[self._position]:
+            raise _changed(timeline)
         self._window.append(Frame(native, self._timeline, self._position))
         self._position += 1
 

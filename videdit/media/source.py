@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
+from av.codec import CodecContext
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videdit.errors import InputError
+from videdit.media.stills import begins_as_jpeg, is_animated_webp, jpeg_end
 
 COPY_REMEDY = "Check that it is complete and plays, or get another copy"
 """What to do about a file that is not whole."""
+
+# Decoders that read the alpha channel of codecs that keep it beside the picture.
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # Demuxers that open other files or addresses named in the input. A source is one file.
 _INDIRECT = {"hls", "concat", "dash", "sdp", "rtsp", "imf", "ffmetadata", "webm_dash_manifest"}
@@ -58,11 +66,20 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         InputError: not media, or without a picture stream.
     """
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 - closed below, after its own errors are caught
+        file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path} cannot be read: {reason}", "Check the file") from None
     with file:
+        head = file.read(32)
+        file.seek(0)
+        if is_animated_webp(head):
+            raise InputError(
+                f"{path} is an animated WebP, which FFmpeg cannot read",
+                "Convert it to GIF or MP4 first",
+            )
+        if begins_as_jpeg(Path(path), head):
+            file = first_jpeg(Path(path), file)
         try:
             container = av.open(
                 _Nameless(file),
@@ -80,6 +97,19 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if set(container.format.name.split(",")) & _INDIRECT:
                 raise InputError(f"{path} only lists other files", "Name the video itself")
             yield container, _picture_stream(path, container)
+
+
+def first_jpeg(path: Path, file: BinaryIO) -> BinaryIO:
+    """The first JPEG of an open file, without what is appended to it.
+
+    Raises:
+        InputError: it is cut off.
+    """
+    data = file.read()
+    end = jpeg_end(data)
+    if end is None:
+        raise InputError(f"{path} is cut off: its picture has no end", COPY_REMEDY)
+    return io.BytesIO(data[:end])
 
 
 class _Nameless:
@@ -104,6 +134,11 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
         raise InputError(f"{path} {what}", "Name a video or a picture")
     default = av.stream.Disposition.default
     stream = next((s for s in streams if s.disposition & default), streams[0])
+    if stream.disposition & av.stream.Disposition.dependent:
+        raise InputError(
+            f"{path} is a picture made of tiles, which the installed PyAV cannot put together",
+            "Convert it to JPEG or PNG first",
+        )
     if stream.codec_context is None:
         raise InputError(
             f"{path} is coded in a way the installed PyAV cannot decode",
@@ -111,6 +146,21 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
         )
     stream.thread_type = "AUTO"
     return stream
+
+
+class FrameDamage(InputError):
+    """Data that does not decode.
+
+    Attributes:
+        at_the_end: whether no picture data but what a decoder holds back follows.
+    """
+
+    def __init__(self, path: Path, index: int, at_the_end: bool = False) -> None:
+        super().__init__(
+            f"{path} is damaged at or shortly after frame {index}",
+            "Get an undamaged copy, or cut the damaged part out with a video editor",
+        )
+        self.at_the_end = at_the_end
 
 
 def decode_frames(
@@ -131,15 +181,17 @@ def decode_frames(
     """
     arrived = target is None
     index = first
+    decode = _decoding(stream)
+    packets = container.demux(stream)
     try:
-        for packet in container.demux(stream):
+        for packet in packets:
             if key_times is not None and packet.is_keyframe and packet.pts is not None:
                 key_times.add(packet.pts)
             try:
-                frames = packet.decode()
+                frames = decode(packet)
             except av.FFmpegError:
                 if arrived:
-                    raise
+                    raise FrameDamage(path, index, _ends(packets, stream)) from None
                 continue
             for frame in frames:
                 if not arrived and target is not None:
@@ -149,16 +201,27 @@ def decode_frames(
                         continue
                     arrived = True
                 if frame.is_corrupt:
-                    raise damaged(path, index)
+                    raise FrameDamage(path, index, _ends(packets, stream))
                 yield frame
                 index += 1
     except av.FFmpegError:
-        raise damaged(path, index) from None
+        raise FrameDamage(path, index) from None
 
 
-def damaged(path: Path, index: int) -> InputError:
-    """The error for data that does not decode, near frame `index`."""
-    return InputError(
-        f"{path} is damaged at or shortly after frame {index}",
-        "Get an undamaged copy, or cut the damaged part out with a video editor",
-    )
+def _decoding(stream: VideoStream) -> Callable[[Packet[Any]], Iterable[VideoFrame]]:
+    """What decodes a stream's packets."""
+    context = stream.codec_context
+    if context.name in _WITH_ALPHA and stream.metadata.get("alpha_mode") == "1":
+        # FFmpeg's own decoders of these leave alpha out; libvpx reads it.
+        decoder = cast(VideoCodecContext, CodecContext.create(_WITH_ALPHA[context.name], "r"))
+        decoder.extradata = context.extradata
+        return lambda packet: decoder.decode(packet if packet.size else None)
+    return lambda packet: packet.decode()
+
+
+def _ends(packets: Iterator[Packet[Any]], stream: VideoStream) -> bool:
+    """Whether hardly any of a stream's packets are left."""
+    try:
+        return sum(1 for packet in packets if packet.size) <= stream.codec_context.delay
+    except av.FFmpegError:
+        return False

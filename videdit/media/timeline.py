@@ -30,6 +30,21 @@ class ColorTags:
 
 
 @dataclass(frozen=True)
+class Hdr10:
+    """Static HDR metadata.
+
+    Attributes:
+        display: of the mastering display (SMPTE ST 2086): x and y of red, green, blue and white,
+            then least and greatest luminance in cd/m2; None where it is not stated.
+        light: greatest light of a pixel, greatest mean of a frame, cd/m2 (CTA-861.3); None where
+            it is not stated.
+    """
+
+    display: tuple[Fraction, ...] | None
+    light: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
 class OtherStream:
     """A stream of the source beside the picture: index in the file, type, codec name."""
 
@@ -64,7 +79,11 @@ class Timeline:
         is_image: a picture: one frame without a meaningful time.
         average_rate: frames/s.
         zero_based: False where the container's clock starts anywhere (MPEG-TS).
-        unkept: things inside the picture stream that no re-encode here carries over.
+        stored: (n,) the times that the decoder gives, where they do not rise and `pts` are made
+            from them; else None.
+        clock_jumps: whether the container's clock starts anew somewhere.
+        hdr: static HDR metadata.
+        unkept: things in the source that no result carries over.
     """
 
     path: Path
@@ -89,6 +108,9 @@ class Timeline:
     is_image: bool
     average_rate: Fraction
     zero_based: bool = True
+    stored: NDArray[np.int64] | None = None
+    clock_jumps: bool = False
+    hdr: Hdr10 | None = None
     unkept: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -119,6 +141,11 @@ class Timeline:
         """H.273 matrix to compute with; guessed from the size where the source says nothing."""
         return matrix_code(self.color.matrix, self.width, self.height)
 
+    @property
+    def stored_times(self) -> NDArray[np.int64]:
+        """(n,) ticks, as the decoder gives them."""
+        return self.pts if self.stored is None else self.stored
+
     def times(self) -> NDArray[np.float64]:
         """(n,) seconds from the first frame."""
         result: NDArray[np.float64] = (self.pts - self.pts[0]) * (
@@ -145,6 +172,13 @@ class Timeline:
         data["color"] = asdict(self.color)
         data["streams"] = [asdict(stream) for stream in self.streams]
         data["unkept"] = list(self.unkept)
+        data["stored"] = None if self.stored is None else self.stored.tolist()
+        if self.hdr is not None:
+            display = self.hdr.display
+            data["hdr"] = {
+                "display": None if display is None else [str(value) for value in display],
+                "light": None if self.hdr.light is None else list(self.hdr.light),
+            }
         return data
 
     @classmethod
@@ -160,4 +194,12 @@ class Timeline:
         values["color"] = ColorTags(**values["color"])
         values["streams"] = tuple(OtherStream(**stream) for stream in values["streams"])
         values["unkept"] = tuple(values["unkept"])
+        if values["stored"] is not None:
+            values["stored"] = np.array(values["stored"], np.int64)
+        if values["hdr"] is not None:
+            display, light = values["hdr"]["display"], values["hdr"]["light"]
+            values["hdr"] = Hdr10(
+                None if display is None else tuple(map(Fraction, display)),
+                None if light is None else (light[0], light[1]),
+            )
         return cls(**values)
