@@ -63,3 +63,52 @@ def test_exif_survives_and_says_upright(tmp_path: Path) -> None:
     assert again.rotation == 0
     assert (again.width, again.height) == (timeline.width, timeline.height)
     assert np.abs(next(read_frames(again)).rgb.astype(int) - rgb).mean() < 3
+
+
+def test_a_grey_picture_stays_one_channel(tmp_path: Path) -> None:
+    source = tmp_path / "grey.png"
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    cv2.imwrite(str(source), grey)
+    timeline = probe(source)
+    for suffix in (".png", ".jpg", ".tif"):
+        result = tmp_path / f"result{suffix}"
+        assert write_picture(result, next(read_frames(timeline)).rgb, timeline) == ()
+        assert cv2.imread(str(result), cv2.IMREAD_UNCHANGED).ndim == 2
+
+
+def test_alpha_is_kept_where_there_is_a_place_for_it_and_else_said_to_be_lost(
+    tmp_path: Path,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
+    source = tmp_path / "source.tif"
+    cv2.imwrite(str(source), pixels)
+    timeline = probe(source)
+    rgb = next(read_frames(timeline)).rgb
+    for suffix in (".png", ".tif"):
+        result = tmp_path / f"result{suffix}"
+        assert write_picture(result, rgb, timeline) == ()
+        np.testing.assert_array_equal(cv2.imread(str(result), cv2.IMREAD_UNCHANGED), pixels)
+    assert "alpha" in write_picture(tmp_path / "result.jpg", rgb, timeline)[0]
+
+
+def test_an_alpha_channel_that_hides_nothing_is_no_loss(tmp_path: Path) -> None:
+    pixels = np.full((6, 5, 4), 255, np.uint8)
+    source = tmp_path / "source.png"
+    cv2.imwrite(str(source), pixels)
+    timeline = probe(source)
+    assert write_picture(tmp_path / "r.jpg", next(read_frames(timeline)).rgb, timeline) == ()
+
+
+def test_a_description_of_a_gain_map_goes_with_it(tmp_path: Path) -> None:
+    pixels = np.full((6, 5, 3), 90, np.uint8)
+    xmp = np.frombuffer(b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>', np.uint8)
+    kinds, blocks = [int(cv2.IMAGE_METADATA_XMP)], [xmp]
+    done, data = cv2.imencodeWithMetadata(".jpg", pixels, kinds, blocks)
+    assert done
+    source = tmp_path / "source.jpg"
+    source.write_bytes(data.tobytes())
+    timeline = probe(source)
+    result = tmp_path / "result.jpg"
+    write_picture(result, next(read_frames(timeline)).rgb, timeline)
+    assert b"hdrgm" in source.read_bytes()
+    assert b"hdrgm" not in result.read_bytes()

@@ -13,20 +13,33 @@ from videdit.errors import StorageError
 from videdit.files import write_atomically
 from videdit.media.exif import upright_exif
 from videdit.media.output import check_suffix
-from videdit.media.reader import read_frames
+from videdit.media.reader import Frame, read_frames
+from videdit.media.stills import heif_profile
 from videdit.media.timeline import Timeline
 
+_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+_DEEP = (".png", ".tif", ".tiff")
+_WITH_METADATA = (".jpg", ".jpeg", ".png", ".webp")
 
-def write_picture(path: Path, rgb: NDArray[Any], timeline: Timeline | None = None) -> None:
+# XMP that describes a second picture in the file, which a result does not have.
+_OF_MORE_PICTURES = (b"hdrgm", b"GContainer", b"google.com/photos/1.0/container")
+
+
+def write_picture(
+    path: Path, rgb: NDArray[Any], timeline: Timeline | None = None
+) -> tuple[str, ...]:
     """Write a picture: JPEG at quality 95 with full-size chroma, WebP at 95, others lossless.
 
-    The file appears whole or not at all. The source's EXIF, colour profile and, in PNG and WebP,
-    alpha channel are kept; the orientation tag is set to upright.
+    The file appears whole or not at all. The source's EXIF, colour profile and alpha channel are
+    kept where the format has a place for them; the orientation tag is set to upright; a grey
+    picture stays one channel.
 
     Args:
         path: its suffix (one of `output.PICTURE_SUFFIXES`) says the format.
         rgb: (H, W, 3) uint8, or uint16 over 0..65535 (PNG and TIFF keep it, others get 8 bits).
         timeline: the source picture.
+    Returns:
+        What of the source picture the file does not hold, a line each.
     Raises:
         UsageError: unknown suffix.
         StorageError: the file cannot be written.
@@ -34,11 +47,29 @@ def write_picture(path: Path, rgb: NDArray[Any], timeline: Timeline | None = Non
     path = Path(path)
     check_suffix(path, None)
     suffix = path.suffix.lower()
-    if rgb.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
+    lost = []
+    if rgb.dtype == np.uint16 and suffix not in _DEEP:
         rgb = ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if timeline is not None:
+            lost.append(f"{timeline.bit_depth}-bit samples, written with 8 bits")
     channels = [rgb[..., 2], rgb[..., 1], rgb[..., 0]]
-    if timeline is not None and timeline.has_alpha and suffix in (".png", ".webp"):
-        channels.append(_alpha(timeline, rgb.dtype))
+    kinds: list[int] = []
+    blocks: list[NDArray[np.uint8]] = []
+    if timeline is not None:
+        frame = next(read_frames(timeline))
+        if timeline.layout.kind == "gray":
+            channels = [_luma(rgb)]
+        if timeline.has_alpha:
+            alpha = _alpha(frame, rgb.dtype)
+            if suffix in _WITH_ALPHA:
+                channels.append(alpha)
+            elif alpha.min() < np.iinfo(rgb.dtype).max:
+                lost.append(f"alpha channel (a {suffix} file has none)")
+        kinds, blocks = _metadata(timeline)
+        if blocks and suffix not in _WITH_METADATA:
+            names = {int(cv2.IMAGE_METADATA_EXIF): "EXIF", int(cv2.IMAGE_METADATA_ICCP): "profile"}
+            of = [names.get(kind, "XMP") for kind in kinds]
+            lost.append(f"{', '.join(of)} (not written to {suffix} files)")
     if suffix in (".jpg", ".jpeg"):
         options = [cv2.IMWRITE_JPEG_QUALITY, 95]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -46,37 +77,50 @@ def write_picture(path: Path, rgb: NDArray[Any], timeline: Timeline | None = Non
         options = [cv2.IMWRITE_WEBP_QUALITY, 95]
     else:
         options = []
+    if len(channels) == 2 or (suffix == ".webp" and len(channels) == 1):
+        channels = [channels[0]] * 3 + channels[1:]
     pixels = cv2.merge([np.ascontiguousarray(c) for c in channels])
-    kinds, blocks = _metadata(timeline)
-    if blocks and suffix in (".jpg", ".jpeg", ".png", ".webp"):
+    if blocks and suffix in _WITH_METADATA:
         done, data = cv2.imencodeWithMetadata(suffix, pixels, kinds, blocks, options)
     else:
         done, data = cv2.imencode(suffix, pixels, options)
     if not done:
         raise StorageError(f"{path} cannot be encoded", "Choose another format")
     write_atomically(path, data.tobytes())
+    return tuple(lost)
 
 
-def _alpha(timeline: Timeline, dtype: Any) -> NDArray[Any]:
-    frame = next(read_frames(timeline, 0, 1))
+def _luma(rgb: NDArray[Any]) -> NDArray[Any]:
+    """One channel of a picture that has no colour."""
+    luma: NDArray[Any] = np.rint(rgb.mean(2)).astype(rgb.dtype)
+    return luma
+
+
+def _alpha(frame: Frame, dtype: Any) -> NDArray[Any]:
     layout, planes = frame.planes()
     peak = 255 if dtype == np.uint8 else 65535
     return np.rint(planes[-1].astype(np.float64) * (peak / layout.peak)).astype(dtype)
 
 
-def _metadata(timeline: Timeline | None) -> tuple[list[int], list[NDArray[np.uint8]]]:
-    """EXIF and colour profile of the source picture, as OpenCV takes them."""
-    if timeline is None or not timeline.is_image or not hasattr(cv2, "imreadWithMetadata"):
+def _metadata(timeline: Timeline) -> tuple[list[int], list[NDArray[np.uint8]]]:
+    """EXIF, XMP and colour profile of the source picture, as OpenCV takes them."""
+    if not timeline.is_image:
         return [], []
-    data = np.frombuffer(timeline.path.read_bytes(), np.uint8)
+    raw = timeline.path.read_bytes()
+    found: list[tuple[int, NDArray[np.uint8]]] = []
     try:
+        data = np.frombuffer(raw, np.uint8)
         _, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
+        for kind, block in zip(kinds, blocks, strict=True):
+            found.append((int(kind), np.array(block, np.uint8).reshape(-1)))
     except (cv2.error, TypeError):
-        return [], []
+        # A format that OpenCV does not read: HEIF, for one.
+        profile = heif_profile(raw)
+        if profile is not None:
+            found.append((int(cv2.IMAGE_METADATA_ICCP), np.frombuffer(profile, np.uint8)))
     kept: list[tuple[int, NDArray[np.uint8]]] = []
-    for kind, block in zip(kinds, blocks, strict=True):
-        raw = np.array(block, np.uint8).reshape(-1)
-        if kind == cv2.IMAGE_METADATA_EXIF:
-            raw = upright_exif(raw)
-        kept.append((int(kind), raw))
+    for number, block in found:
+        if any(word in block.tobytes() for word in _OF_MORE_PICTURES):
+            continue
+        kept.append((number, upright_exif(block) if number == cv2.IMAGE_METADATA_EXIF else block))
     return [k for k, _ in kept], [b for _, b in kept]

@@ -11,7 +11,6 @@ import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from av.container import InputContainer
@@ -21,7 +20,14 @@ from av.video.stream import VideoStream
 from videdit.errors import InputError
 from videdit.media._planes import layout_of
 from videdit.media.exif import exif_orientation
-from videdit.media.source import COPY_REMEDY, FrameDamage, content_id, decode_frames, open_video
+from videdit.media.source import (
+    COPY_REMEDY,
+    FrameDamage,
+    content_id,
+    decode_frames,
+    open_video,
+    side_data,
+)
 from videdit.media.stills import is_still, more_in
 from videdit.media.timeline import ColorTags, Hdr10, OtherStream, Timeline
 from videdit.media.times import in_order
@@ -34,10 +40,6 @@ _FREE_CLOCK = {"mpegts", "mpeg", "mpegvideo", "rtp", "wtv"}
 
 # Formats made to be recorded: one that was stopped ends anywhere, and all before is whole.
 _RECORDED = {"mpegts", "mpeg", "wtv"}
-
-# In these, reading a frame's side data frees it twice (PyAV 18.1.0, where it has a name: a profile
-# of colours in PNG).
-_NO_SIDE_DATA = {"png", "apng"}
 
 
 def probe(path: Path | str) -> Timeline:
@@ -111,7 +113,7 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
         keys = [i for i in seen.keys if not mislabelled and seen.stored[i] in key_times]
         if not keys or keys[0] != 0:
             keys.insert(0, 0)
-        side = _side_data(first, stream.codec_context.name)
+        side = side_data(first, stream.codec_context.name)
         rotation, mirrored = _orientation(path, first, name, side)
         turned = rotation in (90, 270)
         aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -260,16 +262,6 @@ def _colour(frame: VideoFrame) -> ColorTags:
         known(frame.colorspace, 2),
     )
     return tags
-
-
-def _side_data(frame: VideoFrame, codec: str) -> dict[str, bytes]:
-    if codec in _NO_SIDE_DATA:
-        return {}
-    try:
-        return {item.type.name: bytes(item) for item in cast(Any, frame.side_data)}
-    except ValueError:
-        # PyAV gives up on kinds newer than its table; pictures with EXIF are such a case.
-        return {}
 
 
 def _orientation(

@@ -26,6 +26,10 @@ COPY_REMEDY = "Check that it is complete and plays, or get another copy"
 # Decoders that read the alpha channel of codecs that keep it beside the picture.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
+# In these, reading a frame's side data frees it twice (PyAV 18.1.0, where it has a name: a profile
+# of colours in PNG).
+_NO_SIDE_DATA = {"png", "apng"}
+
 # Demuxers that open other files or addresses named in the input. A source is one file.
 _INDIRECT = {"hls", "concat", "dash", "sdp", "rtsp", "imf", "ffmetadata", "webm_dash_manifest"}
 
@@ -225,3 +229,14 @@ def _ends(packets: Iterator[Packet[Any]], stream: VideoStream) -> bool:
         return sum(1 for packet in packets if packet.size) <= stream.codec_context.delay
     except av.FFmpegError:
         return False
+
+
+def side_data(frame: VideoFrame, codec: str) -> dict[str, bytes]:
+    """What a frame of that codec brings beside its pixels, by ffmpeg's names of it."""
+    if codec in _NO_SIDE_DATA:
+        return {}
+    try:
+        return {item.type.name: bytes(item) for item in cast(Any, frame.side_data)}
+    except ValueError:
+        # PyAV gives up on kinds newer than its table; pictures with EXIF are such a case.
+        return {}

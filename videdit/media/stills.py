@@ -71,9 +71,22 @@ def is_animated_webp(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and animated
 
 
+def heif_profile(data: bytes) -> bytes | None:
+    """The ICC profile of a HEIF or AVIF picture: its first ``colr`` box of the kind ``prof`` or
+    ``rICC`` (ISO/IEC 14496-12, 12.1.5)."""
+    for kind in (b"colrprof", b"colrrICC"):
+        at = data.find(kind)
+        if at >= 4:
+            size = int.from_bytes(data[at - 4 : at], "big")
+            return data[at + 8 : at - 4 + size]
+    return None
+
+
 def more_in(path: Path) -> list[str]:
     """What a picture's file holds besides its first picture, for the user."""
     data = path.read_bytes()
+    if data[4:8] == b"ftyp" and b"Exif" in data:
+        return ["EXIF (not read from HEIF and AVIF)"]
     if data[:3] != b"\xff\xd8\xff":
         return []
     rest = data[jpeg_end(data) or len(data) :]

@@ -39,8 +39,9 @@ def assemble_output(resources: Resources, blended: Artifact) -> Assembled:
     output, timeline = resources.run.output, resources.timeline
     edited = read_edited(blended)
     if timeline.is_image:
-        write_picture(output, read_blended_picture(blended), timeline)
-        return Assembled(output, edited, ())
+        lost = write_picture(output, read_blended_picture(blended), timeline)
+        notes = [f"not in the result: {text}" for text in (*timeline.unkept, *lost)]
+        return Assembled(output, edited, tuple(notes))
     spec = resources.encode_spec
     report = assemble(output, timeline, spec, read_segments(blended))
     notes = [f"not in the result: {text}" for text in report.dropped]
