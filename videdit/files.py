@@ -238,7 +238,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _temporary_name(path: Path, suffix: str = "") -> str:
-    return f".{path.name}-{secrets.token_hex(8)}{suffix}"
+    tail = f"-{secrets.token_hex(8)}{suffix}"
+    # A name has at most 255 bytes on the usual file systems.
+    name = os.fsencode(f".{path.name}")[: 255 - len(os.fsencode(tail))]
+    return os.fsdecode(name) + tail
 
 
 def _create(path: Path) -> int:

@@ -212,7 +212,7 @@ def test_subtitles_are_rewritten_for_another_container(clips: Clips, tmp_path: P
     assert b"Hello there" in text
 
 
-def test_what_the_container_cannot_hold_is_named(clips: Clips, tmp_path: Path) -> None:
+def test_sound_that_the_container_cannot_hold_is_converted(clips: Clips, tmp_path: Path) -> None:
     source = clips(
         "opus.mkv",
         *pattern(),
@@ -223,9 +223,9 @@ def test_what_the_container_cannot_hold_is_named(clips: Clips, tmp_path: Path) -
     )
     output = tmp_path / "out.mp4"
     _, _, report = rewrite(source, output)
-    assert len(report.dropped) == 1
-    assert "wmav2" in report.dropped[0]
-    assert [s.codec for s in probe(output).streams if s.type == "audio"] == ["opus"]
+    assert report.dropped == ()
+    assert report.changed == ("audio stream 2 (wmav2), rewritten as aac",)
+    assert [s.codec for s in probe(output).streams if s.type == "audio"] == ["opus", "aac"]
 
 
 def test_timecode(clips: Clips, tmp_path: Path) -> None:
@@ -273,8 +273,9 @@ def test_codecs(plain: Path, tmp_path: Path, codec: str, suffix: str) -> None:
     _, _, report = rewrite(source, output, codec=codec)
     after = probe(output)
     np.testing.assert_allclose(after.times(), probe(source).times(), atol=1e-3)
-    dropped = [line for line in report.dropped if "aac" in line]
-    assert bool(dropped) == (suffix == ".webm")
+    assert report.dropped == ()
+    converted = [line for line in report.changed if "aac" in line]
+    assert converted == (["audio stream 1 (aac), rewritten as opus"] if suffix == ".webm" else [])
     assert psnr(all_rgb(source), all_rgb(output)) > (80 if codec == "ffv1" else 36)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,18 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.errors import StorageError, VideditError
-from videdit.files import finish_file, storage_errors
+from videdit.files import finish_file, storage_errors, temporary_file
+from videdit.media._planes import layout_of
 from videdit.media.encoding import EncodeSpec
-from videdit.media.output import CONTAINERS, check_suffix, held_codecs
+from videdit.media.output import CONTAINERS, check_suffix
 from videdit.media.segments import open_exact, output_ticks
 from videdit.media.source import open_video
+from videdit.media.streams import StreamPlan, plan_streams
 from videdit.media.timeline import Timeline
 
-# What text subtitles are rewritten to where the container cannot hold them as they are.
-_TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-_TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
-# PyAV names a subtitle's decoder, which differs from the codec's name in these.
-_DECODER_NAMES = {"ssa": "ass", "srt": "subrip", "dvdsub": "dvd_subtitle", "pgssub": "hdmv_pgs"}
 # The picture stream's own tags that still hold for the result.
 _PICTURE_TAGS = ("language", "title", "handler_name", "timecode", "reel_name", "creation_time")
 
@@ -53,7 +51,11 @@ class AssembleReport:
 
 
 def assemble(
-    output: Path, timeline: Timeline, spec: EncodeSpec, segments: Sequence[Path]
+    output: Path,
+    timeline: Timeline,
+    spec: EncodeSpec,
+    segments: Sequence[Path],
+    plan: StreamPlan | None = None,
 ) -> AssembleReport:
     """Join segments and the source's other streams into the output file.
 
@@ -63,6 +65,7 @@ def assemble(
     Args:
         output: its suffix chooses the container; an existing file is replaced.
         segments: of `write_segment` with this spec, in order, covering the timeline exactly once.
+        plan: `plan_streams`' for this suffix, if it was made already.
     Raises:
         UsageError: the suffix is none of a video, or does not fit the codec.
         StorageError: the file cannot be written, the disk is full, or the segments do not fit the
@@ -70,35 +73,29 @@ def assemble(
     """
     output = Path(output).absolute()
     check_suffix(output, spec.codec)
-    container = CONTAINERS[output.suffix.lower()]
-    picture = _part(output, "picture")
-    part = _part(output, f"part{output.suffix.lower()}")
+    suffix = output.suffix.lower()
+    plan = plan or plan_streams(timeline, suffix)
     shift = _clock_shift(timeline)
     ticks = output_ticks(timeline) - round(shift / timeline.time_base)
-    try:
-        with storage_errors(output):
-            _join(picture, timeline, spec, ticks, segments)
-            report = _add_streams(part, picture, timeline, spec, container, shift)
-            picture.unlink()
-            exact = _same_times(part, timeline.time_base, ticks)
-            finish_file(part, output)
-    finally:
-        for leftover in (picture, part):
-            with suppress(OSError):
-                leftover.unlink()
-    changed = report.changed
+    with (
+        storage_errors(output),
+        temporary_file(output, ".picture") as picture,
+        temporary_file(output, suffix) as part,
+    ):
+        _join(picture, timeline, spec, ticks, segments)
+        _add_streams(part, picture, timeline, spec, suffix, plan, shift)
+        picture.unlink()
+        exact = _same_times(part, timeline.time_base, ticks)
+        finish_file(part, output)
+    changed = list(plan.changed)
+    if timeline.stored is not None:
+        changed.append("frame times that do not rise in the source (made to, as players do)")
     if not exact:
-        changed = (
-            *changed,
-            f"frame times (a {output.suffix} file rounds them, or shifts them to 0)",
-        )
+        changed.append(f"frame times (a {suffix} file rounds them, or shifts them to 0)")
     if not np.array_equal(output_ticks(timeline), timeline.pts):
-        changed = (*changed, "frames that shared a time (moved apart by a tick)")
-    return AssembleReport(report.dropped, changed)
-
-
-def _part(output: Path, what: str) -> Path:
-    return output.with_name(f".{output.stem}.{what}")
+        changed.append("frames that shared a time (moved apart by a tick)")
+    dropped = (*spec.notes, *timeline.unkept, *plan.dropped)
+    return AssembleReport(dropped, tuple(changed))
 
 
 def _clock_shift(timeline: Timeline) -> Fraction:
@@ -203,112 +200,98 @@ def _add_streams(
     picture: Path,
     timeline: Timeline,
     spec: EncodeSpec,
-    container: str,
+    suffix: str,
+    plan: StreamPlan,
     shift: Fraction,
-) -> AssembleReport:
-    """Copy the joined picture and what the container takes of the source into `part`."""
-    dropped = [*spec.notes, *timeline.unkept]
-    changed: list[str] = []
+) -> None:
+    """Copy the joined picture and what the plan keeps of the source into `part`."""
+    container = CONTAINERS[suffix]
     made = ffmpeg.input(_url(picture))
     source = ffmpeg.input(
-        _url(timeline.path), **({"itsoffset": f"-{float(shift)!r}"} if shift else {})
+        _url(timeline.path), **({"itsoffset": repr(-float(shift))} if shift else {})
     )
     # Input 1 is the source.
     options: dict[str, Any] = {"c": "copy", "map_metadata": 1, "map_chapters": 1}
     options |= {"fflags": "+bitexact", "flags": "+bitexact", "f": container}
     maps = [made["v:0"]]
     scales = [timeline.time_base.denominator]
-    subtitles = 0
-    held = held_codecs(container)
-    with open_video(timeline.path) as (opened, stream):
+    # ffmpeg-python takes one value per option name, and some come several times.
+    repeated: list[tuple[str, str]] = []
+    with open_video(timeline.path) as (opened, stream), ExitStack() as attached:
         tags = stream.metadata
-        options |= {
-            f"metadata:s:v:0={name}": f"{name}={tags[name]}"
-            for name in _PICTURE_TAGS
-            if tags.get(name)
-        }
+        for name in _PICTURE_TAGS:
+            if tags.get(name):
+                repeated.append(("-metadata:s:v:0", f"{name}={tags[name]}"))
+        if layout_of(spec.pix_fmt)[0].alpha and spec.codec == "vp9":
+            repeated.append(("-metadata:s:v:0", "alpha_mode=1"))
         quicktime = container == "mov" and any(k.startswith("com.") for k in opened.metadata)
-        for other in opened.streams:
-            if other.index == timeline.stream_index:
+        places: Counter[str] = Counter()
+        covers = 0
+        for kept in plan.kept:
+            other = opened.streams[kept.index]
+            if kept.cover and container == "matroska":
+                # Matroska keeps covers as attachments; copied, they would become tracks.
+                cover = attached.enter_context(temporary_file(part, ".cover"))
+                cover.write_bytes(_first_packet(timeline.path, kept.index))
+                repeated += _attached(cover, other, covers)
+                covers += 1
                 continue
-            codec = other.codec_context.name if other.codec_context else ""
-            codec = _DECODER_NAMES.get(codec, codec)
-            label = f"{other.type} stream {other.index}{f' ({codec})' if codec else ''}"
-            if other.type == "subtitle":
-                if codec in held or codec == _TEXT_SUBTITLES[container]:
-                    pass
-                elif codec in _TEXT_CODECS:
-                    options[f"c:s:{subtitles}"] = _TEXT_SUBTITLES[container]
-                    changed.append(f"{label}, rewritten as {_TEXT_SUBTITLES[container]}")
-                else:
-                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
-                    continue
-                subtitles += 1
-            elif other.type in ("audio", "video"):
-                if not _copyable(other, codec, held, container):
-                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
-                    continue
-            elif other.type == "attachment":
-                if container != "matroska":
-                    dropped.append(f"{label}: a {part.suffix} file cannot hold it")
-                    continue
-            elif _is_timecode_or_chapters(opened, other, tags):
-                # Both are written anew, from the picture's tag and from the chapters.
-                continue
-            else:
-                dropped.append(f"{label}: a {part.suffix} file cannot hold it")
-                continue
-            maps.append(source[str(other.index)])
+            if kept.encoder is not None:
+                options[f"c:{kept.type[0]}:{places[kept.type]}"] = kept.encoder
+                if kept.encoder == "aac":
+                    options[f"b:{kept.type[0]}:{places[kept.type]}"] = _bit_rate(other)
+            places[kept.type] += 1
+            maps.append(source[str(kept.index)])
             if other.time_base:
                 scales.append(other.time_base.denominator)
-    if len(maps) == 1:
-        # ffmpeg-python leaves out inputs that nothing is mapped from, and the metadata is there.
-        maps.append(source["9999?"])
-    if container in ("mp4", "mov"):
-        options["video_track_timescale"] = timeline.time_base.denominator
-        # Start offsets are stored in the movie's time scale; a common multiple keeps them exact.
-        common = math.lcm(*scales)
-        options["movie_timescale"] = common if common < 2**31 else scales[0]
-        options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
-        if spec.codec == "hevc":
-            options["tag:v:0"] = "hvc1"
-    # ffmpeg-python takes one value per option name; `-metadata:s:v:0` comes several times, so these
-    # are put into the command after.
-    repeated = {k: v for k, v in options.items() if "=" in k}
-    options = {k: v for k, v in options.items() if "=" not in k}
-    node = ffmpeg.output(*maps, _url(part), **options).global_args(
-        "-nostdin", "-hide_banner", "-loglevel", "error", "-copyts", "-y"
-    )
-    command = cast("list[str]", node.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
-    extra = [word for key, value in repeated.items() for word in ("-" + key.split("=")[0], value)]
-    at = command.index(_url(part))
-    command[at:at] = extra
-    # In a session of its own, so that Ctrl-C lets it finish: the caller decides when to stop.
-    done = subprocess.run(command, capture_output=True, start_new_session=True, check=False)
+        if len(maps) == 1:
+            # ffmpeg-python leaves out inputs that nothing is mapped from; the metadata is there.
+            maps.append(source["9999?"])
+        if container in ("mp4", "mov"):
+            options["video_track_timescale"] = timeline.time_base.denominator
+            # Start offsets are stored in the movie's time scale: a common multiple is exact.
+            common = math.lcm(*scales)
+            options["movie_timescale"] = common if common < 2**31 else scales[0]
+            options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
+            if spec.codec == "hevc":
+                options["tag:v:0"] = "hvc1"
+        node = ffmpeg.output(*maps, _url(part), **options).global_args(
+            *("-nostdin", "-hide_banner", "-loglevel", "error", "-copyts", "-copy_unknown", "-y")
+        )
+        command = cast("list[str]", node.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
+        at = command.index(_url(part))
+        command[at:at] = [word for pair in repeated for word in pair]
+        # In a session of its own, so that Ctrl-C lets it finish: the caller decides when to stop.
+        done = subprocess.run(command, capture_output=True, start_new_session=True, check=False)
     if done.returncode:
         _raise(done.stderr.decode(errors="replace"), part)
-    return AssembleReport(tuple(dropped), tuple(changed))
+
+
+def _bit_rate(stream: Any) -> str:
+    """Enough for AAC to be transparent: 96 kbit/s a channel."""
+    return f"{96 * max(1, stream.codec_context.channels)}k"
+
+
+def _first_packet(path: Path, index: int) -> bytes:
+    with open_video(path) as (opened, _):
+        packet = next(p for p in opened.demux(opened.streams[index]) if p.size)
+        return bytes(packet)
+
+
+def _attached(cover: Path, stream: Any, number: int) -> list[tuple[str, str]]:
+    """Words that attach a cover picture to a Matroska file."""
+    kind = {"mjpeg": "jpeg", "png": "png"}.get(stream.codec_context.codec.canonical_name, "bmp")
+    name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
+    return [
+        ("-attach", _url(cover)),
+        (f"-metadata:s:t:{number}", f"mimetype=image/{kind}"),
+        (f"-metadata:s:t:{number}", f"filename={name}"),
+    ]
 
 
 def _url(path: Path) -> str:
     # The prefix keeps names with a colon from being taken for an address.
     return f"file:{path}"
-
-
-def _copyable(stream: Any, codec: str, held: set[str], container: str) -> bool:
-    if stream.disposition & av.stream.Disposition.attached_pic:
-        return container != "webm" and codec in ("mjpeg", "png", "bmp")
-    if codec in held:
-        return True
-    # `supported_codecs` lists encoders and decoders; some codecs are only known by another's name.
-    return {"libdav1d": "av1", "libvpx-vp9": "vp9"}.get(codec, codec) in held
-
-
-def _is_timecode_or_chapters(opened: Any, stream: Any, picture_tags: dict[str, str]) -> bool:
-    if "timecode" in stream.metadata:
-        return "timecode" in picture_tags
-    # A QuickTime chapter track is read with the header and then marked as not to be read.
-    return bool(opened.chapters()) and stream.discard == av.stream.Discard.all
 
 
 def _raise(message: str, part: Path) -> None:
