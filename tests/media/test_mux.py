@@ -15,7 +15,7 @@ from tests.media.conftest import all_rgb, packets, pattern, rewrite, run_ffmpeg,
 from videdit.errors import StorageError, UsageError
 from videdit.media.compose import compose
 from videdit.media.encoding import EncodeSpec
-from videdit.media.mux import assemble
+from videdit.media.mux import AssembleReport, assemble
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.media.segments import SEGMENT_SUFFIX, write_segment
@@ -337,3 +337,120 @@ def test_chunking_does_not_change_times(vfr: Path, tmp_path: Path) -> None:
         output = tmp_path / f"{chunk}.mp4"
         rewrite(vfr, output, chunk=chunk)
         assert probe(output).pts.tolist() == expected
+
+
+def test_alpha_of_vp9(clips: Clips, tmp_path: Path) -> None:
+    source = clips(
+        "alpha.webm",
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=1,format=yuva420p,"
+        "geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='4*X'",
+        "-c:v libvpx-vp9 -pix_fmt yuva420p -b:v 1M",
+    )
+    timeline = probe(source)
+    assert timeline.has_alpha
+    output = tmp_path / "out.webm"
+    _, spec, report = rewrite(source, output)
+    assert spec.pix_fmt == "yuva420p"
+    assert report == AssembleReport((), ())
+    after = probe(output)
+    np.testing.assert_array_equal(after.pts, timeline.pts)
+    for before, now in zip(read_frames(timeline), read_frames(after), strict=True):
+        first, second = before.planes()[1][3], now.planes()[1][3]
+        assert np.abs(first.astype(int) - second).mean() < 3
+        assert first.std() > 50
+    mp4 = tmp_path / "out.mp4"
+    _, _, report = rewrite(source, mp4)
+    assert any("alpha" in line for line in report.dropped)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_hdr_metadata_is_kept(clips: Clips, tmp_path: Path, codec: str) -> None:
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    source = clips(
+        "hdr.mp4",
+        "-f lavfi -i testsrc2=size=96x64:rate=25:duration=0.4 -c:v libx265 -pix_fmt yuv420p10le",
+        f"-x265-params log-level=error:hdr10=1:master-display={display}:max-cll=1000,400",
+        "-color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc",
+    )
+    hdr = probe(source).hdr
+    assert hdr is not None
+    assert hdr.light == (1000, 400)
+    output = tmp_path / "out.mp4"
+    _, spec, report = rewrite(source, output, codec=codec)
+    assert spec.mastering == display
+    assert report.dropped == ()
+    assert probe(output).hdr == hdr
+    _, _, report = rewrite(source, tmp_path / "out.mkv", codec="ffv1")
+    assert any("HDR" in line for line in report.dropped)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("ffv1", ".mkv"), ("prores", ".mov"), ("h264", ".mp4"), ("vp9", ".webm")]
+)
+def test_oblong_pixels_and_prores_kind(
+    clips: Clips, tmp_path: Path, codec: str, suffix: str
+) -> None:
+    source = clips(
+        "oblong.mkv",
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2 -vf setsar=4/3,format=yuv444p10le",
+        "-c:v ffv1",
+    )
+    output = tmp_path / f"out{suffix}"
+    rewrite(source, output, codec=codec)
+    # WebM states the shown size in whole pixels.
+    limit = 1 / 64 if suffix == ".webm" else 0
+    assert abs(probe(output).sample_aspect - Fraction(4, 3)) <= limit
+    if codec == "prores":
+        with av.open(str(output)) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "ap4h"
+
+
+def test_interlacing_is_named(clips: Clips, tmp_path: Path) -> None:
+    source = clips(
+        "interlaced.mp4",
+        *pattern(),
+        "-c:v libx264 -flags +ilme+ildct -x264opts tff=1",
+        "-pix_fmt yuv420p",
+    )
+    _, _, report = rewrite(source, tmp_path / "out.mp4")
+    assert any("interlacing" in line for line in report.dropped)
+
+
+def test_coded_order_of_times_in_avi(clips: Clips, tmp_path: Path) -> None:
+    source = clips("b.avi", *pattern(), *tone(), "-c:v libx264 -bf 3 -pix_fmt yuv420p -c:a mp3")
+    timeline = probe(source)
+    assert np.diff(timeline.pts).tolist() == [1] * 24
+    output = tmp_path / "out.mp4"
+    _, _, report = rewrite(source, output)
+    assert any("do not rise" in line for line in report.changed)
+    np.testing.assert_allclose(probe(output).times(), np.arange(25) / 25, atol=1e-9)
+    first, second = all_rgb(source), all_rgb(output)
+    assert np.abs(first.astype(int) - second).mean() < 4
+
+
+def test_a_transport_stream_whose_clock_starts_anew(clips: Clips, tmp_path: Path) -> None:
+    once = clips("once.ts", *pattern(seconds=2), *tone(2), "-c:v libx264 -pix_fmt yuv420p -c:a aac")
+    source = tmp_path / "twice.ts"
+    source.write_bytes(once.read_bytes() * 2)
+    output = tmp_path / "out.mp4"
+    rewrite(source, output, chunk=50)
+    after = probe(output)
+    assert len(after) == 100
+    np.testing.assert_allclose(np.diff(after.times()), 0.04, atol=0.002)
+    sound = run_ffmpeg("-i", output, "-ac 1 -ar 8000 -f f32le -")
+    assert abs(len(sound) / 4 / 8000 - 4) < 0.15
+
+
+def test_sound_stays_with_the_picture_where_a_clock_starts_before_zero(
+    clips: Clips, tmp_path: Path
+) -> None:
+    made = "-c:v libx264 -pix_fmt yuv420p -c:a aac -output_ts_offset -2.34 -muxdelay 0"
+    source = clips("early.ts", *pattern(), *tone(), made)
+    output = tmp_path / "out.mkv"
+    rewrite(source, output)
+    gaps = []
+    for path in (source, output):
+        with av.open(str(path)) as container:
+            starts = [s.start_time * s.time_base for s in container.streams]
+            gaps.append(float(starts[0] - starts[1]))
+    assert gaps[0] == pytest.approx(gaps[1], abs=0.003)

@@ -14,7 +14,7 @@ import numpy as np
 
 from videdit.errors import UsageError
 from videdit.media._planes import RANGE_FULL, RANGE_LIMITED, Layout, layout_of, orient
-from videdit.media.timeline import ColorTags, Timeline
+from videdit.media.timeline import ColorTags, Hdr10, Timeline
 
 THREADS = 1
 """Encoder threads, whatever the machine has: the bytes depend on the number."""
@@ -110,6 +110,8 @@ class EncodeSpec:
         preset: the encoder's speed preset, None where it has none.
         pix_fmt: what is encoded.
         color: tags written.
+        mastering: static HDR metadata of the display, as x264 and x265 take it; "" for none.
+        light: of the content's light, likewise.
         gop: greatest distance of keyframes, frames.
         notes: what of the source's picture this encoding does not keep, for the user.
     """
@@ -119,6 +121,8 @@ class EncodeSpec:
     preset: str | None
     pix_fmt: str
     color: ColorTags
+    mastering: str = ""
+    light: str = ""
     gop: int = 250
     notes: tuple[str, ...] = ()
 
@@ -166,8 +170,19 @@ class EncodeSpec:
         if codec == "prores" and color.range == RANGE_FULL:
             # ProRes has no way to say full range.
             color = replace(color, range=RANGE_LIMITED)
+        mastering, light = _hdr_words(timeline.hdr)
+        if (mastering or light) and codec not in ("h264", "hevc"):
+            notes += (f"HDR mastering metadata ({codec} in this build has no place for it)",)
+            mastering = light = ""
         return EncodeSpec(
-            codec, traits.crf if crf is None else crf, traits.preset, pix_fmt, color, notes=notes
+            codec=codec,
+            crf=traits.crf if crf is None else crf,
+            preset=traits.preset,
+            pix_fmt=pix_fmt,
+            color=color,
+            mastering=mastering,
+            light=light,
+            notes=notes,
         )
 
     @property
@@ -177,6 +192,23 @@ class EncodeSpec:
         if kind == "rgb":
             return True
         return self.color.range == RANGE_FULL or (kind == "gray" and self.color.range is None)
+
+
+def _hdr_words(hdr: Hdr10 | None) -> tuple[str, str]:
+    """Static HDR metadata as x264 and x265 take it: chromaticities in units of 1/50000, luminances
+    of 1/10000 cd/m2."""
+    if hdr is None:
+        return "", ""
+    mastering = ""
+    if hdr.display is not None:
+        red, green, blue, white = (
+            "({},{})".format(*(round(value * 50000) for value in hdr.display[i : i + 2]))
+            for i in (0, 2, 4, 6)
+        )
+        least, most = (round(value * 10000) for value in hdr.display[8:])
+        mastering = f"G{green}B{blue}R{red}WP{white}L({most},{least})"
+    light = "" if hdr.light is None else f"{hdr.light[0]},{hdr.light[1]}"
+    return mastering, light
 
 
 def _upright_layout(timeline: Timeline) -> Layout:

@@ -28,7 +28,7 @@ from videdit.files import finish_file, storage_errors, temporary_file
 from videdit.media._planes import layout_of
 from videdit.media.encoding import EncodeSpec
 from videdit.media.output import CONTAINERS, check_suffix
-from videdit.media.segments import open_exact, output_ticks
+from videdit.media.segments import counts_frames, open_exact, output_ticks
 from videdit.media.source import open_video
 from videdit.media.streams import StreamPlan, plan_streams
 from videdit.media.timeline import Timeline
@@ -131,12 +131,14 @@ def _join(
                 context = stream.codec_context
                 headers.add((context.name, context.extradata, context.width, context.height))
                 # A muxer may refine the time base by a whole factor.
-                factor = timeline.time_base / cast(Fraction, stream.time_base)
+                unit = Fraction(1, 1000) if counts_frames(spec) else timeline.time_base
+                factor = unit / cast(Fraction, stream.time_base)
             times = np.array([packet.pts for packet in _packets(segment)], np.int64)
         except (av.FFmpegError, IndexError, TypeError):
             raise _bad_segment(segment) from None
         order = np.argsort(times, kind="stable")
-        expected = ticks[position : position + len(times)]
+        numbers = np.arange(len(ticks)) if counts_frames(spec) else ticks
+        expected = numbers[position : position + len(times)]
         if (
             not len(times)
             or len(expected) != len(times)
@@ -173,6 +175,9 @@ def _join(
                     out = target.add_stream_from_template(stream, opaque=True)
                     out.time_base = timeline.time_base
                     out.codec_context.sample_aspect_ratio = timeline.sample_aspect
+                    if spec.codec == "prores":
+                        # Says which ProRes it is; a template's is its encoder's default.
+                        out.codec_context.codec_tag = stream.codec_context.codec_tag
                 number = 0
                 for packet in container.demux(stream):
                     if not packet.size:
@@ -247,6 +252,10 @@ def _add_streams(
         if len(maps) == 1:
             # ffmpeg-python leaves out inputs that nothing is mapped from; the metadata is there.
             maps.append(source["9999?"])
+        if spec.codec == "ffv1":
+            # NUT lost it on the way.
+            aspect = timeline.sample_aspect * timeline.width / timeline.height
+            options["aspect:v:0"] = f"{aspect.numerator}:{aspect.denominator}"
         if container in ("mp4", "mov"):
             options["video_track_timescale"] = timeline.time_base.denominator
             # Start offsets are stored in the movie's time scale: a common multiple is exact.

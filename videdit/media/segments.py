@@ -26,7 +26,8 @@ from videdit.media.encoding import CODECS, THREADS, EncodeSpec
 from videdit.media.timeline import ColorTags, Timeline
 
 SEGMENT_SUFFIX = ".segment"
-"""Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly."""
+"""Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly (or
+Matroska, see `counts_frames`)."""
 
 QUEUED = 4
 """Frames that may wait for the encoder."""
@@ -42,10 +43,17 @@ def output_ticks(timeline: Timeline) -> NDArray[np.int64]:
     return result
 
 
+def counts_frames(spec: EncodeSpec) -> bool:
+    """Whether segments hold the frames' numbers for their times, as milliseconds: VP9's alpha
+    channel only goes into Matroska, which keeps no finer times."""
+    return spec.codec == "vp9" and layout_of(spec.pix_fmt)[0].alpha
+
+
 def open_exact(path: Path, timeline: Timeline, spec: EncodeSpec) -> av.container.OutputContainer:
     """Open a file for the picture alone in a container that keeps the source's time base."""
-    if spec.codec == "ffv1":
-        return av.open(str(path), "w", format="nut", options={"fflags": "+bitexact"})
+    if spec.codec == "ffv1" or counts_frames(spec):
+        kind = "nut" if spec.codec == "ffv1" else "matroska"
+        return av.open(str(path), "w", format=kind, options={"fflags": "+bitexact"})
     scale = str(timeline.time_base.denominator)
     return av.open(
         str(path),
@@ -144,6 +152,10 @@ class _Segment:
         """Write packets with the source's times, counted from the first frame's."""
         timeline, ticks, start = self._timeline, self._ticks, self._start
         for packet in packets:
+            if counts_frames(self._spec):
+                packet.duration, packet.time_base = 1, Fraction(1, 1000)
+                self._container.mux_one(packet)
+                continue
             shown = start + packet.pts
             order = packet.dts
             packet.pts = int(ticks[shown] - ticks[start])
@@ -171,6 +183,13 @@ def _add_stream(
         options["crf"] = str(spec.crf)
     if spec.preset is not None:
         options["preset"] = spec.preset
+    names = {"h264": ("x264-params", "mastering-display", "cll")}
+    names["hevc"] = ("x265-params", "master-display", "max-cll")
+    if spec.codec in names:
+        option, mastering, light = names[spec.codec]
+        for name, value in ((mastering, spec.mastering), (light, spec.light)):
+            if value:
+                options[option] += f":{name}={value}"
     if spec.codec == "prores":
         options["profile"] = "4444" if "444" in spec.pix_fmt else "hq"
     stream = cast(VideoStream, container.add_stream(traits.encoder, rate=rate, options=options))

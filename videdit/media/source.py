@@ -215,7 +215,8 @@ def decode_frames(
 def _decoding(stream: VideoStream) -> Callable[[Packet[Any]], Iterable[VideoFrame]]:
     """What decodes a stream's packets."""
     context = stream.codec_context
-    if context.name in _WITH_ALPHA and stream.metadata.get("alpha_mode") == "1":
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if context.name in _WITH_ALPHA and tags.get("alpha_mode") == "1":
         # FFmpeg's own decoders of these leave alpha out; libvpx reads it.
         decoder = cast(VideoCodecContext, CodecContext.create(_WITH_ALPHA[context.name], "r"))
         decoder.extradata = context.extradata
