@@ -151,3 +151,23 @@ def test_resized_keeps_the_mean() -> None:
     assert resized(picture, 64) is picture
     np.testing.assert_allclose(resized(picture, 16).mean((0, 1)), picture.mean((0, 1)), rtol=1e-4)
     assert resized(picture[:, :, 0], 128).shape == (128, 128)
+
+
+def test_a_hidden_face_is_not_changed_and_counts_for_little() -> None:
+    one, hidden = (
+        Change(
+            np.zeros((8, 8, 2), np.float32),
+            np.full((8, 8, 3), v, np.float32),
+            np.ones((8, 8), np.float32),
+            visible=s,
+        )
+        for v, s in ((0.1, 1.0), (0.9, 0.0))
+    )
+    weights = np.ones(2)
+    assert steadied([one, hidden], weights, 1).visible == 0
+    seen = steadied([one, hidden], weights, 0)
+    assert seen.visible == 1
+    assert np.abs(seen.offset - 0.1).max() < 0.01
+    quad = np.array([[0, 0], [0, 8], [8, 8], [8, 0]], np.float64)
+    frame = np.full((8, 8, 3), 90, np.uint8)
+    assert not applied(frame, quad, hidden)[3].any()

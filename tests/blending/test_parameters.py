@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tests.faces.helpers import face68
 from videdit.blending.change import Change, applied
-from videdit.blending.face import find_changes
-from videdit.blending.parameters import DEFAULT, BlendingParameters
+from videdit.blending.face import colour_share, find_changes, visible_share
+from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.speech import kept_open, opened
 from videdit.blending.transfer import Landmarks
 from videdit.faces.detection import inter_ocular
@@ -169,6 +169,24 @@ def test_every_number_counts(path: Path, value: float) -> None:
             or abs(opened(ajar, each.speech) - opened(ajar)) > 0.01
             for each in variants(path, value)
         )
+        return
+    if "seen" in path:  # acts on faces that are half hidden, half outside, or nearly grey
+        half = np.zeros((SIDE, SIDE, len(REGIONS)), np.float32)
+        half[:, :, REGIONS.index("skin")] = 0.5
+        half[:, :, REGIONS.index("background")] = 0.5
+        whole, most = (np.array([[0, 0], [0, 1], [w, 1], [w, 0]]) for w in (1, 0.55))
+        dull = np.full((8, 8, 3), (0.5, 0.51, 0.52), np.float32)
+
+        def shares(parameters: Seen) -> tuple[float, ...]:
+            return (
+                visible_share(half, POINTS, whole, parameters),
+                visible_share(2 * half, POINTS, most, parameters),
+                colour_share(dull, parameters),
+            )
+
+        usual = shares(DEFAULT.seen)
+        assert all(0 < share < 1 for share in usual)
+        assert any(shares(each.seen) != usual for each in variants(path, value))
         return
     found = (transferred(each) for each in variants(path, value))
     assert any(np.abs(each - by_default()).max() > 1e-4 for each in found)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tests.faces.helpers import face68
 from videdit.blending.change import applied
-from videdit.blending.transfer import Landmarks, Parsed, find_change
+from videdit.blending.parameters import DEFAULT
+from videdit.blending.transfer import Landmarks, Parsed, _light, find_change
 from videdit.faces.regions import REGIONS, SIDE, Touch
 
 SIZE = 256
@@ -245,3 +246,11 @@ def test_the_same_in_every_process() -> None:
         )
         digests.add(ran.stdout)
     assert len(digests) == 1
+
+
+def test_light_changes_by_as_much_less_as_the_source_is_darker() -> None:
+    shown = np.full((16, 16, 3), 0.5, np.float32)
+    where = np.ones((16, 16), np.float32)
+    found = [_light(shown * k, shown, where, DEFAULT.motion) for k in (1.2, 1, 0.9, 0.45, 0)]
+    np.testing.assert_allclose(found, [1, 1, 1, 0.5, 0], atol=1e-6)
+    assert _light(shown, shown, 0 * where, DEFAULT.motion) == 1

@@ -37,6 +37,7 @@ class Change:
         painted: (s, s, 3) RGB in [0, 1], with ``matter``.
         softness: standard deviation of the blur that makes ``painted`` as soft as the source, crop
             units.
+        visible: how much of the face is seen in its frame, 0 to 1: as much is changed.
     """
 
     motion: FloatArray
@@ -45,6 +46,7 @@ class Change:
     matter: FloatArray | None = None
     painted: FloatArray | None = None
     softness: float = 0.0
+    visible: float = 1.0
 
 
 def blurred(values: NDArray[Any], sigma: float) -> FloatArray:
@@ -58,6 +60,17 @@ def resized(values: FloatArray, side: int) -> FloatArray:
         return values
     method = cv2.INTER_AREA if values.shape[0] > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+
+
+def without_colour(change: Change, share: float) -> Change:
+    """A change with that share of what it does to colours beside light; 1 leaves it."""
+
+    def told(picture: FloatArray) -> FloatArray:
+        light = (picture @ LUMA)[:, :, None]
+        return np.asarray(light + share * (picture - light), np.float32)
+
+    painted = None if change.painted is None else told(change.painted)
+    return replace(change, offset=told(change.offset), painted=painted)
 
 
 def softness_of(source: FloatArray, shown: FloatArray, weight: FloatArray) -> float:
@@ -92,14 +105,15 @@ def softness_of(source: FloatArray, shown: FloatArray, weight: FloatArray) -> fl
 
 def steadied(changes: Sequence[Change], weights: NDArray[np.floating[Any]], at: int) -> Change:
     """A change with those of the frames around it: the weighted mean of everything but the painted
-    pixels, which show one moment.
+    pixels and what is visible, which are of one moment. Where the face is hidden counts for little.
 
     Args:
         changes: of one track, all from one chain.
         weights: (n,) positive.
         at: which of them it is.
     """
-    share = np.asarray(weights, np.float32) / np.float32(np.sum(weights))
+    seen = np.array([0.01 + change.visible for change in changes])
+    share = np.asarray(weights * seen / np.sum(weights * seen), np.float32)
     if len(changes) == 1:
         return changes[0]
 
@@ -152,7 +166,7 @@ def applied(
     frame_hw, extent = (rgb.shape[0], rgb.shape[1]), _extent(change.where)
     placed = np.concatenate([resized(change.motion, size), change.where[:, :, None]], 2)
     x, y, maps, coverage = paste_warp(placed, quad, frame_hw, extent, smooth=True)
-    alpha = maps[:, :, 2] * coverage
+    alpha = maps[:, :, 2] * coverage * np.float32(change.visible)
     alpha[alpha < 1 / 512] = 0
     if not alpha.any():
         return x, y, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32)

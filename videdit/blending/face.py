@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.blending.change import Change
+from videdit.blending.change import Change, without_colour
 from videdit.blending.hair import find_colour
-from videdit.blending.parameters import DEFAULT, BlendingParameters
-from videdit.blending.transfer import Landmarks, Parsed, find_change
+from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
+from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
 from videdit.faces.align import cut_crop, widened
-from videdit.faces.regions import Touch
+from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
 
@@ -55,4 +57,52 @@ def find_changes(
         )
         if colour is not None:
             changes.append((around, colour))
-    return changes
+    inside = corners_inside(quad, rgb.shape[:2])
+    visible = visible_share(parsed.source, points.source, inside, parameters.seen)
+    share = colour_share(source, parameters.seen)
+    return [(q, replace(without_colour(c, share), visible=visible)) for q, c in changes]
+
+
+def visible_share(
+    regions: FloatArray,
+    points: NDArray[np.floating[Any]],
+    frame: NDArray[np.floating[Any]],
+    parameters: Seen = DEFAULT.seen,
+) -> float:
+    """How much of a face is to be seen, 0 to 1: by how much of the hull of its landmarks is any
+    part of a head, and how much lies in the frame. 0 behind a passer-by, in a frame that is all
+    white, or where the face has left.
+
+    Args:
+        regions: (s, s, regions) probabilities of the source's crop.
+        points: (68, 2) crop units.
+        frame: (4, 2) the frame's corners, crop units.
+    """
+    side = regions.shape[0]
+    hull = np.asarray(cv2.convexHull(np.asarray(points * side, np.float32)), np.float64)
+    face, seen = (_filled(corners, side) for corners in (hull[:, 0], frame * side))
+    if not face.any():
+        return 0.0
+    head = share_of(regions, frozenset(REGIONS) - NEVER)[face].mean()
+    shares = ((head, parameters.hidden), (seen[face].mean(), parameters.outside))
+    return float(np.prod([ramp(np.asarray(share), ends) for share, ends in shares]))
+
+
+def _filled(corners: NDArray[np.floating[Any]], side: int) -> NDArray[np.bool_]:
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 1)
+    return mask > 0
+
+
+def corners_inside(quad: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """(4, 2) the corners of a frame (height, width) in units of the crop with that quad."""
+    height, width = size
+    across, down = quad[3] - quad[0], quad[1] - quad[0]
+    corners = np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float64) - quad[0]
+    return np.asarray(np.linalg.solve(np.stack([across, down], 1), corners.T).T, np.float64)
+
+
+def colour_share(source: FloatArray, parameters: Seen = DEFAULT.seen) -> float:
+    """How much of a change's colour suits a crop, 0 to 1: grey pictures stay grey."""
+    spread = source.max(2) - source.min(2)
+    return float(ramp(np.asarray(spread.mean()), parameters.grey))

@@ -82,6 +82,7 @@ class Motion:
             generator's finest texture away.
         tone: share that is taken over of light and colour of the face as a whole ...
         tone_reach: ... which is what a blur of this standard deviation leaves.
+        as_light: a source that is darker than its reconstruction times this changes by less.
         snap: radius within which a mask's border finds the source's edges ...
         snap_noise: ... where they are stronger than this variance of the luma.
         growth: how far a region may grow over others, pixels of the parser's maps.
@@ -97,6 +98,7 @@ class Motion:
     detail: float = 0.0015
     tone: float = 0.3
     tone_reach: float = 0.05
+    as_light: float = 0.9
     snap: float = 0.008
     snap_noise: float = 1e-3
     growth: int = 2
@@ -104,6 +106,22 @@ class Motion:
     gain: float = 6.0
     margin: float = 0.005
     border: float = 0.04
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What of a face is to be seen in the source (``face``). Pairs say where nothing is changed and
+    where all is.
+
+    Attributes:
+        hidden: share of the hull of the landmarks that is any part of a head.
+        outside: share of it that lies in the frame.
+        grey: mean difference of the largest and the smallest channel, [0, 1].
+    """
+
+    hidden: tuple[float, float] = (0.35, 0.6)
+    outside: tuple[float, float] = (0.6, 0.85)
+    grey: tuple[float, float] = (0.008, 0.03)
 
 
 @dataclass(frozen=True)
@@ -205,6 +223,7 @@ class BlendingParameters:
     speech: Speech = Speech()
     hair: HairColour = HairColour()
     grain: Grain = Grain()
+    seen: Seen = Seen()
 
 
 DEFAULT = BlendingParameters()

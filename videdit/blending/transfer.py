@@ -111,7 +111,8 @@ def find_change(
         motion = kept_open(motion, points.source, parameters.speech)
         speaks = opened(points.source, parameters.speech)
     same = resized(_same(own, theirs, after, motion, speaks), side)
-    offset = (coarse * same)[:, :, None] * shading
+    light = _light(resized(source, side), was, coarse, parameters.motion)
+    offset = (light * coarse * same)[:, :, None] * shading
     if not touch.tone:
         offset = _without_tone(offset, parameters.motion)
     where = shape
@@ -202,6 +203,16 @@ def _same(
         same += share_of(after, names) * _moved(both, moving)
     inside = np.maximum(share_of(after, {"mouth"}), _moved(share_of(own, {"mouth"}), moving))
     return np.asarray(ramp(same, (0.3, 0.7)) * (1 - speaks * inside), np.float32)
+
+
+def _light(source: FloatArray, shown: FloatArray, where: FloatArray, parameters: Motion) -> float:
+    """How much of a change of light suits the source: the generator knows no dark room and no
+    fading, and what is dark changes by less."""
+    total = float(where.sum())
+    if total < 1:
+        return 1.0
+    own, theirs = (float((picture @ LUMA * where).sum()) / total for picture in (source, shown))
+    return min(1.0, own / max(parameters.as_light * theirs, 1e-3))
 
 
 def _without_tone(offset: FloatArray, parameters: Motion) -> FloatArray:

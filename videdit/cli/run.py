@@ -61,7 +61,8 @@ Landmarks = Annotated[
     str, typer.Option("--backend", help="Landmarks: mesh (built in) or fan (face-alignment).")
 ]
 Codec = Annotated[
-    str | None, typer.Option(help="Video codec: h264, hevc, vp9, prores or ffv1.", show_default="h264")
+    str | None,
+    typer.Option(help="Video codec: h264, hevc, vp9, prores or ffv1.", show_default="h264"),
 ]
 Crf = Annotated[
     int | None, typer.Option(help="Encoder quality; lower is better.", show_default="near source")
