@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import torch
 from face_alignment import utils as library_utils
-from face_alignment.detection.sfd import sfd_detector
+from face_alignment.api import models_urls
 from face_alignment.detection.sfd.net_s3fd import s3fd
+from face_alignment.detection.sfd.sfd_detector import models_urls as detector_urls
 from face_alignment.models import FAN
 
 from videdit.errors import WeightsError
+from videdit.faces import fan
 from videdit.faces.backend import load_backend
 from videdit.faces.fan import FanBackend
+from videdit.files import sha256_of
 
+PINNED = dict(fan._SHA256)
 FILES = ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth")
 
 
@@ -33,10 +37,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parent.parent
 
 
+def hashes(home: Path) -> dict[str, str]:
+    return {name: sha256_of(home / "hub" / "checkpoints" / name) for name in FILES}
+
+
 @pytest.fixture(scope="module")
 def backend(home: Path) -> Iterator[FanBackend]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
+        patch.setattr(fan, "_SHA256", hashes(home))
         # The library's inner loops as plain Python: compiling them takes longer than the rest.
         for name in ("_get_preds_fromhm", "transform_np"):
             patch.setattr(library_utils, name, getattr(library_utils, name).py_func)
@@ -126,13 +135,38 @@ def test_without_network_the_remedy_is_named(
         raise URLError("no route to host")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(library_utils, "download_url_to_file", unreachable)
-    monkeypatch.setattr(sfd_detector, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(WeightsError, match="no route to host") as caught:
         load_backend("fan", {})
     assert FILES[0] in caught.value.remedy
     assert "--backend mesh" in caught.value.remedy
     assert caught.value.exit_code == 5
+
+
+def test_weights_of_others_are_not_read(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in FILES:
+        (folder / name).symlink_to(home / "hub" / "checkpoints" / name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("nothing of them is read")
+
+    monkeypatch.setattr(torch, "load", load)
+    monkeypatch.setattr(fan, "_SHA256", PINNED)
+    with pytest.raises(WeightsError, match="another file"):
+        load_backend("fan", {})
+
+
+def test_the_pinned_files_are_those_that_the_library_names() -> None:
+    names = (models_urls["2DFAN-4"], detector_urls["s3fd"])
+    assert {url.rsplit("/", 1)[1] for url in names} == set(PINNED)
+    for name, digest in PINNED.items():
+        # Their names hold the first digits.
+        assert name.split("-")[1].split(".")[0] == digest[:10]
 
 
 def test_damaged_weights(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,5 +175,6 @@ def test_damaged_weights(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (folder / FILES[0]).write_bytes(b"\x80\x02damaged")
     (folder / FILES[1]).symlink_to(home / "hub" / "checkpoints" / FILES[1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(fan, "_SHA256", hashes(tmp_path))
     with pytest.raises(WeightsError, match="fan"):
         load_backend("fan", {})

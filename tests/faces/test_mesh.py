@@ -264,6 +264,24 @@ def test_real_networks_move_with_the_picture(
 
 
 @pytest.mark.weights
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_real_networks_find_who_lies_or_stands_on_their_head(
+    backend: MeshBackend, portrait: NDArray[np.uint8], turns: int
+) -> None:
+    frame = np.full((560, 900, 3), 90, np.uint8)
+    frame[20:532, 200:712] = portrait
+    (still,) = backend.detect(frame)
+    (found,) = backend.detect(np.ascontiguousarray(np.rot90(frame, turns)))
+    x, y = found.points68.T
+    back = {1: (900 - y, x), 2: (900 - x, 560 - y), 3: (y, 560 - x)}[turns]
+    unit = float(inter_ocular(still.points68))
+    assert np.abs(np.stack(back, 1) - still.points68).mean() < 0.02 * unit
+    assert found.mesh is not None
+    np.testing.assert_allclose(points68_of_mesh(found.mesh), found.points68, atol=1e-3)
+    np.testing.assert_allclose(found.box[:2], found.mesh[:, :2].min(0), atol=1e-3)
+
+
+@pytest.mark.weights
 def test_real_networks_see_no_face_in_noise(backend: MeshBackend) -> None:
     rng = np.random.default_rng(0)
     assert backend.detect(rng.integers(0, 256, (360, 640, 3), dtype=np.uint8)) == []

@@ -1,8 +1,9 @@
 """Backend ``fan``: the face-alignment library's S3FD detector and FAN landmarks.
 
 Bulat and Tzimiropoulos, *How far are we from solving the 2D & 3D face alignment problem?* (ICCV
-2017), in its authors' package (BSD). The library fetches its weights from its author's site the
-first time and keeps them in PyTorch's own cache (``$TORCH_HOME/hub/checkpoints``).
+2017), in its authors' package (BSD). Its weights are fetched from its author's site the first time
+and kept where the library looks for them, PyTorch's own cache (``$TORCH_HOME/hub/checkpoints``).
+They are checked before each use and read as plain tensors.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from numpy.typing import NDArray
 from videdit.errors import WeightsError
 from videdit.faces.detection import Detection
 from videdit.faces.parameters import DEFAULT, Fan
+from videdit.files import sha256_of
+
+_ADDRESS = "https://www.adrianbulat.com/downloads/python-fan"
+_DETECTOR = "s3fd-619a316812.pth"
+_SHA256 = {
+    "2DFAN4-11f355bf06.pth.tar": "11f355bf0693120222f5955ce3f9dc8fb5763ebb30a47d7906e509490d32e4aa",
+    _DETECTOR: "619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
+}
 
 
 class FanBackend:
@@ -36,28 +45,29 @@ class FanBackend:
         # Late: this import alone takes seconds, and the other backend doesn't need it.
         import torch
         from face_alignment import FaceAlignment, LandmarksType
-        from face_alignment.api import models_urls
-        from face_alignment.detection.sfd.sfd_detector import models_urls as detector_urls
 
         self.parameters = parameters
-        urls = (models_urls["2DFAN-4"], detector_urls["s3fd"])
         folder = Path(torch.hub.get_dir()) / "checkpoints"
-        files = [folder / url.rsplit("/", 1)[-1] for url in urls]
         try:
+            for name in _SHA256:
+                _fetch(folder / name)
             self._network = FaceAlignment(
                 LandmarksType.TWO_D,
                 device=device,
                 face_detector="sfd",
-                face_detector_kwargs={"filter_threshold": parameters.score_threshold},
+                face_detector_kwargs={
+                    "filter_threshold": parameters.score_threshold,
+                    "path_to_detector": str(folder / _DETECTOR),
+                },
                 compile=False,  # minutes of compiling for a landmarker that is not the slow part
             )
         # The library lets everything through that urllib, zipfile and torch.load raise.
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            names = " and ".join(file.name for file in files)
+            names = " and ".join(_SHA256)
             raise WeightsError(
                 f"the weights of the face backend 'fan' could not be had ({reason})",
-                f"It needs {names} from {urls[0].rsplit('/', 1)[0]} in {folder}: allow the "
+                f"It needs {names} from {_ADDRESS} in {folder}: allow the "
                 "download, put them there, or use `--backend mesh`.",
             ) from error
 
@@ -113,3 +123,19 @@ class FanBackend:
             (points.astype(np.float64) + 0.5) / factor + (left, top)
         ).astype(np.float32)
         return result
+
+
+def _fetch(path: Path) -> None:
+    """Make sure that one of the files is there and is the one that its author published.
+
+    Raises:
+        OSError, RuntimeError: it cannot be fetched, or is another.
+    """
+    import torch
+
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # It is downloaded beside, and checked before it takes this name.
+        torch.hub.download_url_to_file(f"{_ADDRESS}/{path.name}", str(path), _SHA256[path.name])
+    elif sha256_of(path) != _SHA256[path.name]:
+        raise RuntimeError(f"{path.name} is damaged or another file; delete it")

@@ -5,7 +5,8 @@ are published by Google in MediaPipe (Apache-2.0): Bazarevsky et al., *BlazeFace
 et al., *Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs* (2019).
 
 Every frame is looked at by itself: first as a whole; only if that shows no face, in overlapping
-tiles of half and then a quarter of its long side, which finds faces down to about 20 pixels.
+tiles of half and then a quarter of its long side, which finds faces down to about 20 pixels; and
+if that shows none for sure, turned by quarters.
 A face is found on a close look at each candidate: the mesh is fitted twice, the second time to
 the region that the first fit's own points give, so that the result hardly depends on where the
 detector happened to put its box, and there to its mirror image as well, so that left and right
@@ -150,16 +151,35 @@ class MeshBackend:
         """
         if rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.dtype != np.uint8 or 0 in rgb8.shape:
             raise ValueError(f"expected (H, W, 3) uint8 pixels, got {rgb8.shape} {rgb8.dtype}")
+        faces: list[Detection] = []
         for tiles in _levels(rgb8.shape[0], rgb8.shape[1], self.parameters):
-            candidates = [found for tile in tiles for found in self._candidates(rgb8, *tile)]
-            faces = [
-                face
-                for candidate in _merge(candidates, self.parameters.overlap_threshold)
-                if (face := self._fit(rgb8, candidate)) is not None
-            ]
+            faces = self._faces(rgb8, tiles)
             if faces:
-                return _without_doubles(faces, self.parameters.overlap_threshold)
-        return []
+                break
+        if not faces or faces[0].score < self.parameters.sure:
+            # Somebody may lie down or stand on their head: detector and mesh know upright faces,
+            # and make something of others.
+            best = faces[0].score + self.parameters.turned_margin if faces else 0.0
+            for turns in (1, 3, 2):
+                turned = np.ascontiguousarray(np.rot90(rgb8, turns))
+                whole = (0, 0, turned.shape[1], turned.shape[0])
+                found = self._faces(turned, [whole])
+                if found and found[0].score > best:
+                    faces = [_turned_back(face, turns, rgb8.shape[:2]) for face in found]
+                    best = faces[0].score
+        return faces
+
+    def _faces(
+        self, rgb8: NDArray[np.uint8], tiles: list[tuple[int, int, int, int]]
+    ) -> list[Detection]:
+        """The faces in some tiles, best first."""
+        candidates = [found for tile in tiles for found in self._candidates(rgb8, *tile)]
+        faces = [
+            face
+            for candidate in _merge(candidates, self.parameters.overlap_threshold)
+            if (face := self._fit(rgb8, candidate)) is not None
+        ]
+        return _without_doubles(faces, self.parameters.overlap_threshold)
 
     def _candidates(
         self, rgb8: NDArray[np.uint8], left: int, top: int, right: int, bottom: int
@@ -310,6 +330,22 @@ def _without_doubles(faces: list[Detection], threshold: float) -> list[Detection
         if np.all(overlaps(face.box, boxes) <= threshold):
             kept.append(face)
     return kept
+
+
+def _turned_back(face: Detection, turns: int, size: tuple[int, ...]) -> Detection:
+    """A face of ``np.rot90(frame, turns)`` in a frame of (height, width)."""
+    height, width = size
+
+    def back(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        x, y = points[:, 0], points[:, 1]
+        # rot90 turns counterclockwise: what was at the right is at the top.
+        flat = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[turns]
+        return np.stack(flat, 1).astype(np.float32)
+
+    assert face.mesh is not None
+    mesh = np.concatenate([back(face.mesh[:, :2]), face.mesh[:, 2:]], 1)
+    ends = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+    return Detection(box=ends, score=face.score, points68=back(face.points68), mesh=mesh)
 
 
 def _region_quad(

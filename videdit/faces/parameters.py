@@ -29,6 +29,8 @@ class Mesh:
             while no face is found.
         tile_density: tiles begin at least this often in a tile's side; neighbours overlap by a
             third.
+        sure: where no face reaches this score the frame is looked at turned as well ...
+        turned_margin: ... and a face that is found so must be better by this.
         smallest_tile: side in pixels; finer ones would only enlarge the picture.
     """
 
@@ -39,6 +41,8 @@ class Mesh:
     region_scale: float = 1.5
     tiles: tuple[int, ...] = (2, 4)
     tile_density: float = 1.5
+    sure: float = 0.8
+    turned_margin: float = 0.05
     smallest_tile: int = 192
 
 
