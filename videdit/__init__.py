@@ -1,7 +1,8 @@
 """Edit the face of a person in a video or a picture.
 
-The library in three names: :func:`edit_video`, :func:`edit_image` and :func:`load_bundle`. They are
-looked up on first use, so that `import videdit` and `videdit --help` load neither torch nor OpenCV.
+The library in three names: :func:`edit_video`, :func:`edit_image` and :func:`load_bundle`, with the
+:class:`RunSettings` and the :class:`Progress` that they take. They are looked up on first use, so
+that `import videdit` and `videdit --help` load neither torch nor OpenCV.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from videdit.api import edit_image as edit_image
     from videdit.api import edit_video as edit_video
     from videdit.bundles import load_bundle as load_bundle
+    from videdit.pipeline.progress import Progress as Progress
+    from videdit.settings import RunSettings as RunSettings
 
 __version__ = "0.1.0"
 
@@ -25,9 +28,11 @@ _LAZY = {
     "edit_video": "videdit.api",
     "edit_image": "videdit.api",
     "load_bundle": "videdit.bundles",
+    "Progress": "videdit.pipeline.progress",
+    "RunSettings": "videdit.settings",
 }
 
-__all__ = ["__version__", "edit_image", "edit_video", "load_bundle"]
+__all__ = ["Progress", "RunSettings", "__version__", "edit_image", "edit_video", "load_bundle"]
 
 
 def __getattr__(name: str) -> Any:
@@ -40,4 +45,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted(__all__)

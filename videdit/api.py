@@ -8,23 +8,32 @@ Example::
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError
 from .media.known import known_content_id, known_timeline
-from .media.output import CONTAINERS, PICTURE_SUFFIXES, check_place, check_suffix
+from .media.output import (
+    CONTAINERS,
+    PICTURE_SUFFIXES,
+    check_folder,
+    check_place,
+    check_suffix,
+)
+from .media.source import check_source
 from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
-from .pipeline.progress import Progress
+from .pipeline.progress import Progress, as_progress
 from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
 from .pipeline.store import Store, default_cache_dir
-from .settings import RunSettings
-from .stages.assemble import assemble_output
+from .settings import RunSettings, method_of
+from .stages.assemble import assemble_output, planned_streams
 from .stages.chain import make_chain
 from .stages.resources import Resources
 
@@ -70,11 +79,34 @@ def parse_edits(edits: Edits) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def default_output(source: Path) -> Path:
-    """Where the result goes if nothing is said: beside the source, ``NAME-edited``."""
+def default_output(
+    source: Path, edits: Sequence[Edit], *, picture: bool, folder: Path | None = None
+) -> Path:
+    """Where the result goes if no name is said: ``clip-Smiling+1.5.mp4`` for an edit of
+    ``clip.mp4``, in the source's folder. What suffixes there are not to write becomes MP4 or PNG.
+
+    Args:
+        edits: they are part of the name, so that each has its own.
+        picture: whether the source is one.
+        folder: another folder than the source's.
+    """
     suffix = source.suffix.lower()
-    known = (*CONTAINERS, *PICTURE_SUFFIXES)
-    return source.with_name(f"{source.stem}-edited{suffix if suffix in known else '.mp4'}")
+    if suffix not in (PICTURE_SUFFIXES if picture else CONTAINERS):
+        suffix = ".png" if picture else ".mp4"
+    done = "".join(f"-{_file_name(edit)}" for edit in edits)
+    # Room for the hidden names under which files are written first.
+    longest = 200 - len(os.fsencode(done[:120] + suffix))
+    stem = os.fsdecode(os.fsencode(source.stem)[:longest])
+    return (folder or source.parent) / f"{stem}{done[:120]}{suffix}"
+
+
+def _file_name(edit: Edit) -> str:
+    """``Smiling+1.5``; ``Smiling+0to1.5`` where the strength changes."""
+    name = re.sub(r"[^\w.-]", "_", Path(edit.attribute).name)
+    strengths = [alpha for _, alpha in edit.schedule.keyframes]
+    if edit.schedule.is_constant:
+        return f"{name}{strengths[0]:+g}"
+    return f"{name}{strengths[0]:+g}" + "".join(f"to{alpha:g}" for alpha in strengths[1:])
 
 
 def networks_for(settings: RunSettings, progress: Progress) -> Networks:
@@ -151,18 +183,23 @@ def edit_video(
     output: Path | str | None = None,
     edits: Edits = (),
     *,
+    overwrite: bool = False,
     settings: Mapping[str, object] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Callable[[str, int, int], object] | None = None,
     networks: Networks | None = None,
 ) -> Result:
     """Edit the face in a video; resumes by itself where an earlier run stopped.
 
     Args:
         source: a video, or a picture.
-        output: the file to write; its suffix names the container. Default: beside the source.
+        output: the file to write, its suffix names the container; or a folder. Default: beside the
+            source, named after it and the edits.
         edits: attribute and strength, e.g. ``{"Smiling": 1.5, "Young": "0s:0,2s:-1"}``.
-        settings: other fields of ``RunSettings`` by name (``face``, ``start_s``, ``crf``, ...).
-        progress: told how it goes.
+        overwrite: whether a file that is there may be replaced.
+        settings: other fields of :class:`RunSettings` by name (``face``, ``start_s``, ``crf``,
+            ...); ``quality`` as the command line has it does for ``method``.
+        progress: told how it goes: a :class:`Progress`, or a function that is called with a stage's
+            name, what of it is done, and what there is to do.
         networks: those of an earlier call (:func:`networks_for`), so that they are loaded once.
 
     Returns:
@@ -171,7 +208,8 @@ def edit_video(
     Raises:
         VideditError: see ``videdit.errors``; nothing that was computed is lost.
     """
-    return _edit(source, output, edits, settings, progress, networks, picture=False)
+    how = _How(overwrite, settings, progress, networks)
+    return _edit(source, output, edits, how, picture=False)
 
 
 def edit_image(
@@ -179,8 +217,9 @@ def edit_image(
     output: Path | str | None = None,
     edits: Edits = (),
     *,
+    overwrite: bool = False,
     settings: Mapping[str, object] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Callable[[str, int, int], object] | None = None,
     networks: Networks | None = None,
 ) -> Result:
     """Edit the face in a picture; as ``edit_video``, for a source of one frame.
@@ -188,7 +227,8 @@ def edit_image(
     Raises:
         UsageError: the source is a video, besides what ``edit_video`` raises.
     """
-    return _edit(source, output, edits, settings, progress, networks, picture=True)
+    how = _How(overwrite, settings, progress, networks)
+    return _edit(source, output, edits, how, picture=True)
 
 
 def edit_images(
@@ -196,15 +236,16 @@ def edit_images(
     output: Path | str | None = None,
     edits: Edits = (),
     *,
+    overwrite: bool = False,
     settings: Mapping[str, object] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Callable[[str, int, int], object] | None = None,
 ) -> Iterator[tuple[Path, Result | VideditError]]:
     """Edit the face in each of some pictures, with the same networks; what goes wrong with one
     does not stop the others.
 
     Args:
-        output: of a single picture; several go beside their sources.
-        sources, edits, settings, progress: as in ``edit_video``.
+        output: of a single picture, or a folder for all; without one each goes beside its source.
+        sources, edits, overwrite, settings, progress: as in ``edit_video``.
 
     Yields:
         Each picture with its result, or with what went wrong.
@@ -214,11 +255,11 @@ def edit_images(
     """
     if not sources:
         return
-    if output is not None and len(sources) > 1:
-        raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
-    progress = progress or Progress()
+    if output is not None and len(sources) > 1 and not Path(output).is_dir():
+        raise UsageError("one output for several pictures", "Name a folder that is there with -o.")
+    progress = as_progress(progress)
     first = Path(sources[0])
-    asked = RunSettings(first, first, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
+    asked = _asked(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
     editor = networks.editor(asked.editor, asked.keep)
     for edit in asked.edits:
@@ -227,7 +268,13 @@ def edit_images(
         result: Result | VideditError
         try:
             result = edit_image(
-                source, output, edits, settings=settings, progress=progress, networks=networks
+                source,
+                output,
+                edits,
+                overwrite=overwrite,
+                settings=settings,
+                progress=progress,
+                networks=networks,
             )
         except (Interrupted, WeightsError):
             raise
@@ -239,34 +286,68 @@ def edit_images(
         yield source, result
 
 
+@dataclass(frozen=True)
+class _How:
+    """What :func:`edit_video` is told besides source, output and edits."""
+
+    overwrite: bool
+    settings: Mapping[str, object] | None
+    progress: Progress | Callable[[str, int, int], object] | None
+    networks: Networks | None
+
+
+def _asked(
+    source: Path, target: Path, edits: tuple[Edit, ...], settings: Mapping[str, object] | None
+) -> RunSettings:
+    """The settings of a run.
+
+    Raises:
+        UsageError: there is no such setting, or no such value of one.
+    """
+    values = dict(settings or {})
+    if "quality" in values:
+        values["method"] = method_of(str(values.pop("quality")))
+    known = {each.name for each in fields(RunSettings)} - {"source", "output", "edits"}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UsageError(
+            f"there is no setting {unknown[0]!r}",
+            f"There are: quality, {', '.join(sorted(known))}.",
+        )
+    return RunSettings(source, target, edits, **values)  # type: ignore[arg-type]
+
+
 def _edit(
-    source: Path | str,
-    output: Path | str | None,
-    edits: Edits,
-    settings: Mapping[str, object] | None,
-    progress: Progress | None,
-    networks: Networks | None,
-    *,
-    picture: bool,
+    source: Path | str, output: Path | str | None, edits: Edits, how: _How, *, picture: bool
 ) -> Result:
     started = time.monotonic()
     source = Path(source)
-    target = Path(output) if output is not None else default_output(source)
-    asked = RunSettings(source, target, parse_edits(edits), **(settings or {}))  # type: ignore[arg-type]
-    check_place(source, target)
-    with Store(asked.cache_dir) as store, progress or Progress() as shown:
-        if picture and not timeline_of(source, store).is_image:
+    named = None if output is None else Path(output)
+    folder = source.parent if named is None else named
+    asked = _asked(source, folder, parse_edits(edits), how.settings)
+    check_source(source)
+    if named is None or os.path.isdir(named):
+        check_folder(folder)
+        named = None
+    else:
+        check_place(source, named, overwrite=how.overwrite)
+    with Store(asked.cache_dir) as store, as_progress(how.progress) as shown:
+        with shown.doing(f"looking at {source.name}"):
+            timeline = timeline_of(source, store)
+        if picture and not timeline.is_image:
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
-        resources, stages = prepare(asked, store, shown, networks)
+        if named is None:
+            named = default_output(source, asked.edits, picture=timeline.is_image, folder=folder)
+            check_place(source, named, overwrite=how.overwrite)
+        # A link goes on leading where it does.
+        target = named.resolve() if named.is_symlink() else named
+        resources, stages = prepare(replace(asked, output=target), store, shown, how.networks)
         with resources:
-            timeline = resources.timeline
-            codec = None if timeline.is_image else resources.encode_spec.codec
-            check_suffix(target, codec)
+            check_suffix(target, None if timeline.is_image else resources.encode_spec.codec)
+            plan = planned_streams(resources)
             store.note_source(timeline.content_id, source)
-            store.note_run(timeline.content_id, asked.to_json())
+            store.note_run(timeline.content_id, resources.run.to_json())
             report = run(stages, store, timeline.content_id, source, progress=shown)
             with shown.doing(f"assembling {target.name}"):
-                done = assemble_output(resources, report.artifacts["blend"])
-    return Result(
-        target, len(timeline), done.edited, done.notes, time.monotonic() - started, report
-    )
+                done = assemble_output(resources, report.artifacts["blend"], plan)
+    return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

@@ -23,6 +23,9 @@ from videdit.models.choices import check_backend, check_editor
 METHODS = ("refined", "encoder", "projector")
 """Ways to invert, the best first."""
 
+QUALITIES = {"fast": "encoder", "balanced": "refined"}
+"""Levels of quality, and the method of inversion that each stands for."""
+
 _LARGEST_CRF = 63
 
 
@@ -146,6 +149,17 @@ class RunSettings:
             raise UsageError(
                 "the settings of the last run cannot be read", "Run `videdit run` again."
             ) from error
+
+
+def method_of(quality: str) -> str:
+    """The inversion method of a level of quality.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if quality not in QUALITIES:
+        raise UsageError(f"there is no quality {quality!r}", "Use fast or balanced.")
+    return QUALITIES[quality]
 
 
 def _one_of(option: str, values: tuple[str, ...]) -> str:

@@ -29,6 +29,28 @@ def test_check_place(tmp_path: Path) -> None:
         check_place(source, tmp_path / "link.mp4")
 
 
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    source, there = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    there.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"exists\. Allow --overwrite"):
+        check_place(source, there)
+    check_place(source, there, overwrite=True)
+    there.chmod(0o444)
+    with pytest.raises(StorageError, match="write-protected"):
+        check_place(source, there, overwrite=True)
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    for device in (pipe, Path("/dev/null")):
+        with pytest.raises(UsageError, match="no ordinary file"):
+            check_place(source, device, overwrite=True)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    check_place(tmp_path / "in.mp4", tmp_path / ("ä" * 125 + ".mp4"))
+    with pytest.raises(UsageError, match="255 bytes"):
+        check_place(tmp_path / "in.mp4", tmp_path / ("ä" * 126 + ".mp4"))
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> NoReturn:
         raise PermissionError(13, "Permission denied")

@@ -32,12 +32,16 @@ def bench(
     reports need not.
     """
     from videdit.api import edit_video
+    from videdit.pipeline.progress import make_progress
 
     with tempfile.TemporaryDirectory(prefix="videdit-bench-") as folder:
         settings = {"cache_dir": Path(folder) / "cache"}
         output = Path(folder) / "output.mp4"
-        first = edit_video(source, output, {"Smiling": 1.5}, settings=settings)
-        second = edit_video(source, output, {"Smiling": 0.8}, settings=settings)
+        progress = make_progress()
+        first = edit_video(source, output, {"Smiling": 1.5}, settings=settings, progress=progress)
+        second = edit_video(
+            source, output, {"Smiling": 0.8}, overwrite=True, settings=settings, progress=progress
+        )
         cache_bytes = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = summarise(first, second, bare_networks(), cache_bytes, peak)

@@ -68,9 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        _check_working_folder()
         code = _run(words)
         # A reader that went away shows itself here, not in the interpreter's last moments.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except BrokenPipeError:
         # Nobody reads any more; what is still buffered must not raise again at exit.
@@ -85,6 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
         return _report(VideditError(text, "Add --debug for the traceback."), debug)
+
+
+def _check_working_folder() -> None:
+    """Libraries end the process where the working folder is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise StorageError("the working folder no longer exists", "Go to another one.") from error
 
 
 def _take_debug(words: list[str]) -> tuple[list[str], bool]:
@@ -172,7 +182,12 @@ def _call(target: typer.Typer, name: str, words: list[str]) -> int:
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     click_error: type[Exception] = typer.BadParameter.__mro__[2]
     try:
-        result: Any = target(args=words, prog_name=name, standalone_mode=False)
+        result: Any = target(
+            args=words,
+            prog_name=name,
+            standalone_mode=False,
+            help_option_names=["-h", "--help"],
+        )
     except typer.Abort as error:
         raise VideditError("stopped at a question") from error
     except click_error as error:

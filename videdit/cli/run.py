@@ -36,8 +36,14 @@ EditTexts = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="The file to write.", show_default="NAME-edited"),
+    typer.Option(
+        "--output",
+        "-o",
+        help="The file to write, or a folder.",
+        show_default="beside the input, NAME-Smiling+1.5",
+    ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Face = Annotated[
     str, typer.Option(help="Whose face: largest, all, or track:N (see `videdit inspect`).")
 ]
@@ -46,8 +52,6 @@ Start = Annotated[
     typer.Option("--from", help="Edit from this time on: seconds or [h:]m:s.", metavar="TIME"),
 ]
 Stop = Annotated[str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")]
-QUALITIES = {"fast": "encoder", "balanced": "refined"}
-
 QualityName = Annotated[
     str,
     typer.Option(
@@ -96,6 +100,7 @@ def run(
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
+    overwrite: Overwrite = False,
     editor: EditorName = "transformer",
     keep: Keep = "",
     touch: TouchText = "",
@@ -116,6 +121,8 @@ def run(
 
     Sound, times and size stay the source's. If it is stopped, the same command goes on.
     """
+    from videdit.settings import method_of
+
     settings = {
         "editor": editor,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
@@ -137,9 +144,11 @@ def run(
 
     edits = collect_edits(attr, alpha, edit)
     progress = make_progress(quiet=quiet)
-    result = edit_video(source, output, edits, settings=settings, progress=progress)
+    result = edit_video(
+        source, output, edits, overwrite=overwrite, settings=settings, progress=progress
+    )
     if not quiet:
-        print(summary(result, edits))
+        say(summary(result, edits))
 
 
 def image(
@@ -150,6 +159,7 @@ def image(
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
+    overwrite: Overwrite = False,
     editor: EditorName = "transformer",
     keep: Keep = "",
     touch: TouchText = "",
@@ -169,6 +179,8 @@ def image(
     """
     if output is not None and len(sources) > 1:
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
+    from videdit.settings import method_of
+
     settings = {
         "editor": editor,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
@@ -187,14 +199,16 @@ def image(
 
     progress = make_progress(quiet=quiet)
     failed: list[tuple[Path, VideditError]] = []
-    for source, result in edit_images(sources, output, edits, settings=settings, progress=progress):
+    for source, result in edit_images(
+        sources, output, edits, overwrite=overwrite, settings=settings, progress=progress
+    ):
         if isinstance(result, VideditError):
             if len(sources) == 1:
                 raise result
             failed.append((source, result))
             print(f"videdit: {' '.join(str(result).split())}", file=sys.stderr)
         elif not quiet:
-            print(summary(result, edits))
+            say(summary(result, edits))
     if failed:
         names = ", ".join(str(source) for source, _ in failed)
         print(
@@ -224,17 +238,6 @@ def parse_time(text: str | None) -> float | None:
     return seconds
 
 
-def method_of(quality: str) -> str:
-    """The inversion method of a level of quality.
-
-    Raises:
-        UsageError: there is no such level.
-    """
-    if quality not in QUALITIES:
-        raise UsageError(f"there is no quality {quality!r}", "Use fast or balanced.")
-    return QUALITIES[quality]
-
-
 def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:
     """The edits of a command line, in order.
 
@@ -243,13 +246,15 @@ def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) ->
     """
     from videdit.editing.schedule import Edit
 
-    if alphas and len(alphas) != len(attributes):
+    # `--attr Smiling=1.5` is what people type.
+    bare = [name for name in attributes if "=" not in name]
+    if alphas and len(alphas) != len(bare):
         raise UsageError(
-            f"{len(attributes)} --attr but {len(alphas)} --alpha",
+            f"{len(bare)} --attr but {len(alphas)} --alpha",
             "Give each --attr its --alpha, or write --edit Smiling=1.5.",
         )
-    strengths = alphas or ["1"] * len(attributes)
-    pairs = [f"{name}={alpha}" for name, alpha in zip(attributes, strengths, strict=True)]
+    strengths = iter(alphas or ["1"] * len(bare))
+    pairs = [name if "=" in name else f"{name}={next(strengths)}" for name in attributes]
     if not pairs + texts:
         raise UsageError(
             "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
@@ -264,6 +269,15 @@ def frame_ranges(frames: list[int]) -> str:
         run_ = [frame for _, frame in group]
         parts.append(f"{run_[0]}-{run_[-1]}" if len(run_) > 1 else str(run_[0]))
     return ", ".join(parts)
+
+
+def say(text: str) -> None:
+    """Print what is done. Where nobody reads it that is no failure: the result is there."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError, AttributeError):
+        # What is still buffered must not fail at the end either.
+        sys.stdout = None
 
 
 def summary(result: Result, edits: list[Edit]) -> str:

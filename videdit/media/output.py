@@ -14,24 +14,20 @@ from videdit.media.encoding import CODECS
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffixes of videos and ffmpeg's names for their containers."""
 
+_LONGEST = 255  # bytes of a file's name on the usual file systems
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Suffixes of pictures."""
 
 
-def check_place(source: Path, output: Path) -> None:
-    """Refuse a place that cannot be written. Needs nothing of the source but its name.
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written.
 
     Raises:
-        UsageError: it is a folder, or the source itself.
-        StorageError: its folder is missing or cannot be written.
+        StorageError: it is missing or cannot be written.
     """
-    folder = output.absolute().parent
-    if output.is_dir():
-        raise UsageError(f"the output {output} is a folder", "Name a file, e.g. -o result.mp4.")
     if not folder.is_dir():
         raise StorageError(f"the output's folder {folder} does not exist", "Create it first.")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise UsageError("the output is the source itself", "Choose another name with -o.")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -40,6 +36,38 @@ def check_place(source: Path, output: Path) -> None:
             f"the output's folder {folder} cannot be written ({error.strerror})",
             "Choose another with -o.",
         ) from error
+
+
+def check_place(source: Path, output: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file that cannot be written. Needs nothing of the source but its name.
+
+    Args:
+        overwrite: whether an ordinary file that is there may be replaced.
+    Raises:
+        UsageError: it is a folder, the source itself, a device or a pipe, its name is too long; or
+            it is there and is to stay.
+        StorageError: its folder is missing or cannot be written, or the file is write-protected.
+    """
+    if os.path.isdir(output):
+        raise UsageError(f"the output {output} is a folder", "Name a file, e.g. -o result.mp4.")
+    if len(os.fsencode(output.name)) > _LONGEST:
+        raise UsageError(
+            f"the output's name is longer than {_LONGEST} bytes", "Choose a shorter one."
+        )
+    check_folder(output.absolute().parent)
+    if not output.exists():
+        return
+    if source.exists() and output.samefile(source):
+        raise UsageError("the output is the source itself", "Choose another name with -o.")
+    if not output.is_file():
+        raise UsageError(f"the output {output} is no ordinary file", "Name one with -o.")
+    if not overwrite:
+        raise UsageError(
+            f"{output} exists",
+            "Allow --overwrite (overwrite=True), or choose another name with -o.",
+        )
+    if not output.stat().st_mode & 0o222:
+        raise StorageError(f"{output} is write-protected", "Choose another name with -o.")
 
 
 def check_suffix(output: Path, codec: str | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,30 @@ _NO_SIDE_DATA = {"png", "apng"}
 
 # Demuxers that open other files or addresses named in the input. A source is one file.
 _INDIRECT = {"hls", "concat", "dash", "sdp", "rtsp", "imf", "ffmetadata", "webm_dash_manifest"}
+
+
+def check_source(path: Path) -> None:
+    """Refuse what names no file, before anything is made of it.
+
+    Raises:
+        InputError: an address, standard input, a folder, or nothing that is there.
+    """
+    text = str(path)
+    if text == "-":
+        raise InputError("a source cannot be read from standard input", "Name a file")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) and not path.exists():
+        raise InputError(f"{text} is an address, not a file", "Download it first")
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "Check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} cannot be read: {reason}", "Check the path") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path} is a folder, not a video", "Name a file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path} is no ordinary file", "Save it to one first")
 
 
 def content_id(path: Path) -> str:

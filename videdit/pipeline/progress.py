@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from videdit.errors import UsageError
 from videdit.pipeline.tally import (
     WAIT_S,
     Expected,
@@ -317,6 +318,42 @@ class LiveProgress(Progress):
                     "" if left is None else f"{left_text(left)} for all",
                 )
         return table
+
+
+class CalledProgress(Progress):
+    """Calls a function with a stage's name, what of it is done, and what there is to do, whenever
+    that changes."""
+
+    def __init__(self, function: Callable[[str, int, int], object]) -> None:
+        super().__init__()
+        self._function = function
+
+    def _begun(self, row: Row) -> None:
+        self._changed(row)
+
+    def _changed(self, row: Row) -> None:
+        self._function(row.name, row.done, row.total)
+
+    def _ended(self, row: Row) -> None:
+        self._changed(row)
+
+
+def as_progress(asked: Progress | Callable[[str, int, int], object] | None) -> Progress:
+    """A :class:`Progress` of what a caller gave as one.
+
+    Raises:
+        UsageError: it is neither a Progress nor a function.
+    """
+    if asked is None:
+        return Progress()
+    if isinstance(asked, Progress):
+        return asked
+    if callable(asked):
+        return CalledProgress(asked)
+    raise UsageError(
+        f"{type(asked).__name__} is no progress",
+        "Give a videdit.Progress, or a function of a stage's name, what is done and what is to do.",
+    )
 
 
 _AT_WORK = ("working", "finishing")

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..artifacts.blended import read_blended_picture, read_edited, read_segments
 from ..media.mux import assemble
 from ..media.pictures import write_picture
+from ..media.streams import StreamPlan, plan_streams
 from ..pipeline.stage import Artifact
 from .resources import Resources
 
@@ -30,8 +31,24 @@ class Assembled:
     notes: tuple[str, ...]
 
 
-def assemble_output(resources: Resources, blended: Artifact) -> Assembled:
+def planned_streams(resources: Resources) -> StreamPlan | None:
+    """What becomes of the source's other streams in the output; None for a picture, which has none.
+
+    Raises:
+        InputError: the source cannot be opened.
+    """
+    if resources.timeline.is_image:
+        return None
+    return plan_streams(resources.timeline, resources.run.output.suffix.lower())
+
+
+def assemble_output(
+    resources: Resources, blended: Artifact, plan: StreamPlan | None = None
+) -> Assembled:
     """Write the output from a complete ``blend`` artifact.
+
+    Args:
+        plan: :func:`planned_streams`, if it was made already.
 
     Raises:
         StorageError: the output cannot be written.
@@ -43,7 +60,7 @@ def assemble_output(resources: Resources, blended: Artifact) -> Assembled:
         notes = [f"not in the result: {text}" for text in (*timeline.unkept, *lost)]
         return Assembled(output, edited, tuple(notes))
     spec = resources.encode_spec
-    report = assemble(output, timeline, spec, read_segments(blended))
+    report = assemble(output, timeline, spec, read_segments(blended), plan)
     notes = [f"not in the result: {text}" for text in report.dropped]
     notes += [f"converted: {text}" for text in (*spec.notes, *report.changed)]
     return Assembled(output, edited, tuple(notes))
