@@ -308,6 +308,66 @@ def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_pa
             assert next(picture.decode(video=0)).width > 300
 
 
+def test_inspect_makes_anew_what_was_pruned(
+    clip: Path, edited: Path, cache: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy)
+    again = videdit("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=copy)
+    assert again.returncode == 0, again.stderr
+    for stage in ("align", "landmarks"):
+        for folder in copy.glob(f"*/{stage}"):
+            shutil.rmtree(folder)
+    sheet = tmp_path / "align.png"
+    done = videdit("inspect", clip, "align", "--frames", "0", "-o", sheet, cache=copy)
+    assert done.returncode == 0, done.stderr
+    assert sheet.stat().st_size > 1000
+    assert list(copy.glob("*/align/*"))
+
+
+def test_odd_names_and_a_full_standard_output(clip: Path, cache: Path, tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"caf\xe9 '%d.mp4")
+    shutil.copy(clip, source)
+    words = command("run", source, *EDIT, "--to", "0.2", cache=cache)
+    result = tmp_path / os.fsdecode(b"caf\xe9 '%d-Smiling+1.5.mp4")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert times_of(result) == times_of(clip)
+    again = subprocess.run(words, capture_output=True, check=False)
+    assert again.returncode == 2
+    assert b"--overwrite" in again.stderr
+    last = subprocess.run([*words, "--overwrite"], capture_output=True, check=False)
+    assert last.returncode == 0
+    assert last.stdout.endswith(b"result: " + os.fsencode(result) + b"\n")
+
+
+def test_a_link_leads_where_it_did(clip: Path, cache: Path, tmp_path: Path) -> None:
+    there, link = tmp_path / "there.mp4", tmp_path / "link.mp4"
+    there.write_bytes(b"old")
+    link.symlink_to(there)
+    words = ("run", clip, *EDIT, "--to", "0.2", "-o", link)
+    refused(videdit(*words, cache=cache), 2, "--overwrite")
+    done = videdit(*words, "--overwrite", cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert link.is_symlink()
+    assert times_of(there) == times_of(clip)
+
+
+def test_a_working_folder_that_is_gone(clip: Path, cache: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = command("run", clip, *EDIT, cache=cache)
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir ../gone && exec "$@"', "sh", *words],
+        capture_output=True,
+        text=True,
+        cwd=gone,
+        check=False,
+    )
+    refused(done, 6, "working folder")
+
+
 def test_a_damaged_chunk_is_made_anew(
     clip: Path, edited: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from videdit.cli.inspect import describe, parse_frames
+from videdit.cli.inspect import describe, made_with, parse_frames
 from videdit.cli.main import main
 from videdit.errors import UsageError
 from videdit.media.source import content_id
-from videdit.pipeline.stage import Chunk
+from videdit.pipeline.stage import Chunk, Json
 from videdit.pipeline.store import Store
 from videdit.pipeline.upkeep import ArtifactInfo
 
@@ -30,6 +30,25 @@ def test_describe() -> None:
     words = describe(info).split()
     assert words[:5] == ["align", "0123456789abcdef", "complete", "3", "chunks"]
     assert words[5:9] == ["2.5", "MB", "4.2", "s"]
+
+
+def test_rows_say_which_edits_they_belong_to() -> None:
+    def info(stage: str, key: str, settings: dict[str, Json], **inputs: str) -> ArtifactInfo:
+        return ArtifactInfo(
+            "s", stage, key, 1, True, 1, 1, 0.0, 0.0, settings, {}, Path(), inputs=inputs
+        )
+
+    kept = [
+        info("edit", "e1", {"edits": ["Smiling=1.0", "Young=-1.0"]}, align="a"),
+        info("edit", "e2", {"edits": ["Smiling=2.0"]}, align="a"),
+        info("decode", "d2", {"backend": "mesh"}, edit="e2", align="a"),
+        info("blend", "b1", {}, decode="gone", edit="e1"),
+        info("align", "a", {}),
+        info("landmarks", "l", {"backend": "fan"}),
+    ]
+    told = ["Smiling=1.0, Young=-1.0", "Smiling=2.0", "Smiling=2.0", "Smiling=1.0, Young=-1.0"]
+    assert [made_with(one, kept) for one in kept] == [*told, "", "fan"]
+    assert describe(kept[1], "Smiling=2.0").endswith("  Smiling=2.0")
 
 
 @pytest.fixture
@@ -58,7 +77,8 @@ def test_a_list_of_what_is_kept(
             (folder / "data.bin").write_bytes(bytes(1000))
         artifact.finish([chunk])
     assert main(["inspect", str(clip), "--cache", str(cache)]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
+    _, line, hint = capsys.readouterr().out.splitlines()
+    assert hint.endswith("frames")
     assert line.split()[:4] == ["frames", "0" * 16, "complete", "1"]
     # Drawing needs to know what the last run asked for.
     assert main(["inspect", str(clip), "frames", "--cache", str(cache)]) == 2

@@ -6,7 +6,7 @@ import importlib.util
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,6 +68,7 @@ class Runs:
     def __call__(
         self,
         change: Callable[[list[Any]], None] | None = None,
+        targets: Sequence[str] = (),
         **asked: Any,
     ) -> bytes:
         stages = self.toy.chain(self.toy.Asked(**asked))
@@ -75,7 +76,7 @@ class Runs:
             change(stages)
         self.made = {stage.name: stage.made for stage in stages}
         with Store(self.cache) as store:
-            self.report = run(stages, store, content_id(self.source), self.source)
+            self.report = run(stages, store, content_id(self.source), self.source, targets=targets)
             return bytes(self.toy.result(self.report))
 
     def folder(self, stage: str) -> Path:

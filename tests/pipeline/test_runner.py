@@ -77,6 +77,19 @@ def test_complete_stages_do_not_need_what_they_were_made_from(runs: Any) -> None
     assert all(runs.made.values())
 
 
+def test_a_pruned_stage_is_made_anew_for_who_asks_for_it(runs: Any) -> None:
+    first = runs()
+    shutil.rmtree(runs.folder("numbers"))
+    shutil.rmtree(runs.folder("walk"))
+    assert runs(targets=["walk", "joined"]) == first
+    assert {stage for stage, made in runs.made.items() if made} == {"numbers", "walk"}
+    shutil.rmtree(runs.folder("joined"))
+    runs.report = None
+    with pytest.raises(FileNotFoundError):  # nobody asked for what was joined
+        runs(targets=["numbers"])
+    assert not any(runs.made.values())
+
+
 def test_an_interrupted_stage_goes_on(runs: Any) -> None:
     def stop_early(stages: list[Any]) -> None:
         make = stages[2].make

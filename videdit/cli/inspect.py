@@ -13,6 +13,8 @@ from videdit.cli.options import Cache
 from videdit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from videdit.pipeline.store import Store
     from videdit.pipeline.upkeep import ArtifactInfo
 
@@ -31,9 +33,10 @@ def inspect(
     ] = None,
     cache: Cache = None,
 ) -> None:
-    """Show what is kept for a source: videdit inspect input.mp4 align -o align.png
+    """List what is kept for a source, or draw what a stage left: videdit inspect input.mp4 align
 
-    Drawn is what the last run of this source used.
+    A stage has a row for each of its settings: MADE WITH says of which edits, or method. Drawn is
+    what the last run of this source used, as one picture beside where you are.
     """
     if not source.exists():
         raise InputError(f"there is no file {source}", "Check the path.")
@@ -47,20 +50,41 @@ def inspect(
         if not kept:
             raise UsageError(f"nothing is kept for {source.name}", "Run `videdit run` first.")
         if stage is None:
+            print(HEAD)
             for info in kept:
-                print(describe(info))
+                print(describe(info, made_with(info, kept)))
+            print(f"draw one: videdit inspect {source} {kept[0].stage}")
             return
         _draw(store, source_id, source, stage, frames, output or Path(f"{source.stem}-{stage}.png"))
 
 
-def describe(info: ArtifactInfo) -> str:
+HEAD = (
+    f"{'STAGE':<12} {'KEY':<16}  {'STATE':<10} {'CHUNKS':>11} {'SIZE':>11} {'TIME':>9}"
+    f"  {'LAST USED':<16}  MADE WITH"
+)
+
+
+def made_with(info: ArtifactInfo, kept: Sequence[ArtifactInfo]) -> str:
+    """The edits that an artifact or what it was made from holds, else its method or backend."""
+    by_key = {other.key: other for other in kept}
+    todo = [info]
+    while todo:
+        one = todo.pop()
+        edits = one.settings.get("edits")
+        if isinstance(edits, list):
+            return ", ".join(map(str, edits))
+        todo += [by_key[key] for key in map(str, one.inputs.values()) if key in by_key]
+    return " ".join(str(info.settings[k]) for k in ("method", "backend") if k in info.settings)
+
+
+def describe(info: ArtifactInfo, how: str = "") -> str:
     """One line about an artifact."""
     state = "complete" if info.complete else "unfinished"
     used = datetime.fromtimestamp(info.last_used)
     return (
         f"{info.stage:<12} {info.key}  {state:<10} {info.chunks:>4} chunks"
-        f" {info.bytes / 1e6:>8.1f} MB {info.seconds:>7.1f} s  {used:%Y-%m-%d %H:%M}"
-    )
+        f" {info.bytes / 1e6:>8.1f} MB {info.seconds:>7.1f} s  {used:%Y-%m-%d %H:%M}  {how}"
+    ).rstrip()
 
 
 def _draw(
@@ -70,8 +94,8 @@ def _draw(
 
     from videdit.api import prepare
     from videdit.media.pictures import write_picture
-    from videdit.pipeline.progress import Progress
-    from videdit.pipeline.runner import open_contexts
+    from videdit.pipeline.progress import Progress, make_progress
+    from videdit.pipeline.runner import open_contexts, run
     from videdit.settings import RunSettings
     from videdit.sheet import contact_sheet
 
@@ -84,7 +108,8 @@ def _draw(
     chosen = {s.name: s for s in stages}
     if stage not in chosen:
         raise UsageError(f"there is no stage {stage!r}", f"Choose one of {', '.join(chosen)}.")
-    if not contexts[stage].own.complete:
+    # What was made from this stage may be there though it was pruned itself: it is made again then.
+    if not (contexts[stage].own.complete or contexts[stages[-1].name].own.complete):
         raise UsageError(
             f"{stage} is not complete for the last run of {source.name}",
             "Run the same `videdit run` command again.",
@@ -95,7 +120,10 @@ def _draw(
         if frames is None
         else parse_frames(frames, len(resources.timeline))
     )
-    with resources:
+    with resources, make_progress() as progress:
+        targets = (stage, *chosen[stage].takes)
+        run(stages, store, source_id, source, targets=targets, progress=progress)
+        contexts = open_contexts(stages, store, source_id)
         pictures = chosen[stage].preview(contexts[stage], indices)
     if not pictures:
         raise UsageError(f"{stage} left nothing to draw for these frames", "Name others.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 import sys
 import traceback
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see :data:`EXIT_CODES`.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files that are not UTF-8 are printed as they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     try:
         _check_working_folder()

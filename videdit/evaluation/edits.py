@@ -225,7 +225,7 @@ class EditMeter:
         assert isinstance(blend, BlendStage)
         with resources:
             source_id = resources.timeline.content_id
-            run(chain[:-1], self.store, source_id, source)
+            run(chain[:-1], self.store, source_id, source, targets=blend.takes)
             contexts = open_contexts(chain, self.store, source_id)
             decode = contexts["decode"].own
             table = FaceTable(contexts["align"].own)

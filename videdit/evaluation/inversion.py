@@ -6,6 +6,7 @@ included: frames to `reconstruct` are run (or reused) and their artifacts compar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -182,7 +183,8 @@ class InversionMeter:
         chain = chain[: names.index("reconstruct") + 1]
         with resources:
             source_id = resources.timeline.content_id
-            artifacts = run(chain, self.store, source_id, source).artifacts
+            read = ("align", "encode", "refine", "reconstruct")
+            artifacts = run(chain, self.store, source_id, source, targets=read).artifacts
             return self._measured(source, resources, artifacts)
 
     def _measured(
@@ -275,7 +277,8 @@ class InversionMeter:
         rows &= np.isfinite(own).all((1, 2))
         frames = table.frame[rows]
         score.code_jitter = jitter(codes[rows], frames)
-        score.landmark_jitter = jitter(shown[rows], frames) / jitter(own[rows], frames)
+        still = jitter(own[rows], frames)
+        score.landmark_jitter = jitter(shown[rows], frames) / still if still else math.nan
         theirs, ours = openings(own[rows]), openings(shown[rows])
         score.eyes = follow(theirs[:, 0], ours[:, 0], _REACH)
         score.mouth = follow(theirs[:, 1], ours[:, 1], _REACH)

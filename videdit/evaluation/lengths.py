@@ -213,7 +213,7 @@ def _people(
             stages = chain[: [stage.name for stage in chain].index("reconstruct") + 1]
             source_id = resources.timeline.content_id
             try:
-                run(stages, store, source_id, path)
+                run(stages, store, source_id, path, targets=("reconstruct", *stages[-1].takes))
             except NoFaceError:
                 report(f"{path.name} is left out: no face")
                 continue

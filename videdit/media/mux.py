@@ -211,10 +211,10 @@ def _add_streams(
 ) -> None:
     """Copy the joined picture and what the plan keeps of the source into `part`."""
     container = CONTAINERS[suffix]
-    made = ffmpeg.input(_url(picture))
-    source = ffmpeg.input(
-        _url(timeline.path), **({"itsoffset": repr(-float(shift))} if shift else {})
-    )
+    # ffmpeg-python takes no names that are not UTF-8, so the command is made with others.
+    names = {"picture": picture, "source": timeline.path, "part": part}
+    made = ffmpeg.input("picture")
+    source = ffmpeg.input("source", **({"itsoffset": repr(-float(shift))} if shift else {}))
     # Input 1 is the source.
     options: dict[str, Any] = {"c": "copy", "map_metadata": 1, "map_chapters": 1}
     options |= {"fflags": "+bitexact", "flags": "+bitexact", "f": container}
@@ -264,12 +264,13 @@ def _add_streams(
             options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
             if spec.codec == "hevc":
                 options["tag:v:0"] = "hvc1"
-        node = ffmpeg.output(*maps, _url(part), **options).global_args(
+        node = ffmpeg.output(*maps, "part", **options).global_args(
             *("-nostdin", "-hide_banner", "-loglevel", "error", "-copyts", "-copy_unknown", "-y")
         )
         command = cast("list[str]", node.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
-        at = command.index(_url(part))
+        at = command.index("part")
         command[at:at] = [word for pair in repeated for word in pair]
+        command = [_url(names[word]) if word in names else word for word in command]
         # In a session of its own, so that Ctrl-C lets it finish: the caller decides when to stop.
         done = subprocess.run(command, capture_output=True, start_new_session=True, check=False)
     if done.returncode:

@@ -93,12 +93,14 @@ def run(
     source_id: str,
     source: Path,
     *,
+    targets: Sequence[str] = (),
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> RunReport:
-    """Brings every stage that no other takes to completion, with all that this needs.
+    """Brings stages to completion, with all that this needs.
 
-    The artifacts of these last stages are complete and verified when it returns.
+    The artifacts of these stages are complete and verified when it returns; others, that they were
+    made from, may have been pruned.
 
     SIGINT and SIGTERM (in the main thread) and ``stop`` let the chunk in flight finish; a second
     signal ends at once. Either way the same call goes on from there.
@@ -107,6 +109,8 @@ def run(
         stages: in an order in which each stage comes after those it takes.
         source_id: the source's content id.
         source: where the source is, for `videdit cache ls`.
+        targets: names of the stages whose artifacts the caller reads; by default those that no
+            other takes.
         progress: told how it goes; entered and left by the caller.
         stop: set it to stop the run from another thread.
 
@@ -115,7 +119,9 @@ def run(
         StorageError: the cache cannot be written, or damages what is written.
         VideditError: whatever a stage raises.
     """
-    runner = _Runner(stages, store, source_id, source, progress or Progress(), stop)
+    taken = {name for stage in stages for name in stage.takes}
+    wanted = set(targets) or {stage.name for stage in stages} - taken
+    runner = _Runner(stages, store, source_id, source, wanted, progress or Progress(), stop)
     return runner.run()
 
 
@@ -130,9 +136,11 @@ class _Runner:
         store: Store,
         source_id: str,
         source: Path,
+        targets: set[str],
         progress: Progress,
         stop: threading.Event | None,
     ) -> None:
+        self.targets = targets
         self.store = store
         self.source_id = source_id
         self.source = source
@@ -163,11 +171,10 @@ class _Runner:
                 for name in self.stages:
                     if name in needed:
                         self._ensure(name)
-                # What the last stages left is read after the run, where nobody could make a
-                # damaged chunk anew.
-                taken = {name for stage in self.stages.values() for name in stage.takes}
+                # What the targets left is read after the run, where nobody could make a damaged
+                # chunk anew.
                 for name in self.stages:
-                    if name not in taken:
+                    if name in self.targets:
                         with self.progress.doing(f"checking what {name} left"):
                             self._retrying(self.contexts[name].own.check)
         except _StopNow:
@@ -178,12 +185,11 @@ class _Runner:
     # --- stages ----------------------------------------------------------------------------------
 
     def _needed(self) -> set[str]:
-        """The stages with work to do: the last ones that are not complete, and what those need."""
-        taken = {name for stage in self.stages.values() for name in stage.takes}
+        """The stages with work to do: targets that are not complete, and what those need."""
         needed: set[str] = set()
-        wanted: set[str] = set()
+        wanted = set(self.targets)
         for name in reversed(self.stages):
-            if (name not in taken or name in wanted) and not self._complete(name):
+            if name in wanted and not self._complete(name):
                 needed.add(name)
                 wanted.update(self.stages[name].takes)
         return needed
