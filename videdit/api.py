@@ -349,5 +349,5 @@ def _edit(
             store.note_run(timeline.content_id, resources.run.to_json())
             report = run(stages, store, timeline.content_id, source, progress=shown)
             with shown.doing(f"assembling {target.name}"):
-                done = assemble_output(resources, report.artifacts["blend"], plan)
+                done = assemble_output(resources, report.artifacts, plan)
     return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

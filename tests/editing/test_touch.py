@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from videdit.editing.attributes import NAMES
-from videdit.editing.touch import DEFAULT, TOUCHES, changed, touch_of
+from videdit.editing.schedule import Edit
+from videdit.editing.touch import DEFAULT, TOUCHES, changed, taken_away, touch_of
 from videdit.errors import UsageError
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
@@ -87,3 +88,22 @@ def test_a_smile_closes_no_mouth_but_its_end_may() -> None:
     kept = changed(touch_of("Smiling", -1), "-beard")
     assert kept.closes
     assert (Touch() | kept).closes
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("Eyeglasses=-1", "glasses"),
+        ("Eyeglasses=0s:0,2s:-1.5", "glasses"),
+        ("Eyeglasses=1", None),
+        ("Eyeglasses=0s:-1,2s:1", None),
+        ("Eyeglasses=0", None),
+        ("No_Beard=1", "beard"),
+        ("No_Beard=-1", None),
+        ("mustache=-0.5", "beard"),
+        ("Smiling=-1", None),
+        ("Own=-1", None),
+    ],
+)
+def test_what_is_taken_away(text: str, region: str | None) -> None:
+    assert taken_away(Edit.parse(text)) == region

@@ -18,6 +18,7 @@ from videdit.pipeline.records import StoredFile
 from videdit.pipeline.runner import REMAKES, run
 from videdit.pipeline.stage import Chunk
 from videdit.pipeline.store import Store
+from videdit.pipeline.stored import ChunkDamaged
 from videdit.pipeline.upkeep import verify
 
 NAMES = ["0000000", "0000004", "0000008"]
@@ -85,7 +86,7 @@ def test_a_pruned_stage_is_made_anew_for_who_asks_for_it(runs: Any) -> None:
     assert {stage for stage, made in runs.made.items() if made} == {"numbers", "walk"}
     shutil.rmtree(runs.folder("joined"))
     runs.report = None
-    with pytest.raises(FileNotFoundError):  # nobody asked for what was joined
+    with pytest.raises(ChunkDamaged):  # nobody asked for what was joined
         runs(targets=["numbers"])
     assert not any(runs.made.values())
 

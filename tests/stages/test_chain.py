@@ -100,12 +100,18 @@ class FakeGenerator:
 
 
 class FakeParser:
-    """Sees lips around the mouth, whatever it is shown."""
+    """Sees lips around the mouth and hair elsewhere, whatever it is shown; and glasses, if told."""
+
+    def __init__(self) -> None:
+        self.glasses = False
 
     def parse(self, crop: np.ndarray) -> np.ndarray:
         assert crop.ndim == 3
         maps = np.zeros((SIDE, SIDE, len(REGIONS)), np.float32)
-        maps[:, :, REGIONS.index("background")] = 1
+        maps[:, :, REGIONS.index("hair")] = 1
+        if self.glasses:
+            maps[40:60] = 0
+            maps[40:60, :, REGIONS.index("glasses")] = 1
         mouth = slice(int(0.6 * SIDE), int(0.76 * SIDE)), slice(int(0.38 * SIDE), int(0.62 * SIDE))
         maps[mouth] = 0
         maps[mouth][:, :, REGIONS.index("lips")] = 1
@@ -113,7 +119,7 @@ class FakeParser:
 
 
 class FakeEditor(Editor):
-    names = ("Smiling", "Young")
+    names = ("Smiling", "Young", "Eyeglasses")
 
     def move(self, codes: np.ndarray, name: str, strengths: np.ndarray) -> np.ndarray:
         edited = codes.copy()
@@ -127,7 +133,7 @@ class Chain:
     def __init__(self, source: Path, folder: Path, device: str = "cpu") -> None:
         self.source, self.folder, self.device = source, folder, Device(device, "fp32")
         self.report: RunReport | None = None
-        self.encoder, self.generator = FakeEncoder(), FakeGenerator()
+        self.encoder, self.generator, self.parser = FakeEncoder(), FakeGenerator(), FakeParser()
 
     def __call__(self, *edits: str, **settings: Any) -> Assembled:
         asked = RunSettings(
@@ -147,7 +153,7 @@ class Chain:
             landmarker=FakeLandmarker(),
             encoder=self.encoder,
             generator=self.generator,
-            parser=FakeParser(),
+            parser=self.parser,
             editor=lambda choice, keep: FakeEditor(),
             **dict.fromkeys(("recognition", "synthesis", "statistics")),
         )
@@ -156,7 +162,7 @@ class Chain:
             self.stages = make_chain(resources)
             with Store(self.folder / "cache") as store:
                 self.report = run(self.stages, store, timeline.content_id, self.source)
-                return assemble_output(resources, self.report.artifacts["blend"])
+                return assemble_output(resources, self.report.artifacts)
 
     def made(self) -> tuple[int, int]:
         """How many faces were encoded and how many pictures decoded since this was last asked."""
@@ -218,6 +224,30 @@ def test_strength_zero_leaves_frames_alone(chain: Chain, clip: Path) -> None:
     for index, shown in enumerate(frames_of(done.output)):
         assert np.array_equal(shown, before[index]) == (index not in done.edited)
     assert chain("Smiling=0").edited == []
+
+
+def test_what_is_not_there_is_not_taken_away(chain: Chain, clip: Path) -> None:
+    source = frames_of(clip)
+    done = chain("Eyeglasses=-1")
+    assert done.edited == []
+    assert all(np.array_equal(a, b) for a, b in zip(frames_of(done.output), source, strict=True))
+    (note,) = done.notes
+    assert note.startswith("Eyeglasses=-1.0 left out: the reconstruction shows no glasses")
+    both = chain("Eyeglasses=-1", "Smiling=1")
+    assert both.edited == list(range(FACE_FROM, FACE_TO))
+    assert both.notes == (note,)
+    (alone, with_it) = (frames_of(chain("Smiling=1").output), frames_of(both.output))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, with_it, strict=True))
+
+
+def test_what_is_there_is_taken_away(chain: Chain) -> None:
+    chain.parser.glasses = True
+    done = chain("Eyeglasses=-1")
+    assert done.notes == ()
+    assert chain.report is not None
+    codes = chain.report.artifacts["edit"]
+    active = [np.load(codes.path(chunk.name, "active.npy")) for chunk in codes.chunks]
+    assert np.concatenate(active).all()
 
 
 def test_edited_pictures_come_with_their_landmarks(chain: Chain) -> None:

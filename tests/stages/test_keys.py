@@ -39,6 +39,7 @@ FIRST_SHAPED = {
     "faces.detecting.flow": "landmarks",
     "faces.tracking": "track",
     "faces.aligning": "align",
+    "faces.removing": None,  # of other edits
     "inversion.smoothing": ("reconstruct", "edit"),
     "inversion.refinement": "refine",
     "inversion.projection": None,  # of another method
@@ -67,11 +68,11 @@ def changed(value: Any, path: str) -> Any:
     return replace(value, **{name: inner + 1})
 
 
-def keys(timeline: Timeline, **settings: Any) -> dict[str, str]:
+def keys(timeline: Timeline, edit: str = "Smiling=1", **settings: Any) -> dict[str, str]:
     asked = RunSettings(
         timeline.path,
         timeline.path.with_name("out.mkv"),
-        (Edit.parse("Smiling=1"),),
+        (Edit.parse(edit),),
         **settings,
     )
     bundle: Any = SimpleNamespace(ids=lambda *roles: {role: f"id of {role}" for role in roles})
@@ -142,6 +143,16 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"start_s": 3.8}, ["track"]),
     ):
         assert differing(before, keys(timeline, **settings)) == after(*first), settings
+
+
+def test_edits_that_take_away_look_at_the_reconstruction(timeline: Timeline) -> None:
+    edit = "Eyeglasses=-1"
+    before = keys(timeline, edit)
+    for name in ("glasses", "beard"):
+        then = keys(timeline, edit, parameters=changed(Parameters(), f"faces.removing.{name}"))
+        assert differing(before, then) == after("edit")
+    then = keys(timeline, edit, method="encoder")
+    assert differing(before, then) == after("refine")
 
 
 def test_the_chain_is_what_this_file_takes_it_for(timeline: Timeline) -> None:

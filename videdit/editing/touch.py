@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from videdit.editing.attributes import plain
+from videdit.editing.schedule import Edit
 from videdit.errors import UsageError
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
@@ -76,6 +77,14 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
+_TAKES_AWAY = {
+    ("Eyeglasses", -1): "glasses",
+    ("No_Beard", 1): "beard",
+    ("Mustache", -1): "beard",
+    ("Goatee", -1): "beard",
+}
+"""What is to be there for an edit to take away, by attribute and sign."""
+
 DEFAULT = _touch(_FACE + " neck beard", matter="mouth lips")
 """What an edit with a name of its own may touch."""
 
@@ -95,6 +104,12 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
         motion = 0.5 if touch is TOUCHES["Young"] else touch.motion
         touch = replace(touch, closes=closes, motion=motion)
     return touch
+
+
+def taken_away(edit: Edit) -> str | None:
+    """The region that an edit does nothing but take away; None where it does anything else."""
+    signs = {1 if alpha > 0 else -1 for _, alpha in edit.schedule.keyframes if alpha}
+    return _TAKES_AWAY.get((edit.attribute, signs.pop())) if len(signs) == 1 else None
 
 
 def changed(touch: Touch, text: str) -> Touch:

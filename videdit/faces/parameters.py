@@ -192,6 +192,19 @@ class Aligning:
 
 
 @dataclass(frozen=True)
+class Removing:
+    """What a reconstruction must show to be rid of it, as a share of the crop. Seen on 31 portraits
+    and two clips: glasses take 0.05 to 0.08 of it, and 0.004 at most where nobody wears any.
+
+    Attributes:
+        glasses, beard: of these regions.
+    """
+
+    glasses: float = 0.01
+    beard: float = 0.0005
+
+
+@dataclass(frozen=True)
 class FaceParameters:
     """All of the room's.
 
@@ -199,11 +212,13 @@ class FaceParameters:
         detecting: for what is found in single frames.
         tracking: for how those are linked.
         aligning: for the table of faces to edit.
+        removing: for edits that take something away.
     """
 
     detecting: Detecting = Detecting()
     tracking: Tracking = Tracking()
     aligning: Aligning = Aligning()
+    removing: Removing = Removing()
 
 
 DEFAULT = FaceParameters()

@@ -124,7 +124,7 @@ class Stage(ABC):
     Class attributes:
         name: a short name, also its folder's (letters, digits, ``-``).
         version: raised whenever the result changes for the same settings.
-        takes: names of the stages whose artifacts it reads.
+        takes: names of the stages whose artifacts it reads; settings may ask for more of them.
         repeatable: whether the same inputs and settings give the same bytes again. What is not is
             kept as long as anything that was made from it.
         unit: what its work is counted in, for the progress ("frames", "steps").
@@ -135,7 +135,7 @@ class Stage(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    takes: ClassVar[tuple[str, ...]] = ()
+    takes: tuple[str, ...] = ()
     repeatable: ClassVar[bool] = True
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01

@@ -5,10 +5,12 @@ It is no stage of the cache, since what it leaves is the output itself; it takes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..artifacts.blended import read_blended_picture, read_edited, read_segments
+from ..artifacts.notes import read_notes
 from ..media.mux import assemble
 from ..media.pictures import write_picture
 from ..media.streams import StreamPlan, plan_streams
@@ -43,24 +45,28 @@ def planned_streams(resources: Resources) -> StreamPlan | None:
 
 
 def assemble_output(
-    resources: Resources, blended: Artifact, plan: StreamPlan | None = None
+    resources: Resources, artifacts: Mapping[str, Artifact], plan: StreamPlan | None = None
 ) -> Assembled:
     """Write the output from a complete ``blend`` artifact.
 
     Args:
+        artifacts: of the run, by stage.
         plan: :func:`planned_streams`, if it was made already.
 
     Raises:
         StorageError: the output cannot be written.
     """
     output, timeline = resources.run.output, resources.timeline
+    blended = artifacts["blend"]
     edited = read_edited(blended)
+    # What was made from the edited codes may be there though they were pruned.
+    said = read_notes(artifacts["edit"]) if artifacts["edit"].complete else []
     if timeline.is_image:
         lost = write_picture(output, read_blended_picture(blended), timeline)
-        notes = [f"not in the result: {text}" for text in (*timeline.unkept, *lost)]
+        notes = [*said, *(f"not in the result: {text}" for text in (*timeline.unkept, *lost))]
         return Assembled(output, edited, tuple(notes))
     spec = resources.encode_spec
     report = assemble(output, timeline, spec, read_segments(blended), plan)
-    notes = [f"not in the result: {text}" for text in report.dropped]
+    notes = [*said, *(f"not in the result: {text}" for text in report.dropped)]
     notes += [f"converted: {text}" for text in (*spec.notes, *report.changed)]
     return Assembled(output, edited, tuple(notes))

@@ -4,48 +4,109 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.codes import code_pictures, read_codes, write_codes
+from ..artifacts.notes import write_notes
+from ..artifacts.pictures import read_picture
+from ..editing.schedule import Edit
+from ..editing.touch import taken_away
+from ..faces.regions import REGIONS
 from ..pipeline.stage import Chunk, Context, Json
-from .resources import FaceStage
+from .resources import FaceStage, Resources
+
+_LOOKS = 4  # frames of a track that are looked at
 
 
 class EditStage(FaceStage):
     """Leaves ``codes.npy`` per chunk ((k, rows, width) float16) and ``active.npy`` ((k,) bool):
-    whether any edit has a strength other than 0 there."""
+    whether any edit has a strength other than 0 there; and what was not edited, and why, as notes
+    for the user.
+
+    What the reconstruction does not show cannot be taken away from it: such an edit only damages
+    the picture, so it is left out."""
 
     name = "edit"
-    version = 4
-    takes = ("align", "encode", "refine")
+    version = 5
+    takes: tuple[str, ...] = ("align", "encode", "refine")
     cost = 0.002
 
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        regions = {edit: taken_away(edit) for edit in resources.run.edits}
+        self.removing = {edit: region for edit, region in regions.items() if region is not None}
+        if self.removing:  # others need no pictures
+            self.takes = (*self.takes, "reconstruct")
+
     def settings(self) -> dict[str, Json]:
-        run = self.resources.run
-        return {
+        run, parameters = self.resources.run, self.resources.parameters
+        settings: dict[str, Json] = {
             "edits": [str(edit) for edit in run.edits],
             "keep": list(run.keep),
-            "smoothing": asdict(self.resources.parameters.inversion.smoothing),
+            "smoothing": asdict(parameters.inversion.smoothing),
         }
+        if self.removing:
+            settings["removing"] = asdict(parameters.faces.removing)
+        return settings
 
     def models(self) -> dict[str, str]:
-        return self.resources.networks.editor_ids(self.resources.run.editor)
+        networks = self.resources.networks
+        ids = networks.editor_ids(self.resources.run.editor)
+        return ids | networks.ids("regions") if self.removing else ids
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
-        edits = self.resources.run.edits
         faces = self.table(ctx).window(chunk.start, chunk.stop)
         codes = self.codes(ctx).read(chunk.start, chunk.stop)
         at = self.resources.times[faces.frame]
         calm = self.codes(ctx).read(chunk.start, chunk.stop, calm=True)
-        edited = self.resources.editor.apply(codes, edits, at, calm)
-        strengths = [edit.schedule.at(at) for edit in edits]
-        active = np.any(strengths, axis=0) if strengths else np.zeros(len(faces), bool)
+        edited = np.array(codes, np.float32)
+        active = np.zeros(len(faces), bool)
+        notes = []
+        for track in np.unique(faces.track).tolist():
+            rows = np.flatnonzero(faces.track == track)
+            edits, why = ctx.once(f"edits {track}", partial(self._possible, ctx, track))
+            notes += why
+            edited[rows] = self.resources.editor.apply(codes[rows], edits, at[rows], calm[rows])
+            strengths = [edit.schedule.at(at[rows]) for edit in edits]
+            active[rows] = np.any(strengths, axis=0) if strengths else False
         write_codes(folder, edited, self.resources.networks.space)
+        write_notes(folder, notes)
         np.save(folder / "active.npy", active.astype(bool))
         ctx.tick(chunk.frames)
+
+    def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:
+        """The edits that can do something for a track, and why the others can't."""
+        possible, why = [], []
+        for edit in self.resources.run.edits:
+            region = self.removing.get(edit)
+            least = asdict(self.resources.parameters.faces.removing).get(region or "", 0.0)
+            if region is None or self._shown(ctx, track, region) >= least:
+                possible.append(edit)
+                continue
+            which = f" (track {track})" if len(self.table(ctx).tracks) > 1 else ""
+            why.append(f"{edit} left out: the reconstruction{which} shows no {region} to take away")
+            ctx.note(why[-1])
+        return possible, why
+
+    def _shown(self, ctx: Context, track: int, region: str) -> float:
+        """The largest share of a region in some of a track's reconstructions."""
+        table, pictures = self.table(ctx), ctx.input("reconstruct")
+        parser = self.resources.network(ctx, "parser")
+        frames = self.resources.frames
+        (face,) = (known for known in table.tracks if known.id == track)
+        first, last = max(face.first, frames.start), min(face.last, frames.stop - 1)
+        share = 0.0
+        for frame in np.unique(np.linspace(first, last, _LOOKS).round().astype(int)).tolist():
+            faces = table.window(frame, frame + 1)
+            (chunk,) = pictures.overlapping(frame, frame + 1)
+            for k in np.flatnonzero(faces.track == track).tolist():
+                shown = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
+                share = max(share, float(shown[:, :, REGIONS.index(region)].mean()))
+        return share
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         table = self.table(ctx)
