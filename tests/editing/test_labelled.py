@@ -73,6 +73,9 @@ def test_a_split_of_ones_own(tmp_path: Path) -> None:
         ("100,targeted,0,0", "100,targeted,0", "cannot be read"),
         ("100,targeted", "999,targeted", "different faces"),
         ("Wearing_Mask", "Smiling", "different names"),
+        ("Wearing_Mask", "../Mask", "no name of letters"),
+        ("Wearing_Mask", "/Mask", "no name of letters"),
+        ("Wearing_Mask", ".Mask", "no name of letters"),
     ],
 )
 def test_bad_labels(tmp_path: Path, old: str, new: str, complaint: str) -> None:

@@ -56,6 +56,14 @@ def test_every_fourth_source_is_held_out(tmp_path: Path) -> None:
     again = real_crops([], OneFace(), work, lines.append)
     np.testing.assert_array_equal(crops, again.crops)
     np.testing.assert_array_equal(faces.points68, again.points68)
+    # One that was written to since makes all of them anew.
+    same = real_crops([photos], OneFace(), work, lines.append)
+    np.testing.assert_array_equal(crops, same.crops)
+    assert not any("changed" in line for line in lines)
+    picture(photos / "1.png", 250)
+    other = real_crops([photos], OneFace(), work, lines.append)
+    assert int(other.crops[0].mean().round()) == 250
+    assert any("changed" in line for line in lines)
     # The landmarks lie in the crop as they lie in the picture: the eyes above its middle, level.
     left, right = faces.points68[0, 36:42].mean(0), faces.points68[0, 42:48].mean(0)
     np.testing.assert_allclose(left[1], right[1], atol=0.5)

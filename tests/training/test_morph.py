@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -60,3 +62,23 @@ def test_the_same_numbers_give_the_same_morph() -> None:
     np.testing.assert_array_equal(one, other)
     assert not np.array_equal(one, crops[3])
     assert one.shape == crops[3].shape
+
+
+def test_partners_are_those_with_the_closest_landmarks() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(120, 68, 2)).astype(np.float32).cumsum(0)
+    morpher = Morpher(np.zeros((120, 4, 4, 3), np.uint8), points)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=3).mean(2)
+    np.testing.assert_array_equal(morpher._partners, np.argsort(apart, 1)[:, 1:49])
+    few = Morpher(np.zeros((3, 4, 4, 3), np.uint8), points[:3])
+    assert [set(row) for row in few._partners] == [{1, 2}, {0, 2}, {0, 1}]
+
+
+def test_memory_grows_with_the_crops_and_not_with_their_square() -> None:
+    points = np.random.default_rng(0).normal(size=(1500, 68, 2)).astype(np.float32)
+    crops = np.broadcast_to(np.zeros((), np.uint8), (1500, 4, 4, 3))
+    tracemalloc.start()
+    Morpher(crops, points)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # all to all takes 1.2 GB

@@ -12,6 +12,7 @@ A folder holds
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,10 @@ def load_labelled(latents: Path, labels: Path, split: Path | None = None) -> Lab
         names = tuple(header[first:])
         if not names or len(set(names)) != len(names):
             raise ValueError("the labels need columns with different names")
+        for name in names:
+            # They become names of files.
+            if not re.fullmatch(r"\w[\w.+ -]{0,79}", name):
+                raise ValueError(f"{name!r} is no name of letters, digits, '_', '-', '.' and '+'")
         values = np.array([[float(v) for v in row[first:]] for row in table], np.float32)
         if values.shape != (len(table), len(names)) or not np.isin(values, (0, 1)).all():
             raise ValueError("labels are 0 or 1, one for each column")

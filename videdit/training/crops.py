@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..arrays import keep_arrays
 from ..errors import InputError
 from ..faces.align import cut_crop, ffhq_quad, points_in_crop
 from ..faces.detection import Landmarker, largest
+from ..files import write_atomically
 from ..inversion.predict import INPUT_SIZE
 from ..media.probe import probe
 from ..media.reader import read_frames
@@ -69,18 +71,23 @@ def real_crops(
     Args:
         sources: pictures and clips; folders are searched.
         backend: finds the faces.
-        folder: where crops are kept; if it has some, they are taken.
+        folder: where crops are kept; if it has those of the same files, or no file is named, they
+            are taken.
         report: takes lines of progress.
 
     Returns:
         Crops and landmarks, without the held-out sources'.
     """
     kept = folder / "real.npz"
+    files = _files(sources)
+    state = _state(files)
     if kept.exists():
         with np.load(kept) as data:
-            return RealFaces(data["crops"], data["points68"])
+            if not files or ("sources" in data and str(data["sources"]) == state):
+                return RealFaces(data["crops"], data["points68"])
+        report("the pictures changed since their faces were cut out: they are cut out again")
     crops, held_out, used = [], [], 0
-    for path in _files(sources):
+    for path in files:
         try:
             found = [_crop(rgb, backend) for rgb in _pictures(path)]
         except InputError as error:
@@ -99,10 +106,16 @@ def real_crops(
     if not crops:
         raise InputError("no real face was found to train on", "Name other pictures or folders.")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "held_out.txt").write_text("".join(f"{name}\n" for name in held_out))
+    write_atomically(folder / "held_out.txt", "".join(f"{name}\n" for name in held_out).encode())
     faces = RealFaces(np.stack([c for c, _ in crops]), np.stack([p for _, p in crops]))
-    keep_arrays(kept, crops=faces.crops, points68=faces.points68)
+    keep_arrays(kept, crops=faces.crops, points68=faces.points68, sources=np.array(state))
     return faces
+
+
+def _state(files: Sequence[Path]) -> str:
+    """Changes when a file comes, goes or is written to."""
+    lines = [(str(path), (now := path.stat()).st_size, now.st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(lines).encode()).hexdigest()
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:

@@ -30,8 +30,16 @@ class Morpher:
     def __init__(self, crops: NDArray[np.uint8], points68: NDArray[np.float32]) -> None:
         self._crops = crops
         self._points = points68
-        apart = np.linalg.norm(points68[:, None] - points68[None], axis=3).mean(2)
-        self._partners = np.argsort(apart, axis=1)[:, 1 : 1 + _NEIGHBOURS]
+        self._partners = np.stack([self._closest(index) for index in range(len(crops))])
+
+    def _closest(self, index: int) -> NDArray[np.intp]:
+        """The others whose landmarks are closest, nearest first; one crop at a time, for the
+        distances of all to all don't fit into memory."""
+        apart = np.linalg.norm(self._points - self._points[index], axis=2).mean(1)
+        apart[index] = np.inf
+        count = min(_NEIGHBOURS, len(apart) - 1)
+        near = np.argpartition(apart, count - 1)[:count] if count else np.zeros(1, np.intp)
+        return np.asarray(near[np.argsort(apart[near], kind="stable")], np.intp)
 
     def __call__(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         """A morph of crop ``index`` with a partner: hair and surroundings stay its own."""
