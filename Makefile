@@ -37,7 +37,7 @@ weights: $(INSTALLED)
 
 demo: weights
 	mkdir -p $(dir $(DEMO))
-	$(BIN)/videdit run examples/input.mp4 --attr Smiling --alpha 1.5 -o $(DEMO)
+	$(BIN)/videdit run examples/input.mp4 --attr Smiling --alpha 1.5 --overwrite -o $(DEMO)
 	@echo "The result is $(abspath $(DEMO)); its source is $(abspath examples/input.mp4)."
 
 lint: $(INSTALLED)

@@ -15,6 +15,9 @@ is 50, 80, 90 and 95 %, and the area under each curve is taken over the changes 
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +150,7 @@ class AttributeMeter:
         self.before = self._kept("reconstruction", lambda: eye.see(codes, points))
 
     def _kept(self, name: str, make: Callable[[], Seen]) -> Seen:
-        path = self.folder / "parts" / f"{name}.npz"
+        path = self.folder / "parts" / f"{file_name(name)}.npz"
         if path.exists():
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Seen(arrays["logits"], arrays["descriptors"])
@@ -189,6 +192,15 @@ class AttributeMeter:
             )
             self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
         return curves
+
+
+def file_name(text: str) -> str:
+    """A name for a file out of an editor's or an attribute's, which may hold a path: its letters,
+    and a checksum where they are not all of it."""
+    plain = re.sub(r"[^\w.+-]", "_", text).lstrip(".")
+    if plain == text and len(plain) < 120:
+        return plain
+    return f"{plain[-100:]}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
 
 
 def equal_change_sheet(

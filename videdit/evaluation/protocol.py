@@ -74,6 +74,13 @@ def evaluate_attributes(
     curves: dict[str, Mapping[str, Curve]] = {
         method: meter.measure(method, editor) for method, editor in editors.items()
     }
+    for method in [method for method, by_name in curves.items() if not by_name]:
+        report(f"{method} is left out: it knows none of {', '.join(protocol.attributes)}")
+        del curves[method], editors[method]
+    if not curves:
+        raise UsageError(
+            "none of the editors knows any of the attributes", "Name others with --attr."
+        )
     about = {
         "faces": len(codes),
         "attributes": protocol.attributes,

@@ -35,6 +35,9 @@ from videdit.media.times import in_order
 MAX_SIDE = 16384
 """Longest side accepted, pixels; the encoders' own limit."""
 
+MAX_PIXELS = 150_000_000
+"""Most pixels accepted: a picture is held several times, 3 to 6 bytes a pixel each."""
+
 # Formats whose clock does not start at zero by design.
 _FREE_CLOCK = {"mpegts", "mpeg", "mpegvideo", "rtp", "wtv"}
 
@@ -213,6 +216,12 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise InputError(
             f"{path} is {width}x{height} pixels; at most {MAX_SIDE} a side can be written",
             "Scale it down first",
+        )
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} has {width * height / 1e6:.0f} million pixels; at most "
+            f"{MAX_PIXELS / 1e6:.0f} million fit into memory",
+            "Scale it down, or cut the face's surroundings out",
         )
 
 
