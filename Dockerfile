@@ -1,5 +1,7 @@
 # docker build -t videdit .
 # docker run --rm -v "$PWD:/work" -v videdit-cache:/cache videdit run input.mp4 --attr Smiling -o out.mp4
+# As another user than the image's: add --user "$(id -u):$(id -g)". With a GPU: add --gpus all.
+# docker stop -t 60 NAME lets the chunk in flight finish; without it the next run makes that again.
 FROM python:3.11-slim
 
 # OpenCV's wheel needs libGL and GLib of the system.
@@ -8,7 +10,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 videdit \
     && mkdir -p /cache /work \
-    && chown videdit: /cache /work
+    && chown videdit: /cache /work \
+    # Whoever `--user` names writes there as well; a new volume takes over the rights.
+    && chmod 1777 /cache /work /home/videdit
 
 # The address of a PyTorch wheel index, where the default torch isn't wanted: the CPU build makes
 # a far smaller image.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.options import Cache, Labelled
+from videdit.cli.options import SHIPPED, Cache, Labelled
 from videdit.cli.run import Alphas, Attributes, EditTexts
 from videdit.errors import InputError, NoFaceError, UsageError
 
@@ -320,7 +320,7 @@ def attributes(
         bool,
         typer.Option("--full", help="The paper's size: 1000 faces, all attributes, 10 strengths."),
     ] = False,
-    data: Labelled = Path("training_data/faces"),
+    data: Labelled = SHIPPED / "faces",
 ) -> None:
     """Compare editors as the latent transformer's paper does: videdit evaluate attributes report
 

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+_BESIDE = Path(__file__).parents[2] / "training_data"
+SHIPPED = _BESIDE if _BESIDE.is_dir() else Path("training_data")
+"""The project's training data, wherever a command is given: beside the package in a checkout."""
+
 BundleName = Annotated[str, typer.Option("--bundle", help="Bundle of weights.")]
 Cache = Annotated[
     Path | None,

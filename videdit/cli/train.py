@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.options import Cache, DeviceName, Labelled
+from videdit.cli.options import SHIPPED, Cache, DeviceName, Labelled
 
 if TYPE_CHECKING:
     from videdit.models.networks import Networks
@@ -31,7 +31,7 @@ def encoder(
     folder: _Folder,
     real: _Real = None,
     faces: _Faces = 6000,
-    settings: _Settings = Path("training_data/encoder.json"),
+    settings: _Settings = SHIPPED / "encoder.json",
     start: Annotated[
         Path | None, typer.Option(help="An encoder to start from, e.g. the shipped one.")
     ] = None,
@@ -57,7 +57,7 @@ def corrector(
     folder: _Folder,
     real: _Real = None,
     faces: _Faces = 6000,
-    settings: _Settings = Path("training_data/corrector.json"),
+    settings: _Settings = SHIPPED / "corrector.json",
     encoder: Annotated[
         Path | None,
         typer.Option(help="The encoder that it corrects. The shipped one, if not said."),
@@ -99,11 +99,11 @@ def regions(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 3000,
     clusters: Annotated[
         Path, typer.Option(help="Clusters of activations. Found anew where there is no such file.")
-    ] = Path("training_data/regions.safetensors"),
+    ] = SHIPPED / "regions.safetensors",
     names: Annotated[
         Path, typer.Option(help="Which region each cluster is: a CSV file, filled in by eye.")
-    ] = Path("training_data/regions.csv"),
-    data: Labelled = Path("training_data/faces"),
+    ] = SHIPPED / "regions.csv",
+    data: Labelled = SHIPPED / "faces",
 ) -> None:
     """Train the parser of regions on generated faces; goes on where it stopped.
 
@@ -217,7 +217,7 @@ def _prepare(
     return given, Run(folder / name, device, compiled, report=report)
 
 
-_LABELLED = Path("training_data/faces")
+_LABELLED = SHIPPED / "faces"
 
 
 @app.command()

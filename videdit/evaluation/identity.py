@@ -30,7 +30,7 @@ class IdentityMeter:
         if importlib.util.find_spec("dlib") is None or found is None:
             raise WeightsError(
                 "measuring identity needs dlib and its models",
-                "Install them: pip install 'videdit[eval]'",
+                "Install them in this project's folder: pip install -c constraints.txt '.[eval]'",
             )
         import dlib
 

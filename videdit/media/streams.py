@@ -83,12 +83,13 @@ def plan_streams(timeline: Timeline, suffix: str) -> StreamPlan:
             encoder = None
             if stream.type == "attachment":
                 if container != "matroska":
-                    dropped.append(f"{label}: a {suffix} file cannot hold it")
+                    dropped.append(f"{label}: not held by {suffix} files")
                     continue
             elif not all_fit and not _fits(timeline.path, container, [stream]):
                 encoder = _substitute(stream, codec, container)
                 if encoder is None or not _fits(timeline.path, container, [stream], encoder):
-                    dropped.append(f"{label}: a {suffix} file cannot hold it")
+                    why = "FFmpeg does not write it to" if stream.type == "data" else "not held by"
+                    dropped.append(f"{label}: {why} {suffix} files")
                     continue
                 changed.append(f"{label}, rewritten as {_WRITES.get(encoder, encoder)}")
             kept.append(Kept(stream.index, stream.type, encoder, cover))

@@ -20,6 +20,7 @@ from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage, Resources
 
 _LOOKS = 4  # frames of a track that are looked at
+_SMALL = 30.0  # width in pixels of a face on which hardly anything can be seen
 
 
 class EditStage(FaceStage):
@@ -81,6 +82,9 @@ class EditStage(FaceStage):
     def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:
         """The edits that can do something for a track, and why the others can't."""
         possible, why = [], []
+        width = self._face_width(ctx, track)
+        if self.resources.run.edits and width < _SMALL:
+            why.append(f"a face {width:.0f} pixels wide is too small for an edit to show")
         for edit in self.resources.run.edits:
             region = self.removing.get(edit)
             least = asdict(self.resources.parameters.faces.removing).get(region or "", 0.0)
@@ -91,6 +95,15 @@ class EditStage(FaceStage):
             why.append(f"{edit} left out: the reconstruction{which} shows no {region} to take away")
             ctx.note(why[-1])
         return possible, why
+
+    def _face_width(self, ctx: Context, track: int) -> float:
+        """How wide a track's face is in its first frame, pixels: between the ends of its jaw."""
+        table = self.table(ctx)
+        (face,) = (known for known in table.tracks if known.id == track)
+        faces = table.window(face.first, face.first + 1)
+        (k,) = np.flatnonzero(faces.track == track)
+        jaw = faces.points[k][[0, 16]]
+        return float(np.linalg.norm(jaw[1] - jaw[0]))
 
     def _shown(self, ctx: Context, track: int, region: str) -> float:
         """The largest share of a region in some of a track's reconstructions."""
