@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from videdit.cli import options
-from videdit.cli.main import VERBS, _typer_app
+from videdit.cli.main import VERBS, typer_app
 
 SHARED = ("--bundle", "--cache", "--data", "--device", "--precision", "--quiet")
 
@@ -27,7 +27,7 @@ def helps() -> dict[str, set[str | None]]:
     """The help texts of each option's name, over all verbs."""
     found = defaultdict(set)
     for verb in VERBS.values():
-        for command in commands(typer.main.get_command(_typer_app(verb))):
+        for command in commands(typer.main.get_command(typer_app(verb))):
             for parameter in command.params:
                 for name in parameter.opts:
                     found[name].add(getattr(parameter, "help", None))

@@ -17,6 +17,15 @@ from videdit.editing.touch import touch_of
 
 app = typer.Typer(add_completion=False)
 
+_LEGEND = """\
+On final pictures of real people, alpha 1 (+) and -1 (-), by a judge that had no part in training:
+  SEEN   in so many results of those who lacked it the judge sees it
+  KEPT   share of its judgements of the other attributes that stay
+  APART  distance to the source (dlib's descriptors); under 0.6 is the same person
+  JUDGE  the judge's own AUC for the attribute; ! marks what is not to be relied on, and why
+TOUCHES: the regions that may change, in shape (own pixels moved and shaded), in colour, and in
+matter (come, go or be painted anew); background and clothes never. See `videdit run --touch`."""
+
 
 @app.command()
 def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) -> None:
@@ -56,6 +65,7 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     print(f"\n{'ATTRIBUTE':<{width}}  TOUCHES")
     for name in table:
         print(f"{name:<{width}}  {touch_of(name)}")
+    print(f"\n{_LEGEND}")
 
 
 def _share(value: float) -> str:

@@ -16,7 +16,9 @@ from videdit.errors import InputError, NoFaceError, UsageError
 if TYPE_CHECKING:
     from videdit.evaluation.inversion import InputScore
 
-app = typer.Typer(help="Measure how good the results are.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure how good the results are.", no_args_is_help=True, add_completion=False
+)
 
 
 class Method(str, Enum):

@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("videdit.cli.train", "app", "Train the models that ship with the tool."),
     "evaluate": Verb("videdit.cli.evaluate", "app", "Measure how good the results are."),
     "bench": Verb("videdit.cli.bench", "bench", "Measure the speed of each stage."),
+    "completion": Verb("videdit.cli.completion", "completion", "Make a shell complete words."),
     "doctor": Verb("videdit.cli.doctor", "doctor", "Check what works on this machine."),
 }
 
@@ -122,7 +123,7 @@ def _run(words: list[str]) -> int:
         return 0
     if verb not in available():
         raise _unknown(verb)
-    return _call(_typer_app(VERBS[verb]), f"videdit {verb}", rest)
+    return _call(typer_app(VERBS[verb]), f"videdit {verb}", rest)
 
 
 def available() -> dict[str, Verb]:
@@ -166,7 +167,8 @@ def _unknown(word: str) -> UsageError:
     return UsageError(f"there is no verb {word!r}", f"{hint}Try `videdit --help`.")
 
 
-def _typer_app(verb: Verb) -> typer.Typer:
+def typer_app(verb: Verb) -> typer.Typer:
+    """The typer app that implements a verb."""
     import typer
 
     target = getattr(importlib.import_module(verb.module), verb.attribute)

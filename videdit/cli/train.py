@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from videdit.training.encoder_loop import Run, Supervision
     from videdit.training.encoder_settings import EncoderTraining
 
-app = typer.Typer(help="Train the models that ship with the tool.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train the models that ship with the tool.", no_args_is_help=True, add_completion=False
+)
 
 
 _Folder = Annotated[Path, typer.Argument(help="Working folder: faces, checkpoints, result.")]
