@@ -291,6 +291,44 @@ def test_a_picture(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> N
     assert not changed[:20].any()
 
 
+def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
+    two = [np.concatenate([p[:, 120:520], p[:, 520:120:-1]], 1) for p in pictures[:3]]
+    source = write_clip(tmp_path / "two.mp4", two)
+
+    def changed(face: str) -> list[bool]:
+        """Whether the left and the right face changed."""
+        output = tmp_path / f"{face.replace(':', '')}.mkv"
+        words = (*EDIT, "--codec", "ffv1", "--face", face, "-o", output)
+        done = videdit("run", source, *words, cache=cache)
+        assert done.returncode == 0, done.stderr
+        pairs = zip(pictures_of(source), pictures_of(output), strict=True)
+        away = np.max([np.abs(a.astype(int) - b).max(2) for a, b in pairs], 0)
+        return [bool(half.max() > 20) for half in np.split(away, 2, 1)]
+
+    assert changed("all") == [True, True]
+    assert changed("track:0") == [True, False]
+    assert changed("track:1") == [False, True]
+
+
+def test_what_hides_the_face_stays_whole_and_grey_stays_grey(
+    pictures: list[np.ndarray], tmp_path: Path, cache: Path
+) -> None:
+    grey = [np.repeat(p[:, :, 1:2], 3, 2) for p in pictures[:7]]
+    hidden = grey[3] = np.full_like(grey[3], 90)
+    source = write_clip(tmp_path / "grey.mp4", grey)
+    output = tmp_path / "result.mkv"
+    words = (*EDIT, "--codec", "ffv1", "-o", output)
+    done = videdit("run", source, *words, cache=cache)
+    assert done.returncode == 0, done.stderr
+    before, after = pictures_of(source), pictures_of(output)
+    np.testing.assert_array_equal(after[3], before[3])
+    assert np.abs(after[3].astype(int) - hidden).max() < 8
+    for k in (0, 1, 2, 4, 5, 6):
+        assert np.abs(after[k].astype(int) - before[k]).max() > 20
+        # A level of chroma is two of RGB.
+        assert np.ptp(after[k].astype(int), 2).max() <= np.ptp(before[k].astype(int), 2).max() + 2
+
+
 def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:
     # The last run may have been another test's: ask for this one again, which is free.
     again = videdit("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=cache)

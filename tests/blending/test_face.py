@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.faces.helpers import face68
 from videdit.blending.change import LUMA, Change, without_colour
-from videdit.blending.face import colour_share, corners_inside, visible_share
+from videdit.blending.face import colour_share, corners_inside, likeness, visible_share
 from videdit.blending.parameters import DEFAULT
 from videdit.faces.regions import REGIONS, SIDE
 
@@ -47,6 +48,25 @@ def test_corners_of_the_frame_in_a_turned_crop() -> None:
     corners = corners_inside(quad, (300, 400))
     back = start + corners[:, :1] * across + corners[:, 1:] * down
     np.testing.assert_allclose(back, [[0, 0], [0, 300], [400, 300], [400, 0]], atol=1e-9)
+
+
+def test_what_looks_like_its_reconstruction_is_a_face_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+
+    def made() -> np.ndarray:
+        smooth = cv2.GaussianBlur(rng.random((96, 96, 1)).astype(np.float32), (0, 0), 8)
+        return ((smooth - smooth.mean()) / smooth.std() * 0.1 + 0.5)[:, :, None].repeat(3, 2)
+
+    face, other = made(), made()
+    noisy = face + rng.normal(0, 0.01, face.shape).astype(np.float32)
+    assert likeness(noisy, face, POINTS) == 1
+    assert likeness(0.3 * noisy + 0.1, face[::2, ::2], POINTS) == 1  # darker, of another size
+    assert likeness(other, face, POINTS) < 0.5
+    flat = np.full_like(face, 0.5)
+    assert likeness(flat, face, POINTS) == 0
+    assert likeness(flat + rng.normal(0, 1e-4, face.shape).astype(np.float32), face, POINTS) == 0
+    assert likeness(1 - face, face, POINTS) == 0
+    assert likeness(face, face, POINTS + 9) == 0
 
 
 def test_grey_crops_take_no_colour_and_coloured_ones_all() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.faces.helpers import face68
 from videdit.blending.change import Change, applied
-from videdit.blending.face import colour_share, find_changes, visible_share
+from videdit.blending.face import colour_share, find_changes, likeness, visible_share
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.speech import kept_open, opened
 from videdit.blending.transfer import Landmarks
@@ -176,12 +176,14 @@ def test_every_number_counts(path: Path, value: float) -> None:
         half[:, :, REGIONS.index("background")] = 0.5
         whole, most = (np.array([[0, 0], [0, 1], [w, 1], [w, 0]]) for w in (1, 0.55))
         dull = np.full((8, 8, 3), (0.5, 0.51, 0.52), np.float32)
+        blurry = SOURCE + np.float32(1.2) * (smooth(2, SIZE, SIZE, 3) - np.float32(0.5))
 
         def shares(parameters: Seen) -> tuple[float, ...]:
             return (
                 visible_share(half, POINTS, whole, parameters),
                 visible_share(2 * half, POINTS, most, parameters),
                 colour_share(dull, parameters),
+                likeness(SOURCE, blurry, POINTS, parameters),
             )
 
         usual = shares(DEFAULT.seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import detection
+from videdit.blending.parameters import BlendingParameters, Seen
 from videdit.device import Device
 from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
@@ -99,6 +101,16 @@ class FakeGenerator:
         return np.clip(picture, 0, 1)
 
 
+# What the fakes make looks like no face.
+SEEN = Seen(alike=(-2.0, -1.5))
+USUAL: dict[str, Any] = {
+    "codec": "ffv1",
+    "chunk_frames": 5,
+    "method": "encoder",
+    "parameters": Parameters(blending=BlendingParameters(seen=SEEN)),
+}
+
+
 class FakeParser:
     """Sees lips around the mouth and hair elsewhere, whatever it is shown; and glasses, if told."""
 
@@ -140,7 +152,7 @@ class Chain:
             self.source,
             self.folder / "out.mkv",
             tuple(Edit.parse(text) for text in edits),
-            **{"codec": "ffv1", "chunk_frames": 5, "method": "encoder", **settings},
+            **{**USUAL, **settings},
         )
         timeline = probe(self.source)
         bundle: Any = SimpleNamespace(
@@ -270,7 +282,9 @@ def test_a_stretch(chain: Chain) -> None:
     assert chain("Smiling=1", start_s=0, stop_s=5 / RATE).edited == [2, 3, 4]
 
 
-UNSMOOTHED = Parameters(inversion=InversionParameters(smoothing=CodeSmoothing(0, 0, 0)))
+UNSMOOTHED = replace(
+    USUAL["parameters"], inversion=InversionParameters(smoothing=CodeSmoothing(0, 0, 0))
+)
 
 
 def test_what_was_made_for_a_stretch_is_not_made_again(chain: Chain, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.blending.change import Change, without_colour
+from videdit.blending.change import LUMA, Change, resized, without_colour
 from videdit.blending.hair import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
@@ -18,6 +18,8 @@ from videdit.faces.align import cut_crop, widened
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
+
+_LOOK = 48  # side at which two pictures are compared as a whole, pixels
 
 
 def find_changes(
@@ -59,6 +61,7 @@ def find_changes(
             changes.append((around, colour))
     inside = corners_inside(quad, rgb.shape[:2])
     visible = visible_share(parsed.source, points.source, inside, parameters.seen)
+    visible *= likeness(source, reconstruction, points.source, parameters.seen)
     share = colour_share(source, parameters.seen)
     return [(q, replace(without_colour(c, share), visible=visible)) for q, c in changes]
 
@@ -86,6 +89,33 @@ def visible_share(
     head = share_of(regions, frozenset(REGIONS) - NEVER)[face].mean()
     shares = ((head, parameters.hidden), (seen[face].mean(), parameters.outside))
     return float(np.prod([ramp(np.asarray(share), ends) for share, ends in shares]))
+
+
+def likeness(
+    source: FloatArray,
+    reconstruction: FloatArray,
+    points: NDArray[np.floating[Any]],
+    parameters: Seen = DEFAULT.seen,
+) -> float:
+    """Whether a crop shows the face of its reconstruction, 0 to 1: by the correlation of their
+    luma within the hull of the landmarks. What hides a face is nothing that the generator knows.
+
+    Args:
+        source, reconstruction: (s, s, 3) of any size.
+        points: (68, 2) crop units.
+    """
+    own, theirs = (
+        resized(np.asarray(p @ LUMA, np.float32), _LOOK) for p in (source, reconstruction)
+    )
+    hull = np.asarray(cv2.convexHull(np.asarray(points * _LOOK, np.float32)), np.float64)
+    face = _filled(hull[:, 0], _LOOK)
+    if not face.any():
+        return 0.0
+    a, b = own[face] - own[face].mean(), theirs[face] - theirs[face].mean()
+    # The noise of 8 bits keeps what is flat from being like anything.
+    noise = face.sum() / 255**2
+    alike = float((a * b).sum() / np.sqrt(((a * a).sum() + noise) * ((b * b).sum() + noise)))
+    return float(ramp(np.asarray(alike), parameters.alike))
 
 
 def _filled(corners: NDArray[np.floating[Any]], side: int) -> NDArray[np.bool_]:

@@ -116,11 +116,13 @@ class Seen:
     Attributes:
         hidden: share of the hull of the landmarks that is any part of a head.
         outside: share of it that lies in the frame.
+        alike: correlation of the luma of source and reconstruction in it. Real faces: 0.8 to 0.99.
         grey: mean difference of the largest and the smallest channel, [0, 1].
     """
 
     hidden: tuple[float, float] = (0.35, 0.6)
     outside: tuple[float, float] = (0.6, 0.85)
+    alike: tuple[float, float] = (0.4, 0.65)
     grey: tuple[float, float] = (0.008, 0.03)
 
 

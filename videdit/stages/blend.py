@@ -49,7 +49,7 @@ class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 13
+    version = 14
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 

@@ -53,6 +53,7 @@ Report = Callable[[str], None]
 Floats = npt.NDArray[np.float32]
 
 _BATCH = 10
+_PART = 250  # faces that are looked at between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,7 @@ def make_teacher(
     path = folder / "teacher.safetensors"
     if not path.exists():
         part = data.of(EDIT)
-        report(f"looking at {len(part.codes)} labelled faces")
-        looks = viewer.looks(part.codes)
+        looks = kept_looks(folder, part.codes, viewer, report)
         labels = torch.from_numpy(part.labels)
         teacher = train_picture_classifier(looks, labels, part.names, how, report)
         test = data.of(TEST)
@@ -146,7 +146,29 @@ def make_teacher(
         report(f"teacher: AUC {mean.auc:.3f} ({mean.name})")
         with replaced(path) as temporary:
             teacher.save(temporary, {})
+        for seen in folder.glob("looks-*.npz"):
+            seen.unlink()
     return load_picture_classifier(path)[0]
+
+
+def kept_looks(folder: Path, codes: Floats, viewer: Viewer, report: Report) -> Looks:
+    """What the codes' pictures look like; kept in ``folder`` in parts of 250 as they come, so that
+    a training that is stopped goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts, began, made = [], time.monotonic(), 0
+    starts = range(0, len(codes), _PART)
+    for start in starts:
+        path = folder / f"looks-{start:05d}.npz"
+        if not path.exists():
+            seen = viewer.looks(codes[start : start + _PART])
+            keep_arrays(path, features=seen.features.numpy(), picture=seen.picture.numpy())
+            made += 1
+            left = (time.monotonic() - began) / made * len(starts[start // _PART + 1 :])
+            done = min(start + _PART, len(codes))
+            report(f"looked at {done}/{len(codes)} labelled faces, {left:.0f} s left")
+        with np.load(path, allow_pickle=False) as arrays:
+            parts.append(Looks(*(torch.from_numpy(arrays[name]) for name in Looks._fields)))
+    return join(parts)
 
 
 def label_faces(
