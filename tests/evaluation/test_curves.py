@@ -25,17 +25,17 @@ def test_the_metrics_of_four_faces() -> None:
     curve = curve_of(before, after, 0, (1.0, 2.0))
     assert curve.change == (0.25, 0.75)
     assert curve.preservation == (1.0, 6 / 8)
-    assert curve.identity == pytest.approx((0.9, 0.7))
+    assert curve.identity == pytest.approx((0.1, 0.3))
 
 
 def test_curves_are_read_at_equal_change() -> None:
-    curve = Curve((1.0, 2.0, 3.0), (0.4, 0.3, 0.8), (0.98, 0.97, 0.9), (0.9, 0.8, 0.6))
-    assert curve.at(0.2) == pytest.approx((0.99, 0.95))
-    assert curve.at(0.4) == pytest.approx((0.98, 0.9))
+    curve = Curve((1.0, 2.0, 3.0), (0.4, 0.3, 0.8), (0.98, 0.97, 0.9), (0.1, 0.2, 0.4))
+    assert curve.at(0.2) == pytest.approx((0.99, 0.05))
+    assert curve.at(0.4) == pytest.approx((0.98, 0.1))
     # Between 0.4, which stays the most at the second strength, and 0.8.
-    assert curve.at(0.6) == pytest.approx(((0.97 + 0.9) / 2, (0.8 + 0.6) / 2))
+    assert curve.at(0.6) == pytest.approx(((0.97 + 0.9) / 2, (0.2 + 0.4) / 2))
     assert all(math.isnan(v) for v in curve.at(0.81))
-    assert curve.at(0) == (1, 1)
+    assert curve.at(0) == (1, 0)
     assert curve.strength_at(0.2) == pytest.approx(0.5)
     assert curve.strength_at(0.6) == pytest.approx(2.5)
     assert curve.strength_at(0.9) == 3.0
@@ -45,5 +45,5 @@ def test_areas_are_means_over_changes() -> None:
     line = Curve((1.0,), (1.0,), (0.8,), (0.5,))
     kept, same = line.areas(1.0)
     assert kept == pytest.approx(0.9, abs=1e-6)
-    assert same == pytest.approx(0.75, abs=1e-6)
+    assert same == pytest.approx(0.25, abs=1e-6)
     assert line.areas(0.5)[0] == pytest.approx(0.95, abs=1e-6)

@@ -6,8 +6,7 @@ picture that was inverted):
 
 - change: share of faces whose judgement of the edited attribute is another one;
 - preservation: share of the judgements of all other attributes that stay;
-- identity: mean similarity, 1 minus the distance of dlib's descriptors (0.4 and more passes for the
-  same person).
+- identity: mean distance of dlib's descriptors (under 0.6 passes for the same person).
 
 Editors are compared at equal change: preservation and identity are read off the curves where change
 is 50, 80, 90 and 95 %, and the area under each curve is taken over the changes that all reach.

@@ -26,7 +26,8 @@ class Curve:
 
     Attributes:
         strengths: |alpha|, rising.
-        change, preservation, identity: at each strength.
+        change, preservation: at each strength, shares.
+        identity: at each strength, the distance to the unedited face; 0 is the same picture.
     """
 
     strengths: tuple[float, ...]
@@ -50,9 +51,9 @@ class Curve:
         """Preservation and identity where ``change`` is first reached; NaN where it never is.
 
         Linear in between. Strength 0 changes nothing and preserves everything, so the curve starts
-        at (0, 1, 1).
+        at (0, 1, 0).
         """
-        return self._read(change, 1.0, self.preservation), self._read(change, 1.0, self.identity)
+        return self._read(change, 1.0, self.preservation), self._read(change, 0.0, self.identity)
 
     def strength_at(self, change: float) -> float:
         """|alpha| where ``change`` is first reached; the largest one where it never is."""
@@ -83,7 +84,7 @@ def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequenc
         change.append(float((now[:, index] != said[:, index]).mean()))
         kept.append(float((now == said)[:, others].mean()))
         pairs = zip(before.descriptors, seen.descriptors, strict=True)
-        same.append(float(np.mean([1 - distance(a, b) for a, b in pairs])))
+        same.append(float(np.mean([distance(a, b) for a, b in pairs])))
     return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
 
 

@@ -85,7 +85,7 @@ def evaluate_attributes(
         "faces": len(codes),
         "attributes": protocol.attributes,
         "strengths": protocol.strengths,
-        "identity": "1 - distance of dlib's descriptors; 0.4 and more passes for the same person",
+        "identity": "distance of dlib's descriptors; under 0.6 passes for the same person",
         "judge": notes,
         "weights": {method: networks.editor_ids(method) for method in methods},
     }
@@ -97,7 +97,7 @@ def evaluate_attributes(
         mean = mean_curve(list(by_name.values()))
         kept, same = mean.at(0.9)
         report(
-            f"{method}: at a change of 90 % preservation {kept:.1%}, identity {same:.3f};"
+            f"{method}: at a change of 90 % preservation {kept:.1%}, distance {same:.3f};"
             f" at |alpha| {mean.strengths[-1]:g} change {mean.change[-1]:.1%}"
         )
     return result

@@ -83,9 +83,10 @@ def draw_curves(folder: Path, methods: Mapping[str, Mapping[str, Curve]]) -> Non
         figure, axes = pyplot.subplots(figsize=(6, 4.5))
         for method, curves in methods.items():
             mean = mean_curve(list(curves.values()))
-            axes.plot((0, *mean.change), (1, *getattr(mean, what)), marker="o", label=method)
+            start = 1 if what == "preservation" else 0
+            axes.plot((0, *mean.change), (start, *getattr(mean, what)), marker="o", label=method)
         axes.set_xlabel("target change rate")
-        axes.set_ylabel("attribute preservation" if what == "preservation" else "identity")
+        axes.set_ylabel("attribute preservation" if what == "preservation" else "distance (dlib)")
         axes.set_xlim(0, 1)
         axes.grid(alpha=0.3)
         axes.legend()
