@@ -25,6 +25,7 @@ _SOUND = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
 # What text subtitles are rewritten to.
 _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _WRITES = {"libopus": "opus"}  # the codec of an encoder that goes by another name
+_ALIKE = {"mp2": "mp3", "mp1": "mp3"}  # MP4 says MPEG audio of either, and what reads one reads all
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 
 _TRIED_S = "2"  # of the source, which is enough for a header
@@ -99,7 +100,8 @@ def plan_streams(timeline: Timeline, suffix: str) -> StreamPlan:
 def _codec(stream: Any) -> str:
     """The name of a stream's codec, which its decoder's may differ from."""
     context = stream.codec_context
-    return str(context.codec.canonical_name) if context is not None else ""
+    name = str(context.codec.canonical_name) if context is not None else ""
+    return _ALIKE.get(name, name)
 
 
 def _substitute(stream: Any, codec: str, container: str) -> str | None:

@@ -68,5 +68,5 @@ def assemble_output(
     spec = resources.encode_spec
     report = assemble(output, timeline, spec, read_segments(blended), plan)
     notes = [*said, *(f"not in the result: {text}" for text in report.dropped)]
-    notes += [f"converted: {text}" for text in (*spec.notes, *report.changed)]
+    notes += [f"converted: {text}" for text in report.changed]
     return Assembled(output, edited, tuple(notes))
