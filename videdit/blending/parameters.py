@@ -122,7 +122,7 @@ class Seen:
 
     hidden: tuple[float, float] = (0.35, 0.6)
     outside: tuple[float, float] = (0.6, 0.85)
-    alike: tuple[float, float] = (0.4, 0.65)
+    alike: tuple[float, float] = (0.25, 0.5)
     grey: tuple[float, float] = (0.008, 0.03)
 
 

@@ -14,12 +14,14 @@ from videdit.files import write_atomically
 from videdit.media.exif import upright_exif
 from videdit.media.output import check_suffix
 from videdit.media.reader import Frame, read_frames
-from videdit.media.stills import heif_profile
+from videdit.media.stills import heif_profile, jpeg_end
 from videdit.media.timeline import Timeline
 
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _DEEP = (".png", ".tif", ".tiff")
 _WITH_METADATA = (".jpg", ".jpeg", ".png", ".webp")
+
+_ICC_HEADER = 128  # bytes; what is shorter is no profile (ICC.1:2022, 7.2)
 
 # XMP that describes a second picture in the file, which a result does not have.
 _OF_MORE_PICTURES = (b"hdrgm", b"GContainer", b"google.com/photos/1.0/container")
@@ -80,9 +82,13 @@ def write_picture(
     if len(channels) == 2 or (suffix == ".webp" and len(channels) == 1):
         channels = [channels[0]] * 3 + channels[1:]
     pixels = cv2.merge([np.ascontiguousarray(c) for c in channels])
+    done = False
     if blocks and suffix in _WITH_METADATA:
-        done, data = cv2.imencodeWithMetadata(suffix, pixels, kinds, blocks, options)
-    else:
+        try:
+            done, data = cv2.imencodeWithMetadata(suffix, pixels, kinds, blocks, options)
+        except cv2.error:
+            lost.append("EXIF, XMP and profile (damaged)")
+    if not done:
         done, data = cv2.imencode(suffix, pixels, options)
     if not done:
         raise StorageError(f"{path} cannot be encoded", "Choose another format")
@@ -107,6 +113,8 @@ def _metadata(timeline: Timeline) -> tuple[list[int], list[NDArray[np.uint8]]]:
     if not timeline.is_image:
         return [], []
     raw = timeline.path.read_bytes()
+    if raw[:3] == b"\xff\xd8\xff":
+        raw = raw[: jpeg_end(raw)]  # nothing of what is appended
     found: list[tuple[int, NDArray[np.uint8]]] = []
     try:
         data = np.frombuffer(raw, np.uint8)
@@ -121,6 +129,8 @@ def _metadata(timeline: Timeline) -> tuple[list[int], list[NDArray[np.uint8]]]:
     kept: list[tuple[int, NDArray[np.uint8]]] = []
     for number, block in found:
         if any(word in block.tobytes() for word in _OF_MORE_PICTURES):
+            continue
+        if number == cv2.IMAGE_METADATA_ICCP and len(block) < _ICC_HEADER:
             continue
         kept.append((number, upright_exif(block) if number == cv2.IMAGE_METADATA_EXIF else block))
     return [k for k, _ in kept], [b for _, b in kept]
