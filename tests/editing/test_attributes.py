@@ -69,7 +69,8 @@ def test_the_list_shows_all_attributes_with_their_figures(
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     table = capsys.readouterr().out.splitlines()
-    table, touches = table[:41], table[42:]
+    table, touches, legend = table[:41], table[42:83], table[84:]
+    assert any("JUDGE" in line for line in legend)
     assert [line.split()[0] for line in table[1:]] == list(NAMES)
     assert [line.split()[0] for line in touches] == ["ATTRIBUTE", *NAMES]
     assert "matter: glasses" in touches[1 + NAMES.index("Eyeglasses")]

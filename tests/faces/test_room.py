@@ -54,7 +54,7 @@ def test_parameters_are_frozen_and_plain_json() -> None:
     # Tuples come back as lists; apart from that JSON holds them exactly.
     text = json.dumps(plain, allow_nan=False)
     assert json.dumps(json.loads(text)) == text
-    assert set(plain) == {"detecting", "tracking", "aligning"}
+    assert set(plain) == {"detecting", "tracking", "aligning", "removing"}
     numbers = []
 
     def visit(group: object) -> None:
