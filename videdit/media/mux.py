@@ -279,7 +279,8 @@ def _add_streams(
 
 def _bit_rate(stream: Any) -> str:
     """Enough for AAC to be transparent: 96 kbit/s a channel."""
-    return f"{96 * max(1, stream.codec_context.channels)}k"
+    context = stream.codec_context  # None where PyAV has no decoder, though ffmpeg does
+    return f"{96 * (max(1, context.channels) if context else 2)}k"
 
 
 def _first_packet(path: Path, index: int) -> bytes:
