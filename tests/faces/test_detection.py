@@ -30,3 +30,14 @@ def test_landmarks_of_the_widest_face_in_crop_units(size: int) -> None:
 
 def test_no_face_no_landmarks() -> None:
     assert landmarks_in(Corners(), np.zeros((64, 64, 3), np.uint8)) is None
+
+
+def test_a_face_in_a_frame_that_is_shown_wider() -> None:
+    rng = np.random.default_rng(0)
+    box, points, mesh = (rng.random(shape).astype(np.float32) for shape in (4, (68, 2), (468, 3)))
+    wide = Detection(box, 0.9, points, mesh).stretched(2)
+    np.testing.assert_array_equal(wide.box, box * [2, 1, 2, 1])
+    np.testing.assert_array_equal(wide.points68, points * [2, 1])
+    np.testing.assert_array_equal(wide.mesh, mesh * [2, 1, 1])
+    assert wide.points68.dtype == np.float32
+    assert Detection(box, 0.9, points, None).stretched(0.5).mesh is None

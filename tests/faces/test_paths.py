@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.faces.helpers import detection, laid_out, plainly_stabilised
+from tests.faces.helpers import detection, face68, laid_out, plainly_stabilised
 from videdit.faces.align import ffhq_quad
 from videdit.faces.detection import Detections, inter_ocular
 from videdit.faces.parameters import Aligning, Smoothing, Stabilising
@@ -126,3 +126,11 @@ def test_flow_out_of_a_gap_is_not_trusted() -> None:
     # The detections that it was made from are left as they were.
     again = track_path(tracks, track, faces, times)
     np.testing.assert_array_equal(again.points68, path.points68)
+
+
+def test_quads_are_squares_as_oblong_pixels_are_shown() -> None:
+    points = (face68() * 80 + (200, 150))[None].astype(np.float32)
+    times = np.zeros(1)
+    square = smooth_quads(points, times)
+    oblong = smooth_quads(points / np.float32([1.5, 1]), times, pixel_aspect=1.5)
+    np.testing.assert_allclose(oblong * [1.5, 1], square, atol=1e-3)

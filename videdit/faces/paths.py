@@ -129,12 +129,19 @@ def smooth_quads(
     points68: NDArray[np.float32],
     times_s: NDArray[np.float64],
     parameters: Aligning = DEFAULT.aligning,
+    pixel_aspect: float = 1.0,
 ) -> FloatArray:
     """(k, 4, 2) FFHQ quads of a track's landmarks (k, 68, 2), at times (k,) in seconds, smoothed
     over time; squares stay squares (the smoothing is linear).
+
+    Args:
+        pixel_aspect: width over height of a pixel. Where pixels are oblong, quads are squares as
+            they are shown, so that the generator sees nobody squeezed.
 
     Raises:
         ValueError: landmarks that describe no face, or times that don't increase.
     """
     smoothing = parameters.smoothing
-    return smooth(ffhq_quad(points68), times_s, smoothing.quad_sigma_s, smoothing.reach)
+    shown = np.array([pixel_aspect, 1.0])
+    quads = ffhq_quad(points68 * shown) / shown
+    return smooth(quads, times_s, smoothing.quad_sigma_s, smoothing.reach)

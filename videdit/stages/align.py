@@ -34,7 +34,7 @@ class AlignStage(Stage):
     """Leaves a ``FaceTable``: its rows per chunk, its index as a whole."""
 
     name = "align"
-    version = 3
+    version = 4
     takes = ("landmarks", "track")
     cost = 0.003
 
@@ -136,7 +136,8 @@ class AlignStage(Stage):
         detections = ctx.once("detections", reader).window(*measured_around(tracks, track, *around))
         path = track_path(tracks, track, detections, times)
         points = calm_landmarks(path, times, self.parameters)
-        quads = smooth_quads(points, times[path.frames], self.parameters)
+        aspect = float(self.resources.timeline.sample_aspect)
+        quads = smooth_quads(points, times[path.frames], self.parameters, aspect)
         here = slice(*np.searchsorted(path.frames, (start, stop)))
         frames = path.frames[here]
         ids = np.full(len(frames), track.id, np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.landmarks import DetectionReader, write_detections
-from ..faces.detection import Detection
+from ..faces.detection import Detection, Landmarker
 from ..faces.flow import flow_points
 from ..pipeline.stage import Chunk, Context, Json, Stage
 from .resources import Resources
@@ -22,7 +22,7 @@ class LandmarksStage(Stage):
     in the next frame. A chunk depends on its frames alone, whatever stretch is asked for."""
 
     name = "landmarks"
-    version = 3
+    version = 4
     cost = 0.03
 
     def __init__(self, resources: Resources) -> None:
@@ -72,13 +72,23 @@ class LandmarksStage(Stage):
                     trusted.append(ok)
             luma = after
             if frame.index < chunk.stop:
-                found.append(landmarker.detect(rgb))
+                found.append(self._faces(landmarker, rgb))
                 ctx.tick()
         # No frame follows the source's last one.
         for face in found[-1] if last == chunk.stop else []:
             moved.append(face.points68)
             trusted.append(np.zeros(68, bool))
         write_detections(folder, found, moved, trusted)
+
+    def _faces(self, landmarker: Landmarker, rgb: NDArray[np.uint8]) -> list[Detection]:
+        """The faces of a frame, looked for as it is shown: with square pixels."""
+        aspect = float(self.resources.timeline.sample_aspect)
+        if aspect == 1:
+            return landmarker.detect(rgb)
+        height, width = rgb.shape[:2]
+        shown = (max(1, round(width * aspect)), height)
+        wide = np.asarray(cv2.resize(rgb, shown, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return [face.stretched(width / shown[0]) for face in landmarker.detect(wide)]
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         detections = DetectionReader(ctx.own, ctx.own.chunks)
