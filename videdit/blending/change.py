@@ -64,6 +64,8 @@ def resized(values: FloatArray, side: int) -> FloatArray:
 
 def without_colour(change: Change, share: float) -> Change:
     """A change with that share of what it does to colours beside light; 1 leaves it."""
+    if share == 1:
+        return change
 
     def told(picture: FloatArray) -> FloatArray:
         light = (picture @ LUMA)[:, :, None]

@@ -14,7 +14,7 @@ from videdit.blending.change import LUMA, Change, resized, without_colour
 from videdit.blending.hair import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
-from videdit.faces.align import cut_crop, widened
+from videdit.faces.align import cut_crop, points_in_crop, widened
 from videdit.faces.regions import NEVER, REGIONS, Touch
 
 FloatArray = NDArray[np.float32]
@@ -82,8 +82,7 @@ def visible_share(
         frame: (4, 2) the frame's corners, crop units.
     """
     side = regions.shape[0]
-    hull = np.asarray(cv2.convexHull(np.asarray(points * side, np.float32)), np.float64)
-    face, seen = (_filled(corners, side) for corners in (hull[:, 0], frame * side))
+    face, seen = _hull(points, side), _filled(frame * side, side)
     if not face.any():
         return 0.0
     head = share_of(regions, frozenset(REGIONS) - NEVER)[face].mean()
@@ -107,8 +106,7 @@ def likeness(
     own, theirs = (
         resized(np.asarray(p @ LUMA, np.float32), _LOOK) for p in (source, reconstruction)
     )
-    hull = np.asarray(cv2.convexHull(np.asarray(points * _LOOK, np.float32)), np.float64)
-    face = _filled(hull[:, 0], _LOOK)
+    face = _hull(points, _LOOK)
     if not face.any():
         return 0.0
     a, b = own[face] - own[face].mean(), theirs[face] - theirs[face].mean()
@@ -116,6 +114,11 @@ def likeness(
     noise = face.sum() / 255**2
     alike = float((a * b).sum() / np.sqrt(((a * a).sum() + noise) * ((b * b).sum() + noise)))
     return float(ramp(np.asarray(alike), parameters.alike))
+
+
+def _hull(points: NDArray[np.floating[Any]], side: int) -> NDArray[np.bool_]:
+    corners = np.asarray(cv2.convexHull(np.asarray(points * side, np.float32)), np.float64)
+    return _filled(corners[:, 0], side)
 
 
 def _filled(corners: NDArray[np.floating[Any]], side: int) -> NDArray[np.bool_]:
@@ -127,9 +130,8 @@ def _filled(corners: NDArray[np.floating[Any]], side: int) -> NDArray[np.bool_]:
 def corners_inside(quad: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
     """(4, 2) the corners of a frame (height, width) in units of the crop with that quad."""
     height, width = size
-    across, down = quad[3] - quad[0], quad[1] - quad[0]
-    corners = np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float64) - quad[0]
-    return np.asarray(np.linalg.solve(np.stack([across, down], 1), corners.T).T, np.float64)
+    corners = np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float64)
+    return points_in_crop(corners, quad, 1)
 
 
 def colour_share(source: FloatArray, parameters: Seen = DEFAULT.seen) -> float:

@@ -108,7 +108,7 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
         time_base = first.time_base or stream.time_base
         assert time_base is not None
         stored = np.array(seen.stored, np.int64)
-        ticks, jumps = in_order(stored)
+        ticks, _ = in_order(stored)
         mislabelled = not np.array_equal(ticks, stored)
         steps = np.diff(ticks)
         last_duration = seen.last_duration or (int(np.median(steps)) if len(steps) else 1)
@@ -153,7 +153,6 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
             average_rate=Fraction(rate),
             zero_based=not names & _FREE_CLOCK,
             stored=stored if mislabelled else None,
-            clock_jumps=jumps,
             hdr=_hdr(side),
             unkept=_unkept(path, side, seen, still),
         )

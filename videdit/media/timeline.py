@@ -81,7 +81,6 @@ class Timeline:
         zero_based: False where the container's clock starts anywhere (MPEG-TS).
         stored: (n,) the times that the decoder gives, where they do not rise and `pts` are made
             from them; else None.
-        clock_jumps: whether the container's clock starts anew somewhere.
         hdr: static HDR metadata.
         unkept: things in the source that no result carries over.
     """
@@ -109,7 +108,6 @@ class Timeline:
     average_rate: Fraction
     zero_based: bool = True
     stored: NDArray[np.int64] | None = None
-    clock_jumps: bool = False
     hdr: Hdr10 | None = None
     unkept: tuple[str, ...] = ()
 
