@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 from videdit.cli import main as cli
 from videdit.cli.evaluate import _files, line
 from videdit.editing.classifier import LatentClassifier, load_classifier
+from videdit.errors import InputError, Interrupted, NoFaceError, UsageError, WeightsError
+from videdit.evaluation.edits import EditedInput
 from videdit.evaluation.inversion import FaceScore, InputScore
 
 
@@ -80,3 +84,97 @@ def test_a_classifier_is_scored_on_data_in_the_projects_format(
 @pytest.mark.parametrize("strengths", ["", "1,0.5", "0,1", "x"])
 def test_strengths_must_rise(tmp_path: Path, strengths: str) -> None:
     assert cli.main(["evaluate", "attributes", str(tmp_path), "--strengths", strengths]) == 2
+
+
+# --- one of several inputs goes wrong -------------------------------------------------------------
+
+ERRORS: dict[str, Exception] = {
+    "cut.mp4": InputError("cut.mp4 cannot be read", "Convert it."),
+    "odd.jpg": RuntimeError("a library's\nown words"),
+    "tree.jpg": NoFaceError("no face was found in tree.jpg"),
+    "weights.jpg": WeightsError("the encoder is missing"),
+    "request.jpg": UsageError("there is no such thing"),
+    "stop.jpg": Interrupted("stopped"),
+}
+Several = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture(params=["inversion", "edits"])
+def several(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Several:
+    """Evaluates inputs of these names with a meter that knows only the names: exit code, and the
+    inputs that it was asked for."""
+    asked: list[str] = []
+
+    def looked_at(source: Path) -> None:
+        asked.append(source.name)
+        if source.name in ERRORS:
+            raise ERRORS[source.name]
+
+    class Inversion:
+        pairs: tuple[()] = ()
+
+        def __init__(self, *_: object) -> None: ...
+
+        def measure(self, source: Path) -> InputScore:
+            looked_at(source)
+            return InputScore(source.name, [FaceScore(0, 0.4, 21.0, 0.7, 0.03, 22.0, 1.0)])
+
+    class Edits:
+        rows: tuple[()] = ()
+        about_judge: dict[str, Any] = {}  # noqa: RUF012 - empty, and nobody writes to it
+
+        def __init__(self, *_: object) -> None: ...
+
+        def measure(self, source: Path, edit: object) -> EditedInput:
+            looked_at(source)
+            return EditedInput(source.name, str(edit), [], 0)
+
+    monkeypatch.setattr("videdit.evaluation.inversion.InversionMeter", Inversion)
+    monkeypatch.setattr("videdit.evaluation.edits.EditMeter", Edits)
+
+    def evaluated(*names: str) -> tuple[int, list[str]]:
+        asked.clear()
+        for name in names:
+            (tmp_path / name).write_bytes(b"")
+        words = ["evaluate", request.param, *(str(tmp_path / name) for name in names)]
+        words += ["--json", str(tmp_path / "r.json"), "--cache", str(tmp_path / "cache")]
+        words += ["--attr", "Smiling"] if request.param == "edits" else []
+        return cli.main(words), list(asked)
+
+    return evaluated
+
+
+def test_an_input_that_goes_wrong_is_named_and_stops_no_other(
+    several: Several, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a.jpg", "cut.mp4", "b.jpg", "tree.jpg", "odd.jpg", "c.jpg"]
+    assert several(*names) == (InputError.exit_code, names)
+    told = capsys.readouterr()
+    assert "cut.mp4 is left out: cut.mp4 cannot be read. Convert it." in told.err
+    assert "odd.jpg is left out: internal error: RuntimeError: a library's own words" in told.err
+    assert told.err.splitlines()[-1] == "videdit: 2 of 6 inputs were left out: cut.mp4, odd.jpg"
+    for name in ("1/6 a.jpg", "3/6 b.jpg", "4/6 tree.jpg", "6/6 c.jpg"):
+        assert f"\n{name}" in f"\n{told.out}"
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [one["name"] for one in report["inputs"]] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert report["no_face"] == ["tree.jpg"]
+    assert report["unread"] == ["cut.mp4", "odd.jpg"]
+
+
+def test_the_exit_code_is_that_of_the_worst(several: Several, tmp_path: Path) -> None:
+    assert several("a.jpg", "b.jpg")[0] == 0
+    assert several("a.jpg", "tree.jpg")[0] == 0  # a picture of a tree is no failure
+    assert several("odd.jpg", "a.jpg")[0] == 1
+    (tmp_path / "r.json").unlink()
+    assert several("cut.mp4", "odd.jpg")[0] == InputError.exit_code
+    assert several("cut.mp4")[0] == InputError.exit_code
+    assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.jpg", "request.jpg", "stop.jpg"])
+def test_what_concerns_all_inputs_ends_it(several: Several, name: str) -> None:
+    code, asked = several("a.jpg", name, "b.jpg")
+    assert code == ERRORS[name].exit_code  # type: ignore[attr-defined]
+    assert asked == ["a.jpg", name]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +14,14 @@ import typer
 
 from videdit.cli.options import SHIPPED, Cache, Labelled
 from videdit.cli.run import Alphas, Attributes, EditTexts
-from videdit.errors import InputError, NoFaceError, UsageError
+from videdit.errors import (
+    InputError,
+    Interrupted,
+    NoFaceError,
+    UsageError,
+    VideditError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from videdit.evaluation.inversion import InputScore
@@ -43,11 +53,12 @@ def inversion(
         Path | None, typer.Option(help="Also write source and reconstruction side by side (.jpg).")
     ] = None,
     cache: Cache = None,
-) -> None:
+) -> int:
     """Compare the person with the reconstruction: videdit evaluate inversion clip.mp4
 
     Identity is the distance of dlib's descriptors: under 0.6 passes for the same person. Needs the
-    extra `eval`. Work is kept in the cache, so a second evaluation is quick.
+    extra `eval`. Work is kept in the cache, so a second evaluation is quick. An input that cannot
+    be read does not stop the others; the exit code tells.
     """
     from videdit.evaluation.inversion import InversionMeter, summarise, to_json
     from videdit.media.pictures import write_picture
@@ -58,16 +69,21 @@ def inversion(
     _writable(json_file, sheet)
     scores: list[InputScore] = []
     without: list[str] = []
+    others = _LeftOut(len(files))
     with Store(cache) as store:
         meter = InversionMeter(method.value, frames, store)
         for number, path in enumerate(files, 1):
-            try:
-                scores.append(meter.measure(path))
-            except NoFaceError:
-                without.append(path.name)
-                print(f"{number}/{len(files)} {path.name}: no face", flush=True)
-                continue
-            print(f"{number}/{len(files)} {line(scores[-1])}", flush=True)
+            with others.unless_measured(path):
+                try:
+                    scores.append(meter.measure(path))
+                    text = line(scores[-1])
+                except NoFaceError:
+                    without.append(path.name)
+                    text = f"{path.name}: no face"
+                print(f"{number}/{len(files)} {text}", flush=True)
+    code = others.told()
+    if len(others.names) == len(files):
+        return code
     total = summarise(scores)
     print(
         f"{method.value}: {total.faces} faces, {len(without)} inputs without a face,"
@@ -80,10 +96,12 @@ def inversion(
         f" {total.inside:.0%} of rows within W's 99th percentile"
     )
     if json_file is not None:
-        text = json.dumps(to_json(scores, method.value) | {"no_face": without}, indent=1)
+        left = {"no_face": without, "unread": others.names}
+        text = json.dumps(to_json(scores, method.value) | left, indent=1)
         json_file.write_text(text + "\n")
     if sheet is not None:
         write_picture(sheet, contact_sheet(meter.pairs[:48], 256))
+    return code
 
 
 @app.command()
@@ -110,14 +128,15 @@ def edits(
         ),
     ] = None,
     cache: Cache = None,
-) -> None:
+) -> int:
     """Judge results against their source: videdit evaluate edits portraits/ --attr Smiling
 
     Every edit is made by itself. SEEN: share of the faces lacking it, in whose result the judge
     sees it. SHIFT: of its logit, on those. KEPT: of its other judgements. IDENTITY: distance of
     dlib's descriptors, under 0.6 passes for the same person. BACKGROUND: share of background and
     clothes that changed. GHOSTS: per mille of the crop on an edge that is no one's. SEAM: contrast
-    along the rim, 1 is none. Needs the extra `eval`.
+    along the rim, 1 is none. Needs the extra `eval`. An input that cannot be read does not stop the
+    others; the exit code tells.
     """
     from videdit.cli.run import collect_edits
     from videdit.editing.attributes import NAMES
@@ -141,29 +160,27 @@ def edits(
     _writable(json_file, sheet, figures_file)
     results: list[EditedInput] = []
     without: set[str] = set()
-    unread: list[str] = []
+    others = _LeftOut(len(files))
     with Store(cache) as store:
         meter = EditMeter(frames, store, {"method": method.value})
         for number, path in enumerate(files, 1):
             before: dict[str, list[float]] = {}
-            for one in wanted:
-                # For the figures only those who lack what an edit gives count.
-                known = before.get(one.attribute, [])
-                if figures_file and known and all(b * sign_of(one) >= 0 for b in known):
-                    continue
-                try:
-                    results.append(meter.measure(path, one))
-                    before[one.attribute] = [face.before for face in results[-1].faces]
-                except NoFaceError:
-                    without.add(path.name)
-                    break
-                except InputError as error:
-                    unread.append(path.name)
-                    print(f"{path.name} is left out: {error}", flush=True)
-                    break
-            print(f"{number}/{len(files)} {path.name}", flush=True)
-    if len(unread) == len(files):
-        raise InputError("none of the inputs can be read", "See above.")
+            with others.unless_measured(path):
+                for one in wanted:
+                    # For the figures only those who lack what an edit gives count.
+                    known = before.get(one.attribute, [])
+                    if figures_file and known and all(b * sign_of(one) >= 0 for b in known):
+                        continue
+                    try:
+                        results.append(meter.measure(path, one))
+                        before[one.attribute] = [face.before for face in results[-1].faces]
+                    except NoFaceError:
+                        without.add(path.name)
+                        break
+                print(f"{number}/{len(files)} {path.name}", flush=True)
+    code = others.told()
+    if len(others.names) == len(files):
+        return code
     width = max(len(str(one)) for one in wanted)
     print(
         f"{'EDIT':<{width}}  FACES  LACKED   SEEN  SHIFT   KEPT  IDENTITY  (90 %)  BACKGROUND"
@@ -181,14 +198,14 @@ def edits(
     if without or failed:
         print(f"{len(without)} inputs without a face, {failed} results without one")
     if json_file is not None:
-        text = json.dumps(
-            to_json(results, wanted) | {"no_face": sorted(without), "unread": unread}, indent=1
-        )
+        left = {"no_face": sorted(without), "unread": others.names}
+        text = json.dumps(to_json(results, wanted) | left, indent=1)
         json_file.write_text(text + "\n")
     if figures_file is not None:
         save_quality(figures_file, figures(results, meter.about_judge.get("auc", {})))
     if sheet is not None and meter.rows:
         write_picture(sheet, tile(meter.rows[:48], 256))
+    return code
 
 
 @app.command()
@@ -342,6 +359,52 @@ def attributes(
     if full:
         protocol = Protocol(("all",), tuple(round(0.2 * i, 1) for i in range(1, 11)), 1000)
     evaluate_attributes(folder, [m.strip() for m in methods.split(",")], protocol, data)
+
+
+class _LeftOut:
+    """Those of several inputs that cannot be measured: said when it happens and at the end; they
+    stop no other, as with `videdit image`.
+
+    Args:
+        inputs: how many there are. What goes wrong with a single one is raised.
+
+    Attributes:
+        names: of those left out.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self.inputs = inputs
+        self.names: list[str] = []
+        self._worst = 0
+
+    @contextmanager
+    def unless_measured(self, path: Path) -> Iterator[None]:
+        """Leaves out the input of the block if the block fails.
+
+        Raises:
+            VideditError: it concerns them all: the request, the weights; or a stop.
+        """
+        try:
+            yield
+        except (Interrupted, UsageError, WeightsError):
+            raise
+        except Exception as error:
+            if self.inputs == 1:
+                raise
+            if not isinstance(error, VideditError):
+                text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
+                error = VideditError(text, "Measure it alone with --debug.")
+            self.names.append(path.name)
+            self._worst = max(self._worst, error.exit_code)
+            why = " ".join(str(error).split())
+            print(f"videdit: {path.name} is left out: {why}", file=sys.stderr, flush=True)
+
+    def told(self) -> int:
+        """The exit code of what went worst, after saying which inputs were left out."""
+        if self.names:
+            text = f"{len(self.names)} of {self.inputs} inputs were left out"
+            print(f"videdit: {text}: {', '.join(self.names)}", file=sys.stderr, flush=True)
+        return self._worst
 
 
 def _files(inputs: list[Path]) -> list[Path]:
