@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.media.conftest import run_ffmpeg
+from tests.media.heif import write_tiled_heic
 from videdit.errors import InputError
+from videdit.media.pictures import write_picture
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.media.stills import jpeg_end, more_in
@@ -101,3 +103,60 @@ def test_a_still_of_any_kind_is_a_picture(tmp_path: Path, suffix: str) -> None:
     assert len(timeline) == 1
     assert next(read_frames(timeline)).rgb8.shape == (48, 64, 3)
     assert more_in(path) == []
+
+
+def four_corners(height: int = 90, width: int = 150) -> np.ndarray:
+    """A smooth (H, W, 3) picture in which no side looks like another."""
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)]
+    return np.stack(channels, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("turns", "mirror"), [(0, None), (1, None), (2, None), (3, None), (0, 0), (0, 1), (1, 1)]
+)
+def test_a_picture_of_tiles_is_whole_and_upright(
+    tmp_path: Path, turns: int, mirror: int | None
+) -> None:
+    path = tmp_path / "phone.heic"
+    picture = four_corners()
+    write_tiled_heic(path, picture, turns=turns, mirror=mirror)
+    upright = np.rot90(picture, turns)
+    upright = upright if mirror is None else np.flip(upright, mirror)
+    timeline = probe(path)
+    assert timeline.is_image
+    assert len(timeline) == 1
+    assert (timeline.height, timeline.width) == upright.shape[:2]
+    assert timeline.unkept == ()
+    np.testing.assert_allclose(next(read_frames(timeline)).rgb.astype(int), upright, atol=6)
+
+
+def test_the_grid_counts_not_what_lies_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "phone.heic"
+    picture = four_corners()
+    write_tiled_heic(path, picture, thumbnail=True, gain_map=True)
+    timeline = probe(path)
+    assert timeline.unkept == ("the gain map of an HDR picture",)
+    np.testing.assert_allclose(next(read_frames(timeline)).rgb.astype(int), picture, atol=6)
+
+
+def test_the_profile_of_a_picture_of_tiles_is_kept(tmp_path: Path) -> None:
+    path, result = tmp_path / "phone.heic", tmp_path / "result.jpg"
+    profile = b"wide" * 50
+    write_tiled_heic(path, four_corners(), profile=profile)
+    timeline = probe(path)
+    assert write_picture(result, next(read_frames(timeline)).rgb, timeline) == ()
+    raw = np.frombuffer(result.read_bytes(), np.uint8)
+    _, kinds, blocks = cv2.imdecodeWithMetadata(raw, cv2.IMREAD_UNCHANGED)
+    found = dict(zip(map(int, kinds), blocks, strict=True))
+    assert found[int(cv2.IMAGE_METADATA_ICCP)].tobytes() == profile
+
+
+@pytest.mark.parametrize("share", [0.7, 0.99])
+def test_a_picture_that_lacks_tiles_is_damaged(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "cut.heic"
+    write_tiled_heic(path, four_corners())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match="missing or damaged"):
+        probe(path)

@@ -122,10 +122,10 @@ def _metadata(timeline: Timeline) -> tuple[list[int], list[NDArray[np.uint8]]]:
         for kind, block in zip(kinds, blocks, strict=True):
             found.append((int(kind), np.array(block, np.uint8).reshape(-1)))
     except (cv2.error, TypeError):
-        # A format that OpenCV does not read: HEIF, for one.
-        profile = heif_profile(raw)
-        if profile is not None:
-            found.append((int(cv2.IMAGE_METADATA_ICCP), np.frombuffer(profile, np.uint8)))
+        pass  # a format that OpenCV does not read
+    profile = None if found else heif_profile(raw)
+    if profile is not None:
+        found.append((int(cv2.IMAGE_METADATA_ICCP), np.frombuffer(profile, np.uint8)))
     kept: list[tuple[int, NDArray[np.uint8]]] = []
     for number, block in found:
         if any(word in block.tobytes() for word in _OF_MORE_PICTURES):

@@ -95,9 +95,9 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
         else:
             stream.codec_context.options = {"err_detect": "explode"}
         _check_complete(path, container)
-        name, brand = container.format.name, container.metadata.get("major_brand")
+        name = container.format.name
         names = set(name.split(","))
-        still = is_still(name, brand)
+        still = is_still(path, name)
         _check_size(path, stream.codec_context.width, stream.codec_context.height)
         key_times: set[int] = set()
         may_be_cut = alone and bool(names & _RECORDED)

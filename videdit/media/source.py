@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from videdit.errors import InputError
 from videdit.media.stills import begins_as_jpeg, is_animated_webp, jpeg_end
+from videdit.media.tiles import is_tiled, put_together
 
 COPY_REMEDY = "Check that it is complete and plays, or get another copy"
 """What to do about a file that is not whole."""
@@ -90,10 +91,10 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its picture stream for decoding with all cores.
 
     The file is handed over as a stream of bytes, so its name is never taken for an address or for a
-    numbered picture sequence.
+    numbered picture sequence. A picture made of tiles is opened as a video of one frame.
 
     Raises:
-        InputError: not media, or without a picture stream.
+        InputError: not media, without a picture stream, or made of tiles that are not whole.
     """
     try:
         file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 - closed below
@@ -110,19 +111,11 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             )
         if begins_as_jpeg(Path(path), head):
             file = first_jpeg(Path(path), file)
-        try:
-            container = av.open(
-                _Nameless(file),
-                "r",
-                buffer_size=1 << 18,
-                metadata_errors="replace",
-                io_open=_refuse,
-            )
-        except (av.FFmpegError, ValueError, OSError):
-            raise InputError(
-                f"{path} is not a video or picture this tool can read, or its end is missing",
-                COPY_REMEDY,
-            ) from None
+        container = _open(path, file)
+        if is_tiled(container):
+            with container:
+                file = put_together(path, container)
+            container = _open(path, file)
         with container:
             if set(container.format.name.split(",")) & _INDIRECT:
                 raise InputError(f"{path} only lists other files", "Name the video itself")
@@ -140,6 +133,18 @@ def first_jpeg(path: Path, file: BinaryIO) -> BinaryIO:
     if end is None:
         raise InputError(f"{path} is cut off: its picture has no end", COPY_REMEDY)
     return io.BytesIO(data[:end])
+
+
+def _open(path: Path, file: BinaryIO) -> InputContainer:
+    try:
+        return av.open(
+            _Nameless(file), "r", buffer_size=1 << 18, metadata_errors="replace", io_open=_refuse
+        )
+    except (av.FFmpegError, ValueError, OSError):
+        raise InputError(
+            f"{path} is not a video or picture this tool can read, or its end is missing",
+            COPY_REMEDY,
+        ) from None
 
 
 class _Nameless:
@@ -164,11 +169,6 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
         raise InputError(f"{path} {what}", "Name a video or a picture")
     default = av.stream.Disposition.default
     stream = next((s for s in streams if s.disposition & default), streams[0])
-    if stream.disposition & av.stream.Disposition.dependent:
-        raise InputError(
-            f"{path} is a picture made of tiles, which the installed PyAV cannot put together",
-            "Convert it to JPEG or PNG first",
-        )
     if stream.codec_context is None:
         raise InputError(
             f"{path} is coded in a way the installed PyAV cannot decode",

@@ -7,17 +7,26 @@ from pathlib import Path
 # Major brands of ISO base media files that hold a picture rather than a sequence of them (HEIF,
 # ISO/IEC 23008-12; AVIF).
 _STILL_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "mif2", "miaf", "avif", "jxl "}
+# What HEIF and AVIF files hold besides, by a word that is in them then.
+_IN_HEIF = {
+    b"Exif": "EXIF (not read from HEIF and AVIF)",
+    b"urn:mpeg:hevc:2015:auxid:1": "alpha channel (not read from HEIF)",
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha": "alpha channel (not read from HEIF and AVIF)",
+    b"hdrgainmap": "the gain map of an HDR picture",
+}
 # Of these suffixes a file that begins like a JPEG is a video of them.
 _MOTION_JPEG = {".mjpeg", ".mjpg"}
 
 
-def is_still(container: str, brand: str | None) -> bool:
+def is_still(path: Path, container: str) -> bool:
     """Whether the first frame of a source is a picture, whatever comes after it.
 
     Args:
-        container: ffmpeg's name of it.
-        brand: the major brand that it states, if it does.
+        container: ffmpeg's name of what it was opened as.
     """
+    with path.open("rb") as file:
+        head = file.read(12)
+    brand = head[8:].decode("latin-1") if head[4:8] == b"ftyp" else None
     return container.endswith("_pipe") or container == "ico" or brand in _STILL_BRANDS
 
 
@@ -73,7 +82,9 @@ def is_animated_webp(head: bytes) -> bool:
 
 def heif_profile(data: bytes) -> bytes | None:
     """The ICC profile of a HEIF or AVIF picture: its first ``colr`` box of the kind ``prof`` or
-    ``rICC`` (ISO/IEC 14496-12, 12.1.5)."""
+    ``rICC`` (ISO/IEC 14496-12, 12.1.5); None where there is none."""
+    if data[4:8] != b"ftyp":
+        return None
     for kind in (b"colrprof", b"colrrICC"):
         at = data.find(kind)
         if at >= 4:
@@ -85,8 +96,8 @@ def heif_profile(data: bytes) -> bytes | None:
 def more_in(path: Path) -> list[str]:
     """What a picture's file holds besides its first picture, for the user."""
     data = path.read_bytes()
-    if data[4:8] == b"ftyp" and b"Exif" in data:
-        return ["EXIF (not read from HEIF and AVIF)"]
+    if data[4:8] == b"ftyp":
+        return [text for word, text in _IN_HEIF.items() if word in data]
     if data[:3] != b"\xff\xd8\xff":
         return []
     rest = data[jpeg_end(data) or len(data) :]
