@@ -15,6 +15,7 @@ from tests.media.conftest import all_rgb, packets, pattern, rewrite, run_ffmpeg,
 from videdit.errors import StorageError, UsageError
 from videdit.media.compose import compose
 from videdit.media.encoding import EncodeSpec
+from videdit.media.fields import FIELD_ORDERS
 from videdit.media.mux import AssembleReport, assemble
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
@@ -405,15 +406,69 @@ def test_oblong_pixels_and_prores_kind(
             assert container.streams.video[0].codec_context.codec_tag == "ap4h"
 
 
-def test_interlacing_is_named(clips: Clips, tmp_path: Path) -> None:
-    source = clips(
-        "interlaced.mp4",
-        *pattern(),
-        "-c:v libx264 -flags +ilme+ildct -x264opts tff=1",
-        "-pix_fmt yuv420p",
+def interlaced(clips: Clips, order: str, size: str = "96x64", pix_fmt: str = "yuv420p") -> Path:
+    """Ten frames whose fields are of different times, that of `order` the earlier one."""
+    upper_first = order == "tff"
+    return clips(
+        f"{order}.mkv",
+        f"-f lavfi -i testsrc2=size={size}:rate=50:duration=0.4",
+        f"-vf tinterlace={'interleave_top' if upper_first else 'interleave_bottom'},"
+        f"format={pix_fmt},setfield={order} -c:v ffv1 -flags +ilme+ildct",
     )
-    _, _, report = rewrite(source, tmp_path / "out.mp4")
-    assert any("interlacing" in line for line in report.dropped)
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("h264", ".mp4"), ("h264", ".mkv"), ("prores", ".mov"), ("ffv1", ".mkv")]
+)
+def test_interlacing_is_kept(
+    clips: Clips, tmp_path: Path, order: str, codec: str, suffix: str
+) -> None:
+    source, output = interlaced(clips, order), tmp_path / f"out{suffix}"
+    timeline, _, report = rewrite(source, output, codec=codec, crf=4 if codec == "h264" else None)
+    assert timeline.fields == order
+    assert not any("interlacing" in line for line in report.dropped)
+    again = probe(output)
+    assert again.fields == order
+    if codec != "ffv1":  # which says it in its frames alone
+        with av.open(str(output)) as container:
+            stated = container.streams.video[0].codec_context.field_order
+        assert stated == FIELD_ORDERS[order]
+    for before, after in zip(read_frames(timeline), read_frames(again), strict=True):
+        old, new = before.planes()[1], after.planes()[1]
+        for number, (left, right) in enumerate(zip(old, new, strict=True)):
+            # Rows of one field come from rows of the same field, colour's as well.
+            for row in (0, 1):
+                field, got = left[row::2].astype(float), right[row::2].astype(float)
+                if codec == "prores":  # ten bits, and as many rows of colour as of luma
+                    field, got = np.repeat(field, 1 + (number > 0), axis=0), got / 4
+                assert np.abs(field - got).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "size", "why"),
+    [
+        ("hevc", ".mp4", "96x64", "hevc"),
+        ("vp9", ".webm", "96x64", "vp9"),
+        ("h264", ".mp4", "96x66", "height"),
+    ],
+)
+def test_interlacing_that_is_lost_is_named(
+    clips: Clips, tmp_path: Path, codec: str, suffix: str, size: str, why: str
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    _, _, report = rewrite(interlaced(clips, "tff", size), output, codec=codec)
+    assert any("interlacing" in line and why in line for line in report.dropped)
+    assert probe(output).fields is None
+
+
+def test_rows_of_fields_may_be_odd_where_colour_has_all_of_them(
+    clips: Clips, tmp_path: Path
+) -> None:
+    source = interlaced(clips, "bff", "72x486", "yuv422p")
+    output = tmp_path / "out.mov"
+    rewrite(source, output, codec="prores")
+    assert probe(output).fields == "bff"
 
 
 def test_coded_order_of_times_in_avi(clips: Clips, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class _Codec:
     # Whether sizes must be whole chroma blocks.
     whole_blocks: bool = False
     rgb_as: tuple[int, int] = (0, 0)
+    # Whether frames may be made of fields.
+    interlaced: bool = False
 
 
 def _formats(*blocks: str, depths: Iterable[int] = (8,)) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ CODECS: dict[str, _Codec] = {
         {"x264-params": _x264_params()},
         whole_blocks=True,
         rgb_as=(1, 1),
+        interlaced=True,
     ),
     "hevc": _Codec(
         "libx265",
@@ -79,7 +82,12 @@ CODECS: dict[str, _Codec] = {
         rgb_as=(1, 1),
     ),
     "prores": _Codec(
-        "prores_ks", ("yuv422p10le", "yuv444p10le", "yuva444p10le"), None, None, {"vendor": "apl0"}
+        "prores_ks",
+        ("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+        None,
+        None,
+        {"vendor": "apl0"},
+        interlaced=True,
     ),
     "ffv1": _Codec(
         "ffv1",
@@ -95,6 +103,7 @@ CODECS: dict[str, _Codec] = {
         None,
         None,
         {"level": "3", "slicecrc": "1", "coder": "1", "context": "1"},
+        interlaced=True,
     ),
 }
 """The codecs on offer, by name."""
@@ -113,6 +122,7 @@ class EncodeSpec:
         mastering: static HDR metadata of the display, as x264 and x265 take it; "" for none.
         light: of the content's light, likewise.
         gop: greatest distance of keyframes, frames.
+        fields: order of a frame's fields, a key of `FIELD_ORDERS`; None for whole frames.
         notes: what of the source's picture this encoding does not keep, for the user.
     """
 
@@ -124,6 +134,7 @@ class EncodeSpec:
     mastering: str = ""
     light: str = ""
     gop: int = 250
+    fields: str | None = None
     notes: tuple[str, ...] = ()
 
     @staticmethod
@@ -174,6 +185,10 @@ class EncodeSpec:
         if (mastering or light) and codec not in ("h264", "hevc"):
             notes += (f"HDR mastering metadata ({codec} in this build has no place for it)",)
             mastering = light = ""
+        fields = timeline.fields
+        if fields is not None and (why := _no_fields(codec, timeline, pix_fmt)):
+            notes += (f"interlacing ({why})",)
+            fields = None
         return EncodeSpec(
             codec=codec,
             crf=traits.crf if crf is None else crf,
@@ -182,6 +197,7 @@ class EncodeSpec:
             color=color,
             mastering=mastering,
             light=light,
+            fields=fields,
             notes=notes,
         )
 
@@ -192,6 +208,19 @@ class EncodeSpec:
         if kind == "rgb":
             return True
         return self.color.range == RANGE_FULL or (kind == "gray" and self.color.range is None)
+
+
+def _no_fields(codec: str, timeline: Timeline, pix_fmt: str) -> str | None:
+    """Why a codec cannot keep the source's fields; None if it can."""
+    if not CODECS[codec].interlaced:
+        able = [name for name, traits in CODECS.items() if traits.interlaced]
+        return f"{codec} in this build has none; {', '.join(able)} keep it"
+    if timeline.rotation:
+        return "the picture is turned upright, and fields are rows"
+    block = 2 << max(timeline.layout.sub_h, layout_of(pix_fmt)[0].sub_h)
+    if timeline.height % block:
+        return f"a height that {block} does not divide has no two fields alike"
+    return None
 
 
 def _hdr_words(hdr: Hdr10 | None) -> tuple[str, str]:

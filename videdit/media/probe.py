@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from videdit.errors import InputError
 from videdit.media._planes import layout_of
 from videdit.media.exif import exif_orientation
+from videdit.media.fields import field_order
 from videdit.media.source import (
     COPY_REMEDY,
     FrameDamage,
@@ -69,7 +70,7 @@ class _Seen:
         stored: the times that the decoder gave them, ticks.
         keys: indices of frames marked as keyframes.
         last_duration: as stored, ticks; 0 where it is not.
-        interlaced: whether any is.
+        fields: order of the first frame's that has them, a key of `FIELD_ORDERS`.
         cut_off: whether the file ends in a frame that is not whole.
     """
 
@@ -77,7 +78,7 @@ class _Seen:
     stored: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     last_duration: int = 0
-    interlaced: bool = False
+    fields: str | None = None
     cut_off: bool = False
 
 
@@ -154,6 +155,7 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
             zero_based=not names & _FREE_CLOCK,
             stored=stored if mislabelled else None,
             hdr=_hdr(side),
+            fields=seen.fields,
             unkept=_unkept(path, side, seen, still),
         )
 
@@ -200,7 +202,8 @@ def _look(
                 seen.keys.append(len(seen.stored))
             seen.stored.append(time)
             seen.last_duration = frame.duration or seen.last_duration
-            seen.interlaced |= bool(frame.interlaced_frame)
+            if seen.fields is None and frame.interlaced_frame and not still:
+                seen.fields = field_order(frame)
             if still:
                 break
     except FrameDamage as damage:
@@ -322,10 +325,6 @@ def _unkept(path: Path, side: dict[str, bytes], seen: _Seen, still: bool) -> tup
         "SPHERICAL": "spherical projection",
     }
     unkept = [text for name, text in names.items() if name in side]
-    if seen.interlaced and not still:
-        unkept.append(
-            "interlacing (frames are edited and written whole; deinterlace first for clean edges)"
-        )
     if seen.cut_off:
         unkept.append("what follows the last whole frame (the recording ends in the middle of one)")
     if still:

@@ -7,7 +7,7 @@ or random numbers are written.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from videdit.files import storage_errors
 from videdit.media._colour import convert
-from videdit.media._planes import frame_from, layout_of
+from videdit.media._planes import Plane, frame_from, layout_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, EncodeSpec
+from videdit.media.fields import FIELD_ORDERS, as_fields
 from videdit.media.timeline import ColorTags, Timeline
 
 SEGMENT_SUFFIX = ".segment"
@@ -190,6 +191,9 @@ def _add_stream(
         for name, value in ((mastering, spec.mastering), (light, spec.light)):
             if value:
                 options[option] += f":{name}={value}"
+    if spec.codec == "h264" and spec.fields is not None:
+        # Its headers are made before the first frame.
+        options["x264-params"] += f":{spec.fields}=1"
     if spec.codec == "prores":
         options["profile"] = "4444" if "444" in spec.pix_fmt else "hq"
     stream = cast(VideoStream, container.add_stream(traits.encoder, rate=rate, options=options))
@@ -203,6 +207,9 @@ def _add_stream(
     # PyAV's default, x264's sliced threads, was seen to give different bytes on a busy machine.
     context.thread_type = "FRAME" if spec.codec in ("h264", "hevc") else "SLICE"
     context.sample_aspect_ratio = timeline.sample_aspect
+    if spec.fields is not None:
+        context.flags |= av.codec.context.Flags.interlaced_dct
+        context.field_order = FIELD_ORDERS[spec.fields]
     _set_tags(context, spec.color)
     flags = av.codec.context.Flags
     context.flags |= flags.bitexact | flags.closed_gop | flags.global_header
@@ -212,16 +219,24 @@ def _add_stream(
 
 def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> av.VideoFrame:
     """The frame in the encoder's format; samples unchanged where that is the source's layout."""
-    target = layout_of(spec.pix_fmt)[0]
-    planes = convert(
-        frame.planes,
-        frame.layout,
-        target,
-        timeline.matrix,
-        timeline.full_range,
-        spec.full_range,
-    )
+    source, target = frame.layout, layout_of(spec.pix_fmt)[0]
+
+    def converted(planes: Sequence[Plane]) -> list[Plane]:
+        full = timeline.full_range, spec.full_range
+        return convert(planes, source, target, timeline.matrix, *full)
+
+    if spec.fields is None or source.sub_h == target.sub_h:
+        planes = converted(frame.planes)
+    else:
+        # Rows of colour belong to fields as well, so each field is converted by itself.
+        fields = [converted([plane[row::2] for plane in frame.planes]) for row in (0, 1)]
+        planes = [
+            np.stack(pair, axis=1).reshape(-1, pair[0].shape[1])
+            for pair in zip(*fields, strict=True)
+        ]
     native = frame_from(planes, target, spec.pix_fmt)
+    if spec.fields is not None:
+        native = as_fields(native, spec.fields)
     _set_tags(native, spec.color)
     return native
 

@@ -82,6 +82,8 @@ class Timeline:
         stored: (n,) the times that the decoder gives, where they do not rise and `pts` are made
             from them; else None.
         hdr: static HDR metadata.
+        fields: which field of an interlaced source's frames is shown first, a key of
+            `fields.FIELD_ORDERS`; None where frames are whole.
         unkept: things in the source that no result carries over.
     """
 
@@ -109,6 +111,7 @@ class Timeline:
     zero_based: bool = True
     stored: NDArray[np.int64] | None = None
     hdr: Hdr10 | None = None
+    fields: str | None = None
     unkept: tuple[str, ...] = ()
 
     def __len__(self) -> int:
