@@ -222,3 +222,17 @@ def test_bands_side_by_side_give_the_same_picture(
     plain = OpenVinoDecoder(*synthesis_files, SPACE).decode(codes)
     assert len(changed) == 7  # the blocks; of the picture only the low band is taken
     np.testing.assert_allclose(fast, plain, atol=1e-5)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_codes_decoded_together_are_those_decoded_one_by_one(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: OpenVinoDecoder, kind: str
+) -> None:
+    generator = decoder if kind == "openvino" else TorchDecoder(synthesis, SPACE, "cpu")
+    codes = codes_of_w(mapping, 3 * 16, seed=10).reshape(3, 16, 512).numpy()
+    together = generator.decode(codes)
+    assert together.shape == (3, 512, 512, 3)
+    for code, picture in zip(codes, together, strict=True):
+        np.testing.assert_allclose(picture, generator.decode(code[None])[0], atol=1e-4)
+    assert np.abs(together[0] - together[1]).max() > 0.1

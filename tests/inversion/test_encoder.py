@@ -78,6 +78,15 @@ def test_openvino_and_pytorch_agree(
     assert encoder.encode(crops[:0]).shape == (0, 16, 512)
 
 
+def test_crops_encoded_together_are_those_encoded_one_by_one(
+    network: Encoder, crops: np.ndarray
+) -> None:
+    encoder = TorchEncoder(network, SPACE, "cpu")
+    together = encoder.encode(crops)
+    one_by_one = np.concatenate([encoder.encode(crop[None]) for crop in crops])
+    np.testing.assert_allclose(together, one_by_one, atol=1e-4)
+
+
 @pytest.mark.parametrize("damage", ["missing", "garbage", "incomplete", "shape"])
 def test_damaged_weights(damage: str, network: Encoder, stats: WStatistics, tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"

@@ -75,30 +75,33 @@ class FakeLandmarker:
 
 
 class FakeEncoder:
+    """Each crop's mean in all of its code. Remembers how many it was given at a time."""
+
     def __init__(self) -> None:
-        self.count = 0
+        self.batches: list[int] = []
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
-        self.count += 1
+        self.batches.append(len(crops))
         # A tensor where the device is not the CPU.
         crops = np.asarray(crops if isinstance(crops, np.ndarray) else crops.permute(0, 2, 3, 1))
-        assert crops.shape == (1, 256, 256, 3)
+        assert crops.shape[1:] == (256, 256, 3)
         assert 0 <= crops.min() <= crops.max() <= 1
-        return np.full((1, 16, 512), crops.mean(), np.float32)
+        return np.stack([np.full((16, 512), crop.mean(), np.float32) for crop in crops])
 
 
 class FakeGenerator:
     """Grey; the first row beyond a grey's range paints a mouth."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.batches: list[int] = []
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        self.count += 1
-        (code,) = np.asarray(codes, np.float32)
-        picture = np.full((1, 1024, 1024, 3), code[15].mean(), np.float32)
-        picture[0, 620:760, 400:624] += 0.1 * code[0].mean() - 0.1 * code[15].mean()
-        return np.clip(picture, 0, 1)
+        self.batches.append(len(codes))
+        pictures = np.empty((len(codes), 1024, 1024, 3), np.float32)
+        for picture, code in zip(pictures, np.asarray(codes, np.float32), strict=True):
+            picture[:] = code[15].mean()
+            picture[620:760, 400:624] += 0.1 * code[0].mean() - 0.1 * code[15].mean()
+        return np.clip(pictures, 0, 1)
 
 
 # What the fakes make looks like no face.
@@ -178,8 +181,9 @@ class Chain:
 
     def made(self) -> tuple[int, int]:
         """How many faces were encoded and how many pictures decoded since this was last asked."""
-        counts = self.encoder.count, self.generator.count
-        self.encoder.count = self.generator.count = 0
+        counts = sum(self.encoder.batches), sum(self.generator.batches)
+        self.encoder.batches.clear()
+        self.generator.batches.clear()
         return counts
 
     def reused(self) -> set[str]:
@@ -418,3 +422,54 @@ def test_the_torch_path_gives_the_same(chain: Chain, clip: Path, tmp_path: Path)
         away = np.abs(one.astype(int) - two)
         assert away.max() <= 2  # a level of luma or chroma, seen as RGB
         assert away.mean() < 0.01
+
+
+def left_by(chain: Chain, *stages: str) -> dict[str, np.ndarray | bytes]:
+    """Every file that these stages left in the last run."""
+    assert chain.report is not None
+    found: dict[str, np.ndarray | bytes] = {}
+    for name in stages:
+        artifact = chain.report.artifacts[name]
+        for chunk in artifact.chunks:
+            for file in artifact.files(chunk.name):
+                path = artifact.path(chunk.name, file)
+                whole = np.load(path) if path.suffix == ".npy" else path.read_bytes()
+                found[f"{name}/{chunk.name}/{file}"] = whole
+    return found
+
+
+@pytest.mark.parametrize(("device", "atol"), [("cpu", 0), ("cpu:0", 1e-3)])
+def test_batches_give_what_single_faces_give(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, atol: float
+) -> None:
+    """As on a GPU, where several faces are encoded and decoded together."""
+
+    def run_of(size: int) -> Chain:
+        for module in ("videdit.artifacts.crops", "videdit.stages.resources"):
+            monkeypatch.setattr(f"{module}.batch_size", lambda device: size)
+        (tmp_path / str(size)).mkdir()
+        made = Chain(clip, tmp_path / str(size), device)
+        # A stretch first: of the whole, some faces of a batch are known then.
+        stretch = {"start_s": 4 / RATE, "stop_s": 6 / RATE}
+        made("Smiling=0s:1,0.44s:0", **stretch, parameters=UNSMOOTHED)
+        done = made("Smiling=0s:1,0.44s:0", parameters=UNSMOOTHED)
+        assert done.edited == list(range(FACE_FROM, FACE_TO))
+        return made
+
+    one, three = run_of(1), run_of(3)
+    assert set(one.encoder.batches) == set(one.generator.batches) == {1}
+    # Frames 3 to 6 for the stretch, in two chunks; then what the whole's three chunks lack.
+    assert three.encoder.batches == [2, 2, 1, 3, 1]
+    assert set(three.generator.batches) == {1, 2, 3}
+    assert one.made() == three.made()
+    stages = ("encode", "edit", "reconstruct", "decode")
+    expected, found = left_by(one, *stages), left_by(three, *stages)
+    assert expected.keys() == found.keys()
+    assert sum(name.endswith("codes.npy") for name in found) == 6
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(found[name], value, atol=atol, err_msg=name)
+        elif atol == 0:
+            assert found[name] == value, name
+    for a, b in zip(*(frames_of(c.folder / "out.mkv") for c in (one, three)), strict=True):
+        assert np.abs(a.astype(int) - b).max() <= (2 if atol else 0)
