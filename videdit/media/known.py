@@ -22,7 +22,7 @@ from videdit.media.apart import probe_apart
 from videdit.media.source import content_id
 from videdit.media.timeline import Timeline
 
-FORMAT = 3
+FORMAT = 4
 """Version of what is kept. Count it up when `Timeline` or what `probe` finds changes."""
 
 # Another decoder may find other frames.
