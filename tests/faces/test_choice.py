@@ -42,6 +42,18 @@ def test_choose_largest_goes_on_after_a_loss() -> None:
     assert [t.id for t in choose([tracks[0], make(1, 0, 60, 150, 20)], "largest")] == [0]
 
 
+@pytest.mark.parametrize("outgoing", [40, 60, 90])
+def test_both_people_of_a_dissolve_are_edited(outgoing: int) -> None:
+    # In its middle one is taken for the other, at the same place or larger, or both are found.
+    before, after = detection(300, 300, outgoing), detection(310, 300, 60)
+    faces = [[before]] * 46 + [[before, after]] * 8 + [[after]] * 46
+    tracks = link_faces([laid_out(faces)], range(100), [0, 50], np.arange(100) / 25).summaries
+    chosen = choose(tracks, "largest")
+    assert min(t.first for t in chosen) == 0
+    assert max(t.last for t in chosen) == 99
+    assert {t.shot for t in chosen} == {0, 1}
+
+
 def test_choose_all_and_by_number() -> None:
     tracks = [make(1, 0, 0, 10, 50), make(0, 0, 20, 30, 50)]
     assert [t.id for t in choose(tracks, "all")] == [0, 1]

@@ -38,6 +38,55 @@ def test_a_fade_is_not_a_cut() -> None:
     assert find_cuts(frames, 25) == [0]
 
 
+def dissolve(before: list[np.ndarray], after: list[np.ndarray], length: int) -> list[np.ndarray]:
+    """Two runs of frames of which the last and the first `length` are mixed."""
+    shares = (np.arange(length) + 0.5) / length
+    mixed = [
+        np.rint(one * (1 - share) + other * share).astype(np.uint8)
+        for one, other, share in zip(before[-length:], after[:length], shares, strict=True)
+    ]
+    return [*before[:-length], *mixed, *after[length:]]
+
+
+@pytest.mark.parametrize("rate", [25, 50])
+@pytest.mark.parametrize("seconds", [0.3, 1, 2])
+@pytest.mark.parametrize("motion", [0, 0.02])
+def test_a_dissolve_is_a_cut_in_its_middle(rate: int, seconds: float, motion: float) -> None:
+    length = round(rate * seconds)
+    before, after = (scene(seed, 3 * rate, motion) for seed in (1, 2))
+    frames = dissolve(before, after, length)
+    starts = find_cuts(frames, rate)
+    assert len(starts) == 2
+    assert abs(starts[1] - (3 * rate - length / 2)) <= 0.1 * length
+
+
+def test_a_dissolve_among_cuts() -> None:
+    frames = scene(3, 40) + dissolve(scene(1, 60), scene(2, 60), 20) + scene(4, 40)
+    assert find_cuts(frames, 25) == [0, 40, 90, 140]
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.2, 0.3, 0.5, 1, 2])
+def test_a_camera_that_moves_makes_no_dissolve(speed: float) -> None:
+    assert find_cuts(scene(1, 90, motion=speed), 25) == [0]
+
+
+def test_light_that_changes_makes_no_dissolve() -> None:
+    still = scene(1, 1, noise=0)[0].astype(float)
+    evening = still * (0.5, 0.35, 0.3) + 10
+    frames = [
+        np.rint(still * (1 - share) + evening * share).astype(np.uint8)
+        for share in np.clip((np.arange(90) - 30) / 30, 0, 1)
+    ]
+    assert find_cuts(frames, 25) == [0]
+
+
+def test_something_that_crosses_the_picture_makes_no_dissolve() -> None:
+    frames = scene(1, 90)
+    for number, frame in enumerate(frames):
+        frame[4:, max(0, number - 20) : max(0, number)] = (20, 60, 200)
+    assert find_cuts(frames, 25) == [0]
+
+
 def test_the_shortest_shot_is_in_seconds() -> None:
     flash = [np.full((36, 64, 3), 255, np.uint8)] * 4
     frames = scene(1, 40) + flash + scene(1, 40)

@@ -18,7 +18,7 @@ class FramesStage(Stage):
     """Leaves ``thumbnails.npy`` per chunk; the shots of the stretch as a whole."""
 
     name = "frames"
-    version = 2
+    version = 3
     cost = 0.006
 
     def __init__(self, resources: Resources) -> None:
