@@ -260,6 +260,22 @@ def test_a_stop_during_the_refinement_loses_no_other_work(clip: Path, tmp_path: 
     assert "unfinished" in kept["refine"]
     assert "reconstruct" not in kept
 
+    # Nor does a kill, which asks nobody.
+    with subprocess.Popen(
+        command("run", clip, *slow, cache=cache), stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(process, "] refine: ")
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "result.mp4").exists()
+    verified = videdit("cache", "verify", cache=cache)
+    assert verified.returncode == 0, verified.stdout
+    again = {
+        line.split()[0]: line for line in videdit("inspect", clip, cache=cache).stdout.splitlines()
+    }
+    assert "complete" in again["encode"]
+    assert "unfinished" in again["refine"]
+
 
 def test_frames_without_a_face_and_a_cut_pass_through(
     pictures: list[np.ndarray], tmp_path: Path, cache: Path

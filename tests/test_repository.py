@@ -45,6 +45,15 @@ def test_every_dependency_is_pinned() -> None:
     assert not [version for _, version in pins if "+" in version]
 
 
+def test_what_tests_are_run_with_holds_what_any_extra_brings() -> None:
+    """Else tests of the evaluation and the training would be left out without a word."""
+    extras = {k: set(v.split()) for k, v in setup_cfg()["options.extras_require"].items()}
+    for name, needed in extras.items():
+        assert needed <= extras["test"], name
+    assert "'.[test]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "make --no-print-directory test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
 def test_every_folder_with_sources_is_a_package() -> None:
     folders = {path.parent for path in (ROOT / "videdit").rglob("*.py")}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []

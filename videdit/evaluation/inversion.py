@@ -36,6 +36,7 @@ from ..stages.resources import Resources
 from .identity import SAME_PERSON, IdentityMeter, distance
 from .motion import follow, jitter, openings
 from .pictures import face_mask, psnr, sized, ssim
+from .report import plain
 
 _SIZE = 512
 """Side at which source and reconstruction are compared, pixels."""
@@ -137,8 +138,9 @@ def summarise(inputs: Sequence[InputScore]) -> Summary:
 
 
 def to_json(inputs: Sequence[InputScore], method: str) -> dict[str, Any]:
-    """Everything, as plain JSON; an input whose faces all failed has no summary of its own."""
-    return {
+    """Everything, as plain JSON; an input whose faces all failed has no summary of its own, and
+    there is no number where nothing was to be measured (the jitter of a still clip)."""
+    everything = {
         "method": method,
         "summary": asdict(summarise(inputs)),
         "inputs": [
@@ -146,6 +148,7 @@ def to_json(inputs: Sequence[InputScore], method: str) -> dict[str, Any]:
             for one in inputs
         ],
     }
+    return {name: plain(value) for name, value in everything.items()}
 
 
 class InversionMeter:
