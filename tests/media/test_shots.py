@@ -70,6 +70,14 @@ def test_a_camera_that_moves_makes_no_dissolve(speed: float) -> None:
     assert find_cuts(scene(1, 90, motion=speed), 25) == [0]
 
 
+@pytest.mark.parametrize("level", [16, 100, 235])
+def test_a_fade_makes_no_dissolve(level: int) -> None:
+    rng = np.random.default_rng(0)
+    flat = [rng.normal(level, 2, (36, 64, 3)).astype(np.uint8) for _ in range(60)]
+    assert find_cuts(dissolve(flat, scene(1, 60), 25), 25) == [0]
+    assert find_cuts(dissolve(scene(1, 60), flat, 25), 25) == [0]
+
+
 def test_light_that_changes_makes_no_dissolve() -> None:
     still = scene(1, 1, noise=0)[0].astype(float)
     evening = still * (0.5, 0.35, 0.3) + 10

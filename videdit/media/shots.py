@@ -29,6 +29,9 @@ _DISSOLVES_S = (0.5, 1.0, 2.0, 3.0)
 _LEAST_CHANGE = 12.0
 """Root mean square difference of the two pictures of a dissolve, levels of 255."""
 
+_LEAST_CONTRAST = 6.0
+"""Standard deviation of each, levels; less is one colour, and the dissolve a fade."""
+
 _LIKENESS = 0.7
 """Pictures that correlate more, one moved by at most ..."""
 
@@ -133,7 +136,8 @@ def _dissolved(pictures: NDArray[np.float32]) -> float:
     first, last = pictures[0], pictures[-1]
     way = last - first
     change = float(np.sqrt(np.mean(way**2)))
-    if change < _LEAST_CHANGE:
+    contrasts = [picture.reshape(-1, 3).std(axis=0).mean() for picture in (first, last)]
+    if change < _LEAST_CHANGE or min(contrasts) < _LEAST_CONTRAST:
         return 0.0
     half = len(pictures) // 2
     done = (pictures - first) @ way / (way @ way)
