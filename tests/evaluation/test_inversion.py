@@ -24,7 +24,7 @@ from videdit.evaluation.inversion import (
     w_norm_limit,
 )
 from videdit.evaluation.pictures import face_mask, psnr
-from videdit.faces.detection import inter_ocular, landmarks_in
+from videdit.faces.detection import inter_ocular, largest
 from videdit.models.networks import Networks
 from videdit.pipeline.progress import Progress
 from videdit.pipeline.store import Store
@@ -142,7 +142,8 @@ def test_figures_are_those_of_the_pictures_side_by_side(measured: Measured) -> N
     (found,) = measured.picture.faces
     source, shown = np.split(measured.pairs[0], 2, axis=1)
     assert source.shape == shown.shape == (512, 512, 3)
-    points = [landmarks_in(measured.networks.landmarker, one) for one in (source, shown)]
+    looked = [measured.networks.landmarker.detect(one) for one in (source, shown)]
+    points = [largest(faces).points68 / 512 for faces in looked]
     described = [
         measured.meter.identity.describe(one, at * 512)
         for one, at in zip((source, shown), points, strict=True)
