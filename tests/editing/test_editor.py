@@ -258,3 +258,53 @@ def test_a_direction_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no direction"):
         direction_editor(tmp_path / "missing.npy", (16, 512))
     assert isinstance(editor, LinearEditor)
+
+
+def test_taking_away_is_a_map_of_its_own(tmp_path: Path) -> None:
+    mean = RANDOM.standard_normal(512).astype(np.float32)
+    more, less = {"Smiling": affine(1), "Young": affine(2)}, {"Smiling": affine(3)}
+    editor = LatentTransformers(mean, more, less, {"Smiling": (2.0, 1.0)})
+    before, alphas = codes(), np.array([1.0, -0.5, 0.0], np.float32)
+    after = editor.move(before, "Smiling", alphas)
+    given = more["Smiling"].of(before, mean)[0]
+    taken = less["Smiling"].of(before, mean)[1]
+    np.testing.assert_allclose((after - before)[0, :EDITED_ROWS], given, atol=1e-5)
+    np.testing.assert_allclose((after - before)[1, :EDITED_ROWS], taken, atol=1e-5)
+    np.testing.assert_array_equal(after[2], before[2])
+    # Where nothing else was learned, the way back is the way there, as in the paper.
+    there = editor.move(before, "Young", np.ones(3, np.float32)) - before
+    back = editor.move(before, "Young", -np.ones(3, np.float32)) - before
+    np.testing.assert_allclose(back, -there, atol=1e-5)
+    editor.save(tmp_path / "t.safetensors", {})
+    loaded = load_transformers(tmp_path / "t.safetensors")
+    assert set(loaded.less) == {"Smiling"}
+    np.testing.assert_allclose(
+        loaded.move(before, "Smiling", -np.ones(3, np.float32)) - before,
+        (editor.move(before, "Smiling", np.full(3, -0.5, np.float32)) - before),
+        atol=5e-3,
+    )
+
+
+def test_maps_of_one_direction_can_still_be_loaded(tmp_path: Path) -> None:
+    """What people trained with earlier versions."""
+    transformers().save(tmp_path / "t.safetensors", {})
+    raw = (tmp_path / "t.safetensors").read_bytes()
+    (tmp_path / "old.safetensors").write_bytes(
+        raw.replace(b"videdit.transformers.2", b"videdit.transformers.1")
+    )
+    assert load_transformers(tmp_path / "old.safetensors").names == ("Smiling", "Wearing_Mask")
+    (tmp_path / "new.safetensors").write_bytes(
+        raw.replace(b"videdit.transformers.2", b"videdit.transformers.9")
+    )
+    with pytest.raises(WeightsError, match="format"):
+        load_transformers(tmp_path / "new.safetensors")
+
+
+def test_a_map_edits_as_many_rows_as_it_has() -> None:
+    rows = 16
+    zero = np.zeros((rows, 512, 2), np.float32)
+    found = AffineMap(zero, zero.transpose(0, 2, 1), np.ones((rows, 512), np.float32))
+    editor = LatentTransformers(np.zeros(512, np.float32), {"Black_Hair": found})
+    before = codes()
+    after = editor.move(before, "Black_Hair", np.full(3, 0.5, np.float32))
+    np.testing.assert_allclose(after, before + 0.5, atol=1e-6)

@@ -23,6 +23,7 @@ from videdit.training.encoder import export, train_corrector, train_encoder
 from videdit.training.encoder_loop import Run, Supervision
 from videdit.training.encoder_settings import EncoderTraining
 from videdit.training.faces import FaceData
+from videdit.training.settings import read_settings
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
 SETTINGS = EncoderTraining(steps=3, batch=2, real=2, morphed=1, pairs=1, shown=1, warm_up=1)
@@ -178,15 +179,15 @@ def test_the_corrector_alone_is_trained(data: FaceData, tmp_path: Path) -> None:
 def test_settings_files(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"steps": 7}')
-    assert EncoderTraining.load(path) == EncoderTraining(steps=7)
+    assert read_settings(path, EncoderTraining) == EncoderTraining(steps=7)
     path.write_text('{"stepz": 7}')
     with pytest.raises(UsageError, match="stepz"):
-        EncoderTraining.load(path)
+        read_settings(path, EncoderTraining)
     with pytest.raises(UsageError, match="no settings"):
-        EncoderTraining.load(tmp_path / "missing.json")
+        read_settings(tmp_path / "missing.json", EncoderTraining)
     for name in ("encoder.json", "corrector.json"):
         committed = Path(__file__).parents[2] / "training_data" / name
-        assert EncoderTraining.load(committed).real > 0
+        assert read_settings(committed, EncoderTraining).real > 0
 
 
 def test_what_is_exported_loads(tmp_path: Path) -> None:

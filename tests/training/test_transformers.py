@@ -10,7 +10,7 @@ import torch
 
 from videdit.editing.classifier import LatentClassifier, load_classifier
 from videdit.editing.scores import auc
-from videdit.editing.transformer import AffineMap
+from videdit.editing.transformer import EDITED_ROWS, RANK
 from videdit.errors import UsageError, WeightsError
 from videdit.generators.wspace import WStatistics
 from videdit.training.baselines import fit_normals
@@ -21,8 +21,16 @@ from videdit.training.classifier import (
     labelled_codes,
 )
 from videdit.training.faces import expand
-from videdit.training.maps import TransformerTraining, _losses
-from videdit.training.trial import Trial
+from videdit.training.maps import (
+    Direction,
+    MapBank,
+    TransformerTraining,
+    _Draw,
+    both,
+    flip_losses,
+    learn_maps,
+)
+from videdit.training.pool import Pool, Space
 
 NAMES = ("Smiling", "Young", "Hat")
 FACES = 1500
@@ -74,22 +82,84 @@ def test_the_classifier_learns_what_is_planted(
 
 
 def test_the_losses_flip_one_attribute_and_keep_the_probabilities_of_the_others() -> None:
-    how = TransformerTraining(classification=3.0, attributes=2.0)
-    before = torch.tensor([[1.0, 0.0, 4.0], [-1.0, 0.0, 4.0], [-2.0, 0.0, 4.0]])
-    kept = torch.tensor([0.0, 0.5, 1.0])
-    # Nothing moves: each face is as far from the other label as it was. The one that has the
-    # attribute counts as much as the two that lack it.
-    wrong = (0.5 * np.log1p(np.exp(1)) + 0.25 * (np.log1p(np.exp(1)) + np.log1p(np.exp(2)))).item()
-    still = _losses(before, before, 0, kept, how)
-    assert float(still) == pytest.approx(3 * wrong, rel=1e-5)
+    before = torch.tensor([[[1.0, 0.0, 4.0], [-1.0, 0.0, 4.0]], [[2.0, 0.0, 4.0], [0.5, 0.0, 4.0]]])
+    index, sign = torch.tensor([0, 2]), torch.tensor([1, -1])
+    kept = torch.tensor([[0.0, 0.5, 1.0], [0.3, 1.0, 0.0]])
+    # Nothing moves: each face is as far from the other label, and the margin, as it was.
+    wrong, others = flip_losses(before, before, index, sign, kept, 0.5)
+    expected = (np.logaddexp(0, [-0.5, 1.5]).sum() + 2 * np.logaddexp(0, 4.5)) / 4
+    assert float(wrong) == pytest.approx(expected, rel=1e-5)
+    assert float(others) == 0
     # Where nothing is decided, the others' difference is about that of the logits; where all is,
     # next to nothing.
     open_, sure = before.clone(), before.clone()
-    open_[:, 1] += 0.1
-    sure[:, 2] += 0.1
-    expected = 2 * 0.5 * 16 * (1 / (1 + np.exp(-0.1)) - 0.5) ** 2 / 3
-    assert float(_losses(open_, before, 0, kept, how) - still) == pytest.approx(expected, rel=1e-3)
-    assert float(_losses(sure, before, 0, kept, how) - still) < expected / 50
+    open_[0, :, 1] += 0.1
+    sure[0, :, 2] += 0.1
+    expected = 0.5 * 16 * (1 / (1 + np.exp(-0.1)) - 0.5) ** 2 * 2 / 12
+    found = flip_losses(open_, before, index, sign, kept, 0.5)[1]
+    assert float(found) == pytest.approx(expected, rel=1e-3)
+    assert float(flip_losses(sure, before, index, sign, kept, 0.5)[1]) < expected / 50
+
+
+def pool(classifier: LatentClassifier, stats: WStatistics, codes: np.ndarray) -> Pool:
+    rows = torch.from_numpy(codes)
+    space = Space(stats)
+    correlation = np.eye(len(NAMES), dtype=np.float32)
+    flags = np.zeros(len(codes), bool)
+    with torch.no_grad():
+        return Pool(classifier, space, flags, space.of(rows), classifier(rows), correlation)
+
+
+def test_maps_learned_side_by_side_give_and_take_away(
+    classifier: LatentClassifier, stats: WStatistics
+) -> None:
+    codes, _ = draw(stats, 4000, 5)
+    given = pool(classifier, stats, codes)
+    directions = both(NAMES[:2], (0, 1))
+    assert [str(one) for one in directions] == ["Smiling +1", "Smiling -1", "Young +1", "Young -1"]
+    bank = learn_maps(given, directions, TransformerTraining(steps=200))
+    fresh, _ = draw(stats, 200, 6)
+    before = classifier.logits(fresh)
+    for number, one in enumerate(directions):
+        found = bank.affine(number, given.space)
+        assert found.down.shape == (EDITED_ROWS, 512, RANK)
+        moved = fresh.copy()
+        moved[:, :EDITED_ROWS] += found.of(fresh, stats.mean.numpy())
+        after = classifier.logits(moved)
+        lacking = before[:, one.index] * one.sign < 0
+        assert (after[lacking, one.index] * one.sign > 0).mean() > 0.9
+        other = 1 - one.index
+        assert ((after[:, other] > 0) == (before[:, other] > 0)).mean() > 0.85
+
+
+def test_a_map_is_the_same_in_coordinates_and_of_codes(
+    classifier: LatentClassifier, stats: WStatistics
+) -> None:
+    codes, _ = draw(stats, 5, 7)
+    given = pool(classifier, stats, codes)
+    bank = MapBank([Direction("Smiling", 0, 1), Direction("Black_Hair", 2, 1)], 0)
+    torch.manual_seed(3)
+    torch.nn.init.normal_(bank.up, std=0.1)
+    torch.nn.init.normal_(bank.bias, std=0.1)
+    with torch.no_grad():
+        steps = bank(given.coordinates[None].expand(2, -1, -1, -1))
+        moved = given.space.codes(given.coordinates + steps).numpy() - codes
+    for number, rows in enumerate((EDITED_ROWS, 16)):  # colours live in the finer rows, too
+        found = bank.affine(number, given.space).of(codes, stats.mean.numpy())
+        assert found.shape[1] == rows
+        np.testing.assert_allclose(moved[number][:, :rows], found, atol=2e-4)
+        np.testing.assert_allclose(moved[number][:, rows:], 0, atol=2e-5)
+
+
+def test_faces_are_drawn_that_lack_what_is_given() -> None:
+    logits = torch.tensor([[1.0, -1], [-1, -1], [2, -2], [-2, -1]])
+    chosen, alphas = _Draw(logits, torch.tensor([0, 0, 1]), torch.tensor([1, -1, -1]), 0)(200, 1.5)
+    assert set(chosen[0].tolist()) == {1, 3}
+    assert set(chosen[1].tolist()) == {0, 2}
+    assert set(chosen[2].tolist()) == {0, 1, 2, 3}  # none has it: any will do
+    assert float(alphas.min()) == 1
+    assert 1.3 < float(alphas.max()) <= 1.5
+    assert 0.5 < float((alphas == 1).float().mean()) < 0.8
 
 
 def test_inverted_codes_are_told_from_sampled_ones(tmp_path: Path) -> None:
@@ -101,31 +171,6 @@ def test_inverted_codes_are_told_from_sampled_ones(tmp_path: Path) -> None:
     assert codes[:, 0, 0].tolist() == [0, 0, 0, 1, 1, 1, 11, 11, 11]
     assert logits[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
     assert inverted.tolist() == [False] * 6 + [True] * 3
-
-
-def test_alpha_one_is_where_most_faces_change() -> None:
-    class Seer:
-        """A teacher that reads a logit off the first number of a code."""
-
-        def looks(self, codes: np.ndarray) -> np.ndarray:
-            return codes
-
-    import videdit.training.trial as module
-
-    codes = np.zeros((100, 16, 512), np.float32)
-    codes[:, 0, 0] = -np.linspace(0.05, 2, 100)
-    patched = pytest.MonkeyPatch()
-    patched.setattr(module, "judged", lambda teacher, looks: torch.from_numpy(looks[:, 0, :1]))
-    patched.setattr(module, "_TRIED", 100)
-    bias = np.zeros((11, 512), np.float32)
-    bias[0, 0] = 1
-    zero = np.zeros((11, 512, 2), np.float32)
-    found = AffineMap(zero, zero.transpose(0, 2, 1), bias)
-    trial = Trial(codes, codes[:, 0, :1], Seer(), None)  # type: ignore[arg-type]
-    length, share = trial.length(found, np.zeros(512, np.float32), 0)
-    patched.undo()
-    assert share == module.GOAL
-    assert length == pytest.approx(1.61, abs=0.05)  # 80 % of -0.05..-2 lie above -1.61
 
 
 def test_the_baselines_are_the_same_when_fitted_again(

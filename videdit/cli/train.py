@@ -47,8 +47,9 @@ def encoder(
     from videdit.device import kept_memory
     from videdit.training.encoder import train_encoder
     from videdit.training.encoder_settings import EncoderTraining
+    from videdit.training.settings import read_settings
 
-    chosen = EncoderTraining.load(settings)
+    chosen = read_settings(settings, EncoderTraining)
     with kept_memory():
         given, run = _prepare(folder, "encoder", real or [], faces, chosen, _networks(device))
         run.report(str(train_encoder(given, chosen, run, start=start)))
@@ -75,8 +76,9 @@ def corrector(
     from videdit.training.encoder import train_corrector
     from videdit.training.encoder_settings import EncoderTraining
     from videdit.training.readout import train_readout
+    from videdit.training.settings import read_settings
 
-    chosen = EncoderTraining.load(settings)
+    chosen = read_settings(settings, EncoderTraining)
     networks = _networks(device)
     path = encoder or networks.bundle.files("encoder")[0]
     with kept_memory():
@@ -227,6 +229,7 @@ def classifier(
     folder: Annotated[Path, typer.Argument(help="Working folder: labelled faces, result.")],
     data: Labelled = _LABELLED,
     faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
+    device: DeviceName = "auto",
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
 
@@ -242,7 +245,7 @@ def classifier(
     how = ClassifierTraining(shards=max(1, faces // 250))
     with kept_memory():
         poses = data / "pose.npz"
-        train_classifier(folder, labelled, poses, _networks("cpu"), how, _reporter(folder))
+        train_classifier(folder, labelled, poses, _networks(device), how, _reporter(folder))
 
 
 @app.command()
@@ -252,8 +255,12 @@ def transformer(
         list[str] | None, typer.Argument(help="Attributes, or all.", show_default="all")
     ] = None,
     data: Labelled = _LABELLED,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings of the training; training_data/ has a GPU's.")
+    ] = None,
+    device: DeviceName = "auto",
 ) -> None:
-    """Train latent transformers, a minute each; goes on where it stopped.
+    """Train latent transformers, minutes each; goes on where it stopped.
 
     Leaves FOLDER/transformers.safetensors with all attributes trained so far. Use it with
     `videdit run --editor FOLDER/transformers.safetensors`.
@@ -261,6 +268,7 @@ def transformer(
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
     from videdit.training.maps import TransformerTraining
+    from videdit.training.settings import read_settings
     from videdit.training.transformers import train_transformers
 
     labelled = LabelledFaces.load(data)
@@ -268,9 +276,9 @@ def transformer(
         train_transformers(
             folder,
             labelled,
-            _networks("cpu"),
+            _networks(device),
             attrs or ["all"],
-            TransformerTraining(),
+            read_settings(settings, TransformerTraining) if settings else TransformerTraining(),
             _reporter(folder),
         )
 

@@ -1,9 +1,12 @@
-"""Latent transformers: one learned affine map per attribute.
+"""Latent transformers: learned affine maps of an attribute.
 
-``T(w, alpha) = w + alpha * f(w)`` with ``f(w)_l = A_l w_l + b_l`` for rows 0 to 10 and 0 for the
-finer rows, which keep the source's colours and texture (*A Latent Transformer for Disentangled Face
-Editing in Images and Videos*, Yao et al., ICCV 2021). ``A_l`` has a rank of 16: it is learned as a
-product of two thin matrices, not cut down afterwards, so nothing is lost by it.
+``T(w, alpha) = w + alpha * f(w)`` with ``f(w)_l = A_l w_l + b_l`` for the rows that the map edits
+(*A Latent Transformer for Disentangled Face Editing in Images and Videos*, Yao et al., ICCV 2021).
+``A_l`` has a low rank: it is learned as a product of two thin matrices, not cut down afterwards, so
+nothing is lost by it. Two things differ from the paper. Giving an attribute and taking it away are
+learned apart, for putting glasses on is not taking them off backwards: f is one map for positive
+alphas and another for negative ones. And while most maps edit rows 0 to 10, as the paper's, those
+of colours edit all.
 """
 
 from __future__ import annotations
@@ -22,20 +25,24 @@ from .editor import Codes, Editor
 from .files import described, read_described, readable
 
 EDITED_ROWS = 11
+"""Rows that a map edits, from the first; the finer ones keep the source's colours and texture."""
+
 RANK = 16
-_FORMAT = "videdit.transformers.1"
+_FORMAT = "videdit.transformers.2"
+_BEFORE = "videdit.transformers.1"
+"""One map for both directions; people have trained such ones."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class AffineMap:
-    """One attribute's f, about W's mean: ``f(w)_l = (w_l - mean) @ down_l @ up_l + bias_l``.
+    """An f, about W's mean: ``f(w)_l = (w_l - mean) @ down_l @ up_l + bias_l``, of the first rows.
 
     Attributes:
-        down: (11, width, rank).
-        up: (11, rank, width).
-        bias: (11, width).
+        down: (rows, width, rank).
+        up: (rows, rank, width).
+        bias: (rows, width).
     """
 
     down: Floats
@@ -43,21 +50,18 @@ class AffineMap:
     bias: Floats
 
     def __post_init__(self) -> None:
+        rows = self.down.shape[0]
         width, rank = self.down.shape[-2:]
         shapes = (self.down.shape, self.up.shape, self.bias.shape)
-        wanted = (
-            (EDITED_ROWS, width, rank),
-            (EDITED_ROWS, rank, width),
-            (EDITED_ROWS, width),
-        )
+        wanted = ((rows, width, rank), (rows, rank, width), (rows, width))
         if shapes != wanted or not all(np.isfinite(a).all() for a in vars(self).values()):
             raise ValueError(f"a map's arrays have the shapes {shapes}, or are not finite")
 
     def of(self, codes: Codes, mean: Floats) -> Codes:
-        """f of (n, rows, width) codes: (n, 11, width); of each to the last bit what it is of this
-        code alone."""
+        """f of (n, all rows, width) codes: (n, rows, width); of each to the last bit what it is of
+        this code alone."""
         # One product per row of one code: the rounding of a larger one depends on its size.
-        rows = (codes[:, :EDITED_ROWS] - mean)[:, :, None]
+        rows = (codes[:, : len(self.bias)] - mean)[:, :, None]
         moved = (rows @ self.down @ self.up)[:, :, 0] + self.bias
         return moved.astype(np.float32)
 
@@ -67,7 +71,9 @@ class LatentTransformers(Editor):
 
     Args:
         mean: (width,) W's mean.
-        maps: by attribute.
+        maps: by attribute, for positive alphas.
+        less: by attribute, for negative ones: ``T(w, alpha) = w + |alpha| f(w)``. One that is not
+            there goes ``maps`` backwards, as the paper does.
         lengths: by attribute, how many f an alpha of -1 and one of 1 are; 1 where nothing is said.
     """
 
@@ -75,28 +81,44 @@ class LatentTransformers(Editor):
         self,
         mean: Floats,
         maps: Mapping[str, AffineMap],
+        less: Mapping[str, AffineMap] | None = None,
         lengths: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.mean = mean
         self.maps = dict(maps)
+        self.less = dict(less or {})
         self.lengths = dict(lengths or {})
         self.names = tuple(self.maps)
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
-        """See ``Editor.move``; rows from 11 on stay."""
+        """See ``Editor.move``; rows that the map does not edit stay."""
         minus, plus = self.lengths.get(name, (1.0, 1.0))
-        steps = (strengths * np.where(strengths < 0, minus, plus)).astype(np.float32)
         edited = codes.copy()
-        edited[:, :EDITED_ROWS] += steps[:, None, None] * self.maps[name].of(codes, self.mean)
+        more, less = self.maps[name], self.less.get(name)
+        self._add(edited, codes, more, np.where(strengths > 0, strengths * plus, 0))
+        steps = np.where(strengths < 0, strengths * minus, 0)
+        self._add(edited, codes, less or more, -steps if less else steps)
         return edited
+
+    def _add(self, edited: Codes, codes: Codes, found: AffineMap, steps: Floats) -> None:
+        which = np.flatnonzero(steps)
+        if len(which):
+            moved = found.of(codes[which], self.mean)
+            edited[which, : moved.shape[1]] += steps[which, None, None].astype(np.float32) * moved
 
     def save(self, path: Path, notes: Mapping[str, object]) -> None:
         """Write half precision; ``notes`` say how it was made."""
         tensors = {"mean": self.mean.astype(np.float32)}
-        for name, values in self.maps.items():
-            for part, array in vars(values).items():
-                tensors[f"{name}.{part}"] = array.astype(np.float16)
-        about = {"format": _FORMAT, "names": self.names, "notes": dict(notes)}
+        for kind, maps in (("", self.maps), ("-", self.less)):
+            for name, values in maps.items():
+                for part, array in vars(values).items():
+                    tensors[f"{name}{kind}.{part}"] = array.astype(np.float16)
+        about = {
+            "format": _FORMAT,
+            "names": self.names,
+            "less": sorted(self.less),
+            "notes": dict(notes),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(save(tensors, described(about)))
 
@@ -114,17 +136,23 @@ def load_transformers(path: Path, lengths: Path | None = None) -> LatentTransfor
     """
     with readable(path, "the transformers", "Run `videdit weights verify`, or train them anew."):
         about, tensors = read_described(path)
-        if about.get("format") != _FORMAT:
+        if about.get("format") not in (_FORMAT, _BEFORE):
             raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-        maps = {
-            name: AffineMap(*(tensors[f"{name}.{part}"] for part in ("down", "up", "bias")))
-            for name in about["names"]
-        }
+
+        def maps(names: Sequence[str], kind: str) -> dict[str, AffineMap]:
+            return {
+                name: AffineMap(
+                    *(tensors[f"{name}{kind}.{part}"] for part in ("down", "up", "bias"))
+                )
+                for name in names
+            }
+
+        more, less = maps(about["names"], ""), maps(about.get("less", ()), "-")
         mean = tensors["mean"]
         steps = {}
         if lengths is not None:
             steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
-    return LatentTransformers(mean, maps, steps)
+    return LatentTransformers(mean, more, less, steps)
 
 
 def _length(pair: Sequence[float]) -> tuple[float, float]:

@@ -127,7 +127,7 @@ def find_lengths(
     shipped = networks.editor(RunSettings(pictures[0], pictures[0], ()).editor, ())
     if not isinstance(shipped, LatentTransformers):
         raise InputError("the bundle's editor has no lengths", "Use a bundle with transformers.")
-    maps = LatentTransformers(shipped.mean, shipped.maps)
+    maps = LatentTransformers(shipped.mean, shipped.maps, shipped.less)
     notes = folder / "tried.json"
     key = {"people": [p.name for p in pictures]}
     tried: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}

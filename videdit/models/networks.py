@@ -166,15 +166,15 @@ class Networks:
         from ..faces.regions import RegionParser
 
         self._expect("regions", "region-unet")
-        path = self.bundle.file("regions")
+        self.bundle.file("regions")  # damaged weights are told, also where they are compiled
+        return RegionParser(self.region_network, ids=self.ids("regions"), kept_in=self._kept_in)
 
-        def network() -> RegionNetwork:
-            from ..bundles.tensors import load_weights
-            from ..faces.region_network import RegionNetwork
+    def region_network(self) -> RegionNetwork:
+        """The parser in PyTorch."""
+        from ..bundles.tensors import load_weights
+        from ..faces.region_network import RegionNetwork
 
-            return load_weights(RegionNetwork(), path, "parser of regions")
-
-        return RegionParser(network, ids=self.ids("regions"), kept_in=self._kept_in)
+        return load_weights(RegionNetwork(), self.bundle.file("regions"), "parser of regions")
 
     @cached_property
     def readout(self) -> Readout:

@@ -134,8 +134,9 @@ def name_components(
     for j, name in enumerate(classifier.names):
         own = np.abs(table[:, j])
         others = np.sqrt((np.delete(table, j, 1) ** 2).sum(1))
-        selective = np.where(own >= own.max() / 2, own / others, 0)
-        best = int(selective.argmax())
+        selective = np.where(own >= own.max() / 2, own / np.maximum(others, 1e-12), 0)
+        # Where there are no others, the strongest is the most selective.
+        best = int((selective if others.any() else own).argmax())
         number, first, last, step = candidates[best]
         sign = float(np.sign(table[best, j]))
         times = _length(codes, logits[:, j], sign * step, classifier, j)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -47,6 +47,7 @@ from ..generators.wspace import WStatistics
 from ..inversion.readout import Readout
 from ..models.protocols import Encoder
 from .faces import expand, shard_codes
+from .looks import kept_look
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 Report = Callable[[str], None]
@@ -61,6 +62,7 @@ class ClassifierTraining:
     """Settings; the defaults made what ships.
 
     Attributes:
+        teacher: settings of the teacher.
         shards: of 250 generated faces each that the teacher labels.
         inverted_every: every which shard is also seen as the encoder inverts it.
         members: networks that are averaged.
@@ -74,6 +76,7 @@ class ClassifierTraining:
         seed: decides everything random.
     """
 
+    teacher: PictureTraining = field(default_factory=PictureTraining)
     shards: int = 120
     inverted_every: int = 4
     members: int = 4
@@ -87,37 +90,69 @@ class ClassifierTraining:
     seed: int = 0
 
 
+_SHIFT = 6
+_GAIN = 0.1
+
+
+def shaken(pictures: Tensor) -> Tensor:
+    """Pictures a little moved and lit otherwise, so that no edit is made for one grid of pixels."""
+    dy, dx = (int(v) for v in torch.randint(-_SHIFT, _SHIFT + 1, (2,)))
+    padded = F.pad(pictures, (_SHIFT,) * 4, mode="replicate")
+    top, left = _SHIFT + dy, _SHIFT + dx
+    moved = padded[:, :, top : top + pictures.shape[2], left : left + pictures.shape[3]]
+    gain = 1 + _GAIN * (2 * torch.rand(len(pictures), 1, 1, 1, device=pictures.device) - 1)
+    return moved * gain
+
+
 class Viewer:
     """Shows codes cheaply and looks at what they show.
 
     Args:
         synthesis, readout: make the pictures.
         face: makes the looks.
+        device: where they do.
     """
 
-    def __init__(self, synthesis: SynthesisNetwork, readout: Readout, face: FaceNetwork) -> None:
+    def __init__(
+        self,
+        synthesis: SynthesisNetwork,
+        readout: Readout,
+        face: FaceNetwork,
+        device: str = "cpu",
+    ) -> None:
         layout = torch.channels_last
-        self.synthesis = synthesis.to(memory_format=layout)  # type: ignore[call-overload]
-        self.readout = readout
-        self.face = face.to(memory_format=layout)  # type: ignore[call-overload]
+        self.synthesis = synthesis.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.readout = readout.to(device)
+        self.face = face.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.device = device
+        self._batch = 10 if device == "cpu" else 250
+
+    def show(self, codes: Tensor) -> Tensor:
+        """(n, 3, 256, 256) about in [0, 1] of (n, 16, 512) codes, with a gradient."""
+        return self.readout.show(self.synthesis, codes)
 
     @torch.inference_mode()
-    def pictures(self, codes: Floats) -> Tensor:
+    def pictures(self, codes: Floats | Tensor) -> Tensor:
         """(n, 3, 256, 256) in [0, 1] of (n, 16, 512) codes."""
-        parts = [torch.zeros(0, 3, 256, 256)]
-        for start in range(0, len(codes), _BATCH):
-            piece = torch.from_numpy(np.asarray(codes[start : start + _BATCH], np.float32))
-            parts.append(self.readout.show(self.synthesis, piece).clamp(0, 1))
+        parts = [torch.zeros(0, 3, 256, 256, device=self.device)]
+        for start in range(0, len(codes), self._batch):
+            piece = torch.as_tensor(codes[start : start + self._batch]).float().to(self.device)
+            parts.append(self.show(piece).clamp(0, 1))
         return torch.cat(parts)
 
     def look(self, pictures: Tensor) -> Looks:
         """What pictures look like."""
-        return join([look(self.face, piece) for piece in torch.split(pictures, _BATCH)])
+        return join([look(self.face, piece) for piece in torch.split(pictures, self._batch)])
 
-    def looks(self, codes: Floats) -> Looks:
+    def looks(self, codes: Floats | Tensor) -> Looks:
         """What the codes' pictures look like."""
-        starts = range(0, len(codes), _BATCH)
-        return join([self.look(self.pictures(codes[i : i + _BATCH])) for i in starts])
+        starts = range(0, len(codes), self._batch)
+        return join([self.look(self.pictures(codes[i : i + self._batch])) for i in starts])
+
+    def judged(self, teacher: PictureClassifier, codes: Floats | Tensor) -> Tensor:
+        """(n, k) what a picture classifier on the same device says of the codes' pictures; on the
+        CPU."""
+        return judged(teacher, self.looks(codes)).cpu()
 
 
 @torch.no_grad()
@@ -137,37 +172,41 @@ def make_teacher(
     path = folder / "teacher.safetensors"
     if not path.exists():
         part = data.of(EDIT)
-        looks = kept_looks(folder, part.codes, viewer, report)
-        labels = torch.from_numpy(part.labels)
-        teacher = train_picture_classifier(looks, labels, part.names, how, report)
+        looks = kept_looks(folder, part.codes, viewer, report, how.views)
+        labels = torch.from_numpy(np.tile(part.labels, (how.views, 1)))
+        teacher = train_picture_classifier(looks, labels, part.names, how, report, viewer.device)
         test = data.of(TEST)
-        scores = score(judged(teacher, viewer.looks(test.codes)).numpy(), test.labels, test.names)
+        scores = score(viewer.judged(teacher, test.codes).numpy(), test.labels, test.names)
         mean = mean_score(scores)
         report(f"teacher: AUC {mean.auc:.3f} ({mean.name})")
         with replaced(path) as temporary:
             teacher.save(temporary, {})
         for seen in folder.glob("looks-*.npz"):
             seen.unlink()
-    return load_picture_classifier(path)[0]
+    return load_picture_classifier(path)[0].to(viewer.device)
 
 
-def kept_looks(folder: Path, codes: Floats, viewer: Viewer, report: Report) -> Looks:
-    """What the codes' pictures look like; kept in ``folder`` in parts of 250 as they come, so that
-    a training that is stopped goes on."""
+def kept_looks(
+    folder: Path, codes: Floats, viewer: Viewer, report: Report, views: int = 1
+) -> Looks:
+    """What the codes' pictures look like, and ``views - 1`` times more, `shaken`; kept in
+    ``folder`` in parts of 250 as they come, so that a training that is stopped goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     parts, began, made = [], time.monotonic(), 0
-    starts = range(0, len(codes), _PART)
-    for start in starts:
-        path = folder / f"looks-{start:05d}.npz"
-        if not path.exists():
-            seen = viewer.looks(codes[start : start + _PART])
-            keep_arrays(path, features=seen.features.numpy(), picture=seen.picture.numpy())
+    starts = [(view, start) for view in range(views) for start in range(0, len(codes), _PART)]
+    for number, (view, start) in enumerate(starts):
+        piece = codes[start : start + _PART]
+
+        def make(view: int = view, piece: Floats = piece, number: int = number) -> Looks:
+            nonlocal made
+            pictures = viewer.pictures(piece)
+            seen = viewer.look(shaken(pictures) if view else pictures)
             made += 1
-            left = (time.monotonic() - began) / made * len(starts[start // _PART + 1 :])
-            done = min(start + _PART, len(codes))
-            report(f"looked at {done}/{len(codes)} labelled faces, {left:.0f} s left")
-        with np.load(path, allow_pickle=False) as arrays:
-            parts.append(Looks(*(torch.from_numpy(arrays[name]) for name in Looks._fields)))
+            left = (time.monotonic() - began) / made * len(starts[number + 1 :])
+            report(f"looked at part {number + 1}/{len(starts)}, {left:.0f} s left")
+            return seen
+
+        parts.append(kept_look(folder / f"looks-{view}-{start:05d}.npz", piece, make))
     return join(parts)
 
 
@@ -192,10 +231,10 @@ def label_faces(
         pictures = viewer.pictures(codes)
         arrays = {
             "codes": codes.astype(np.float16),
-            "logits": judged(teacher, viewer.look(pictures)).numpy(),
+            "logits": judged(teacher, viewer.look(pictures)).cpu().numpy(),
         }
         if number % how.inverted_every == 0:
-            crops = pictures.permute(0, 2, 3, 1).numpy()
+            crops = pictures.permute(0, 2, 3, 1).cpu().numpy()
             arrays["inverted"] = encoder.encode(crops).astype(np.float16)
         keep_arrays(path, **arrays)
         report(f"faces {number + 1}/{how.shards} ({time.monotonic() - started:.0f} s)")
@@ -248,6 +287,7 @@ def fit_classifier(
     report: Report = print,
     *,
     taught: LatentClassifier | None = None,
+    device: str = "cpu",
 ) -> LatentClassifier:
     """The classifier from codes and the probabilities of their attributes.
 
@@ -259,6 +299,7 @@ def fit_classifier(
         how: settings.
         report: takes lines of progress.
         taught: one to train on, for fewer epochs, at a lower rate.
+        device: where it is trained; it comes back on the CPU.
     """
     torch.manual_seed(how.seed)
     epochs, rate = how.epochs, how.learning_rate
@@ -267,8 +308,15 @@ def fit_classifier(
         network.take_coordinates(stats)
     else:
         network, epochs, rate = taught.requires_grad_(True), how.more_epochs, rate / 2
-    rows = torch.cat([network.coordinates(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
-    wanted = torch.from_numpy(targets)
+    network = network.to(device)
+    with torch.no_grad():
+        rows = torch.cat(
+            [
+                network.coordinates(torch.from_numpy(c).to(device))
+                for c in np.array_split(codes, max(1, len(codes) // 1000))
+            ]
+        )
+    wanted = torch.from_numpy(targets).to(device)
     batch = min(how.batch, len(codes))
     steps = epochs * (len(codes) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=how.weight_decay)
@@ -276,8 +324,8 @@ def fit_classifier(
     network.train()
     for epoch in range(epochs):
         # Each member meets the codes in the same order, but drops out other parts of them.
-        order = torch.randperm(len(codes))
-        total = 0.0
+        order = torch.randperm(len(codes)).to(device)
+        total = torch.zeros((), device=device)
         for start in range(0, len(order) - batch + 1, batch):
             chosen = order[start : start + batch]
             found = network.each(rows[chosen])
@@ -288,9 +336,9 @@ def fit_classifier(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-            total += loss.item() * batch / len(order) / how.members
+            total += loss.detach() * (batch / len(order) / how.members)
         report(f"epoch {epoch + 1}/{epochs}: loss {total:.4f}")
-    return network.eval().requires_grad_(False)
+    return network.cpu().eval().requires_grad_(False)
 
 
 def fit_pose(path: Path, classifier: LatentClassifier, penalty: float = 200.0) -> Tensor:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
-from pathlib import Path
-
-from ..errors import UsageError
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -53,22 +49,3 @@ class EncoderTraining:
     averaging: float = 0.998
     held_out_shards: int = 1
     seed: int = 0
-
-    @staticmethod
-    def load(path: Path) -> EncoderTraining:
-        """Read settings from JSON.
-
-        Raises:
-            UsageError: no such file, no JSON, or unknown names.
-        """
-        try:
-            values = json.loads(path.read_text())
-            known = {f.name for f in fields(EncoderTraining)}
-            unknown = sorted(set(values) - known)
-            if unknown:
-                raise ValueError(f"unknown settings {', '.join(unknown)}")
-            return EncoderTraining(**values)
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{path} holds no settings ({error})", "See training_data/encoder.json"
-            ) from error

@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..arrays import keep_arrays
 from ..editing.labelled import JUDGE, TEST, LabelledFaces
 from ..editing.picture_classifier import Looks, join, look
 from ..editing.scores import LEAST_POSITIVES, mean_score, score
 from ..faces.recognition import FaceNetwork
+from ..files import replaced
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Generator
 from .classifier import judged
+from .looks import kept_look
 from .picture_classifier import PictureTraining, train_picture_classifier
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def train_judge(
     }
     report(f"judge: AUC {mean.auc:.4f} ({mean.name}), accuracy {notes['accuracy']:.3f}")
     path = folder / "judge.safetensors"
-    judge.save(path, notes)
+    with replaced(path) as temporary:
+        judge.save(temporary, notes)
     return path
 
 
@@ -83,15 +85,14 @@ def _looks(
     """The looks of the generator's pictures, kept a hundred at a time."""
     parts = []
     for start in range(0, len(codes), _PIECE):
-        path = folder / f"looks-{name}-{start:05d}.npz"
-        if not path.exists():
-            looks = join([_look(decoder, face, code) for code in codes[start : start + _PIECE]])
-            keep_arrays(path, features=looks.features.numpy(), picture=looks.picture.numpy())
-            report(f"{name}: {min(start + _PIECE, len(codes))}/{len(codes)} pictures")
-        with np.load(path, allow_pickle=False) as arrays:
-            parts.append(
-                Looks(torch.from_numpy(arrays["features"]), torch.from_numpy(arrays["picture"]))
-            )
+        piece = codes[start : start + _PIECE]
+
+        def make(piece: npt.NDArray[np.float32] = piece, start: int = start) -> Looks:
+            made = join([_look(decoder, face, code) for code in piece])
+            report(f"{name}: {start + len(piece)}/{len(codes)} pictures")
+            return made
+
+        parts.append(kept_look(folder / f"looks-{name}-{start:05d}.npz", piece, make))
     return join(parts)
 
 

@@ -23,7 +23,6 @@ from .classifier import (
     labelled_codes,
     make_teacher,
 )
-from .picture_classifier import PictureTraining
 from .pushed import push_faces
 
 if TYPE_CHECKING:
@@ -55,8 +54,9 @@ def train_classifier(
     """
     folder.mkdir(parents=True, exist_ok=True)
     stats = networks.statistics
-    viewer = Viewer(networks.synthesis, networks.readout, networks.recognition)
-    teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
+    device = networks.device.name
+    viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
+    teacher = make_teacher(folder, data, viewer, how.teacher, report)
     if teacher.names != data.names:
         raise UsageError(
             f"{folder} holds a training on other labels", "Take another folder for these."
@@ -83,6 +83,7 @@ def train_classifier(
                 how,
                 report,
                 taught=network,
+                device=device,
             )
             found.pose.copy_(fit_pose(poses, found) if poses.exists() else networks.classifier.pose)
             mean = mean_score(score(found.logits(test.codes), test.labels, data.names))

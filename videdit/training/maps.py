@@ -1,164 +1,269 @@
-"""Learning one attribute's affine map; the losses are explained in `training.transformers`."""
+"""Learning affine maps, many side by side; the losses are explained in `training.transformers`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..editing.transformer import EDITED_ROWS, RANK, AffineMap
-from ..generators.mobile import STYLE_DIM
+from ..generators.mobile import ROWS, STYLE_DIM
 from .pool import Pool, Space
+
+_COLOURS = {
+    *("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
+    *("Pale_Skin", "Rosy_Cheeks", "Wearing_Lipstick", "Heavy_Makeup"),
+}
+"""Attributes whose maps edit all rows: colours live in the finer ones, too."""
 
 
 @dataclass(frozen=True)
 class TransformerTraining:
-    """Settings of the next training. What ships was made with a `classification` of 1, an
-    `attributes` of 2 on logits, and pictures of codes that were not inverted.
+    """Settings of a training of maps.
 
     Attributes:
-        steps: optimisation steps.
-        batch: codes a step.
-        learning_rate: peak of the one-cycle schedule of Adam.
+        together: attributes that are learned side by side; more take more memory, and less time
+            each on a GPU.
+        steps, batch, learning_rate: of the first part, through the classifier: optimisation steps,
+            faces a step and direction, peak of the one-cycle schedule of Adam.
         refining_faces, refining_steps, refining_batch, refining_rate: of the second part, through
             pictures; it draws from fewer faces.
-        classification, attributes, length, pose, identity: weights of the losses.
+        finishing_steps: of a third part, like the second one, through the generator's own pictures
+            instead of the cheap ones. They cost four times as much: for a GPU.
+        memory: pictures at a time; a step of more is taken in pieces.
+        longest: a third of the faces are moved by alphas from 1 to so much; the others by 1.
+        margin: logits beyond which an attribute counts as given.
+        classification, attributes, length, pose, identity, outside: weights of the losses.
         seed: decides everything random.
     """
 
+    together: int = 1
     steps: int = 400
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 2e-3
     refining_faces: int = 800
     refining_steps: int = 150
-    refining_batch: int = 8
+    refining_batch: int = 4
     refining_rate: float = 2e-3
+    finishing_steps: int = 0
+    memory: int = 80
+    longest: float = 2.0
+    margin: float = 1.0
     classification: float = 5.0
     attributes: float = 5.0
     length: float = 3.0
     pose: float = 1.0
     identity: float = 2.0
+    outside: float = 10.0
     seed: int = 0
 
 
-class Map(nn.Module):
-    """A map being learned, in a `Space`'s coordinates: (n, 16, 512) to what alpha 1 adds to the
-    first rows."""
+@dataclass(frozen=True)
+class Direction:
+    """What a map does: gives an attribute (``sign`` 1) or takes it away (-1).
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.down = nn.Parameter(torch.randn(EDITED_ROWS, STYLE_DIM, RANK) / STYLE_DIM**0.5)
-        self.up = nn.Parameter(torch.zeros(EDITED_ROWS, RANK, STYLE_DIM))
-        self.bias = nn.Parameter(torch.zeros(EDITED_ROWS, STYLE_DIM))
+    Attributes:
+        name: of the attribute.
+        index: its column.
+        sign: of the alphas.
+    """
 
-    def forward(self, coordinates: Tensor) -> Tensor:
-        rows = coordinates[:, :EDITED_ROWS].transpose(0, 1)
-        return torch.bmm(torch.bmm(rows, self.down), self.up).transpose(0, 1) + self.bias
+    name: str
+    index: int
+    sign: int
 
-    def affine(self, space: Space) -> AffineMap:
-        """The same map of codes."""
-        with torch.no_grad():
-            return space.affine(self.down, self.up, self.bias)
+    def __str__(self) -> str:
+        return f"{self.name} {self.sign:+d}"
 
 
-def train_map(pool: Pool, index: int, how: TransformerTraining) -> Map:
-    """One attribute's map, learned through the classifier.
+def both(names: Sequence[str], indices: Sequence[int]) -> list[Direction]:
+    """Both directions of attributes."""
+    return [Direction(n, i, s) for n, i in zip(names, indices, strict=True) for s in (1, -1)]
+
+
+class MapBank(nn.Module):
+    """Maps being learned, in a `Space`'s coordinates: (m, b, 16, 512) faces of m directions to what
+    their maps add to them.
 
     Args:
-        pool: what it is trained on.
-        index: the attribute's column.
-        how: settings.
+        directions: the m directions.
+        seed: of the first weights.
     """
-    found = Map(how.seed)
 
-    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        return pool.classifier.of_coordinates(pool.space.principal(after)), torch.zeros(())
+    edited: Tensor
 
-    part = Part(how.steps, how.batch, how.learning_rate, pool.coordinates, pool.logits, see)
-    descend(found, part, pool, index, how)
-    return found
+    def __init__(self, directions: Sequence[Direction], seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.directions = tuple(directions)
+        count = len(directions)
+        self.down = nn.Parameter(torch.randn(count, ROWS, STYLE_DIM, RANK) / STYLE_DIM**0.5)
+        self.up = nn.Parameter(torch.zeros(count, ROWS, RANK, STYLE_DIM))
+        self.bias = nn.Parameter(torch.zeros(count, ROWS, STYLE_DIM))
+        rows = [ROWS if one.name in _COLOURS else EDITED_ROWS for one in directions]
+        edited = torch.arange(ROWS)[None] < torch.tensor(rows)[:, None]
+        self.register_buffer("edited", edited[:, :, None, None].float())
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        rows = coordinates.transpose(1, 2)
+        moved = rows @ self.down @ self.up + self.bias[:, :, None]
+        return (moved * self.edited).transpose(1, 2)
+
+    def affine(self, number: int, space: Space) -> AffineMap:
+        """The map of direction ``number``, of codes."""
+        rows = int(self.edited[number].sum())
+        with torch.no_grad():
+            parts = (part[number, :rows].cpu() for part in (self.down, self.up, self.bias))
+            return space.affine(*parts)
+
+
+class Seen(NamedTuple):
+    """What is seen of edited faces.
+
+    Attributes:
+        logits: (m, b, k) of all attributes.
+        more: a loss of this part's own.
+    """
+
+    logits: Tensor
+    more: Tensor
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of the two parts of a map's training.
+    """One part of the maps' training.
 
     Attributes:
         steps: optimisation steps.
-        batch: faces a step.
+        batch: faces a step and direction.
+        pieces: a step's faces are worked on in so many pieces.
         rate: peak of the one-cycle schedule of Adam.
         coordinates: (n, 16, 512) of the faces to draw from.
         logits: (n, k) of these faces, unedited.
-        see: coordinates of the edited faces, and which of the n they are, to logits and a loss of
-            this part's own.
+        see: coordinates (m, b, 16, 512) of edited faces, and which of the n they are (m, b).
     """
 
     steps: int
     batch: int
+    pieces: int
     rate: float
     coordinates: Tensor
     logits: Tensor
-    see: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    see: Callable[[Tensor, Tensor], Seen]
 
 
-def descend(found: Map, part: Part, pool: Pool, index: int, how: TransformerTraining) -> None:
-    """Train a map; see `train_map` for the arguments."""
-    kept = pool.kept(index)
-    optimiser = torch.optim.Adam(found.parameters(), part.rate)
+def learn_maps(pool: Pool, directions: Sequence[Direction], how: TransformerTraining) -> MapBank:
+    """Maps learned through the classifier.
+
+    Args:
+        pool: what they are trained on.
+        directions: of the maps.
+        how: settings.
+    """
+    bank = MapBank(directions, how.seed).to(pool.device)
+
+    def see(after: Tensor, chosen: Tensor) -> Seen:
+        logits = pool.classifier.of_coordinates(pool.space.principal(after.flatten(0, 1)))
+        return Seen(logits.reshape(*chosen.shape, -1), after.new_zeros(()))
+
+    part = Part(how.steps, how.batch, 1, how.learning_rate, pool.coordinates, pool.logits, see)
+    descend(bank, part, pool, how)
+    return bank
+
+
+def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> Tensor:
+    """Train maps.
+
+    Args:
+        bank: the maps.
+        part: what is seen of them.
+        pool: what the losses need to know.
+        how: weights of the losses.
+
+    Returns:
+        (m,) the share of faces that get what they lacked, over the last tenth of the steps.
+    """
+    device = part.coordinates.device
+    index = torch.tensor([one.index for one in bank.directions], device=device)
+    sign = torch.tensor([one.sign for one in bank.directions], device=device)
+    kept = torch.stack([pool.kept(one.index) for one in bank.directions]).to(device)
+    optimiser = torch.optim.Adam(bank.parameters(), part.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, part.rate, total_steps=part.steps + 1, pct_start=0.1
     )
-    draw = _Draw(part.logits[:, index].sigmoid(), part.batch)
-    for _ in range(part.steps):
-        chosen = draw()
-        before, was = part.coordinates[chosen], part.logits[chosen]
-        change = _flip(was[:, index]) * found(before)
-        after = torch.cat((before[:, :EDITED_ROWS] + change, before[:, EDITED_ROWS:]), 1)
-        seen, own = part.see(after, chosen)
-        turned = pool.classifier.turns(pool.space.principal(change)).square().mean()
-        loss = _losses(seen, was, index, kept, how) + own
-        loss = loss + how.length * change.square().mean() + how.pose * turned
-        optimiser.zero_grad()
-        loss.backward()
+    draw = _Draw(part.logits, index, sign, how.seed)
+    some = part.batch // part.pieces
+    reached = torch.zeros(len(index), device=device)
+    last = part.steps - max(1, part.steps // 10)
+    for step in range(part.steps):
+        optimiser.zero_grad(set_to_none=True)
+        for _ in range(part.pieces):
+            chosen, alphas = draw(some, how.longest)
+            before, was = part.coordinates[chosen], part.logits[chosen]
+            change = alphas[..., None, None] * bank(before)
+            seen = part.see(before + change, chosen)
+            wrong, others = flip_losses(seen.logits, was, index, sign, kept, how.margin)
+            moved = pool.space.principal(change).flatten(0, 1)
+            loss = how.classification * wrong + how.attributes * others + seen.more
+            loss = loss + how.length * change.square().mean()
+            loss = loss + how.pose * pool.classifier.turns(moved).square().mean()
+            # The sum over the maps: each is trained as if it were alone.
+            (loss * len(index) / part.pieces).backward()
+            if step >= last:
+                with torch.no_grad():
+                    at = seen.logits.gather(2, index[:, None, None].expand(-1, some, 1))[..., 0]
+                    reached += (at * sign[:, None] > 0).float().mean(1) / part.pieces
         optimiser.step()
         schedule.step()
+    return (reached / (part.steps - last)).cpu()
 
 
-def _losses(
-    seen: Tensor, before: Tensor, index: int, kept: Tensor, how: TransformerTraining
-) -> Tensor:
-    """Classification and attributes: logits (n, k) after and before the edit."""
-    target = (before[:, index] <= 0).float()
-    share = target.mean()
-    weight = 1 / torch.where(target > 0.5, share, 1 - share)
-    wrong = F.binary_cross_entropy_with_logits(seen[:, index], target, weight / weight.mean())
-    others = 16 * ((seen.sigmoid() - before.sigmoid()).square() * kept).mean()
-    return how.classification * wrong + how.attributes * others
+def flip_losses(
+    seen: Tensor, was: Tensor, index: Tensor, sign: Tensor, kept: Tensor, margin: float
+) -> tuple[Tensor, Tensor]:
+    """Classification and attributes.
 
-
-def _flip(logits: Tensor) -> Tensor:
-    """(n, 1, 1) the training alpha: towards the other label."""
-    p = logits.sigmoid()
-    return torch.where(p > 0.5, -p, 1 - p)[:, None, None]
+    Args:
+        seen, was: (m, b, k) logits after and before the edit.
+        index, sign: (m,) which attribute is given (1) or taken away (-1).
+        kept: (m, k) how much the others are to stay.
+        margin: logits beyond which the attribute counts as given.
+    """
+    at = seen.gather(2, index[:, None, None].expand(-1, seen.shape[1], 1))[..., 0]
+    wrong = F.softplus(margin - at * sign[:, None]).mean()
+    others = 16 * ((seen.sigmoid() - was.sigmoid()).square() * kept[:, None]).mean()
+    return wrong, others
 
 
 class _Draw:
-    """Draws faces, half of them with the attribute, where there are any."""
+    """Draws, for each direction, faces that lack what it gives; any, where none does.
 
-    def __init__(self, probability: Tensor, batch: int) -> None:
-        having = torch.nonzero(probability > 0.5)[:, 0]
-        lacking = torch.nonzero(probability <= 0.5)[:, 0]
-        if not len(lacking):
-            having, lacking = lacking, having
-        self.having, self.lacking = having, lacking
-        self.some = min(batch // 2, len(having))
-        self.rest = batch - self.some
+    Args:
+        logits: (n, k) of the faces to draw from.
+        index, sign: (m,) of the directions.
+        seed: decides what is drawn.
+    """
 
-    def __call__(self) -> Tensor:
-        having = self.having[torch.randint(max(len(self.having), 1), (self.some,))]
-        lacking = self.lacking[torch.randint(len(self.lacking), (self.rest,))]
-        return torch.cat((having, lacking))
+    def __init__(self, logits: Tensor, index: Tensor, sign: Tensor, seed: int) -> None:
+        lacking = (logits[:, index] * sign < 0).cpu().numpy()
+        self._rng = np.random.default_rng(seed)
+        self._device = logits.device
+        self._lacking = [np.flatnonzero(column) for column in lacking.T]
+        self._all = np.arange(len(logits))
+
+    def __call__(self, count: int, longest: float) -> tuple[Tensor, Tensor]:
+        """(m, count) faces, and how far each is to be moved."""
+        chosen = np.stack(
+            [self._rng.choice(r if len(r) else self._all, count) for r in self._lacking]
+        )
+        farther = self._rng.random(chosen.shape) < 1 / 3
+        alphas = np.where(farther, self._rng.uniform(1, longest, chosen.shape), 1.0)
+        return (
+            torch.from_numpy(chosen).to(self._device),
+            torch.from_numpy(alphas.astype(np.float32)).to(self._device),
+        )

@@ -26,6 +26,8 @@ class PictureTraining:
         batch: faces a step.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: AdamW's.
+        views: how often a face is looked at, from the second time on a little moved and lit
+            otherwise; only the teacher's are.
         seed: decides everything random.
     """
 
@@ -34,6 +36,7 @@ class PictureTraining:
     batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
+    views: int = 1
     seed: int = 0
 
 
@@ -43,6 +46,7 @@ def train_picture_classifier(
     names: Sequence[str],
     how: PictureTraining,
     report: Callable[[str], None] = print,
+    device: str = "cpu",
 ) -> PictureClassifier:
     """A classifier of faces whose looks and labels are known; a minute or two a member.
 
@@ -52,9 +56,11 @@ def train_picture_classifier(
         names: of the k attributes.
         how: settings.
         report: takes lines of progress.
+        device: where it is trained, and stays.
     """
     torch.manual_seed(how.seed)
-    network = PictureClassifier(names, how.members)
+    network = PictureClassifier(names, how.members).to(device)
+    looks, labels = Looks(*(part.to(device) for part in looks)), labels.to(device)
     values = looks.features.float()
     network.mean.copy_(values.mean((0, 2, 3))[:, None, None])
     deviation = values.std((0, 2, 3)).clamp(min=_LEAST_DEVIATION)
@@ -73,7 +79,7 @@ def train_picture_classifier(
         for _ in range(how.epochs):
             order = torch.from_numpy(rng.permutation(len(labels)))
             for start in range(0, len(order) - batch + 1, batch):
-                chosen = order[start : start + batch]
+                chosen = order[start : start + batch].to(device)
                 features = network.standardised(looks.features[chosen])
                 picture = looks.picture[chosen].float()
                 if rng.random() < 0.5:  # faces have no left and right

@@ -1,9 +1,16 @@
-"""Training a map on through pictures, so that the edit is right there, too."""
+"""Training maps on through pictures, as much of them as will be shown.
+
+Of an edit, only what lies in the regions that its attribute may touch arrives in a person's own
+picture (`editing.touch`, `blending.transfer`). So the witness sees just that: the reconstruction R,
+with the edit E in those regions, C = R + M (E - R). An attribute has to be given there, or it is
+not given at all; a man's face, say, becomes a woman's without longer hair. And what E changes
+elsewhere is lost, so it costs.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,27 +19,66 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..editing.picture_classifier import Looks, PictureClassifier
-from .classifier import Viewer
-from .maps import Map, Part, TransformerTraining, descend
+from ..editing.touch import touch_of
+from ..faces.recognition import FaceNetwork
+from ..faces.regions import NEVER, REGIONS
+from ..generators.mobile import SynthesisNetwork
+from .classifier import Viewer, shaken
+from .maps import Direction, MapBank, Part, Seen, TransformerTraining, descend
 from .pool import Pool
 
 _PAYS = 30
 """Compiling takes as long as some tens of steps."""
 
+FINISHING_COST = 4
+"""Memory that a picture of the generator's own takes, in cheap ones."""
+
+_RARE = 40
+"""So many faces that have it are sought for each attribute, and as many that do not."""
+
+Show = Callable[[Tensor], Tensor]
+
+
+def generated(synthesis: SynthesisNetwork) -> Show:
+    """Codes to the generator's own pictures, (n, 3, 256, 256) RGB, about in [0, 1]."""
+
+    def show(codes: Tensor) -> Tensor:
+        return F.avg_pool2d(synthesis(codes), 2).float() * 0.5 + 0.5
+
+    return show
+
+
+def allowance(before: Tensor, after: Tensor, touched: Tensor, never: Tensor) -> Tensor:
+    """Where an edit's picture may be shown.
+
+    Args:
+        before, after: (n, regions, 128, 128) probabilities of R's and of E's regions.
+        touched: (n, regions) 1 for those that the attribute may touch.
+        never: (regions,) 1 for those that nothing touches.
+
+    Returns:
+        (n, 1, 256, 256) from 0 to 1: where R shows what may be touched, and two pixels of 128
+        around; and where E does, unless it grows over what is never touched.
+    """
+    own = (before * touched[:, :, None, None]).sum(1, keepdim=True)
+    own = F.max_pool2d(own, 5, 1, 2)
+    new = (after * touched[:, :, None, None]).sum(1, keepdim=True)
+    barred = (before * never[:, None, None]).sum(1, keepdim=True)
+    mask = torch.maximum(own, new * (1 - barred)).clamp(0, 1)
+    return F.interpolate(mask, scale_factor=2, mode="bilinear", align_corners=False)
+
 
 class Witness(nn.Module):
-    """What the teacher says of the pictures of codes, with a gradient.
+    """What the teacher and the face network say of pictures, with a gradient.
 
-    Codes (n, 16, 512) to logits (n, k) and the face network's descriptors (n, 1024).
+    Pictures (n, 3, 256, 256) to logits (n, k) and the face network's descriptors (n, 1024).
     """
 
-    def __init__(self, viewer: Viewer, teacher: PictureClassifier) -> None:
+    def __init__(self, face: FaceNetwork, teacher: PictureClassifier) -> None:
         super().__init__()
-        self.synthesis, self.readout = viewer.synthesis, viewer.readout
-        self.face, self.teacher = viewer.face, teacher
+        self.face, self.teacher = face, teacher
 
-    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        pictures = self.readout.show(self.synthesis, codes)
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.face(pictures)
         parts = (seen.whole, F.avg_pool2d(seen.regions, 2), F.avg_pool2d(seen.parts, 4))
         looks = Looks(torch.cat(parts, 1), F.avg_pool2d(pictures, 4) * 255)
@@ -41,63 +87,132 @@ class Witness(nn.Module):
 
 @dataclass(frozen=True)
 class Pictured:
-    """Faces on which maps are refined, as the witness sees them.
+    """Faces on which maps are refined.
 
     Attributes:
+        show: codes to pictures.
+        cost: memory that one of them takes, in those of the cheap kind.
+        parse: pictures to logits of regions.
         witness: sees.
         coordinates: (n, 16, 512).
+        pictures: (n, 3, 256, 256) bytes.
+        regions: (n, regions, 128, 128) probabilities, bytes.
         logits: (n, k) the witness's.
         descriptors: (n, 1024).
     """
 
+    show: Show
+    cost: int
+    parse: Callable[[Tensor], Tensor]
     witness: Callable[[Tensor], tuple[Tensor, Tensor]]
     coordinates: Tensor
+    pictures: Tensor
+    regions: Tensor
     logits: Tensor
     descriptors: Tensor
 
     @staticmethod
     def of(
-        pool: Pool, viewer: Viewer, teacher: PictureClassifier, how: TransformerTraining
+        pool: Pool,
+        show: Show,
+        cost: int,
+        viewer: Viewer,
+        parser: nn.Module,
+        teacher: PictureClassifier,
+        how: TransformerTraining,
     ) -> Pictured:
-        """Some of the pool's inverted faces."""
-        witness = Witness(viewer, teacher)
-        rng = np.random.default_rng(how.seed)
-        # What users edit are inverted codes; a folder without any has only the others.
-        rows = np.flatnonzero(pool.inverted) if pool.inverted.any() else np.arange(len(pool.codes))
-        chosen = rng.choice(rows, min(how.refining_faces, len(rows)), replace=False)
-        logits, descriptors = [], []
+        """Some of the pool's inverted faces: any, and of each attribute some that have it."""
+        device = pool.device
+        parse = parser.to(device)
+        witness = Witness(viewer.face, teacher.to(device))
+        chosen = torch.from_numpy(_chosen(pool, how)).to(device)
+        pictures, regions, logits, descriptors = [], [], [], []
         with torch.no_grad():
-            for piece in np.array_split(chosen, max(1, len(chosen) // 10)):
-                seen, who = witness(torch.from_numpy(pool.codes[piece]))
+            for piece in torch.split(chosen, 40):
+                shown = show(pool.space.codes(pool.coordinates[piece])).clamp(0, 1)
+                seen, who = witness(shown)
+                pictures.append((shown * 255).round().byte())
+                regions.append((parse(shown).softmax(1) * 255).round().byte())
                 logits.append(seen)
                 descriptors.append(who)
         # Compiling for the CPU needs a C++ compiler; without one, it only takes three times longer.
-        pays = how.refining_steps > _PAYS and shutil.which("g++") is not None
-        fused = torch.compile(witness, dynamic=False) if pays else witness
-        return Pictured(fused, pool.coordinates[chosen], torch.cat(logits), torch.cat(descriptors))
+        pays = device.type == "cpu" and how.refining_steps > _PAYS
+        if pays and shutil.which("g++") is not None:
+            show = torch.compile(show, dynamic=False)
+            fused = torch.compile(witness, dynamic=False)
+        else:
+            fused = witness
+        return Pictured(
+            show,
+            cost,
+            parse,
+            fused,
+            pool.coordinates[chosen],
+            *(torch.cat(parts) for parts in (pictures, regions, logits, descriptors)),
+        )
 
 
-def refine_map(
-    found: Map, pool: Pool, faces: Pictured, index: int, how: TransformerTraining
-) -> None:
-    """Train a map on through pictures: the same losses by the teacher's logits, and one more, that
-    the face network still sees the same person."""
-    if not how.refining_steps:
-        return
+def _chosen(pool: Pool, how: TransformerTraining) -> np.ndarray:
+    # What users edit are inverted codes; a folder without any has only the others.
+    rows = np.flatnonzero(pool.inverted) if pool.inverted.any() else np.arange(len(pool.inverted))
+    count = min(how.refining_faces, len(rows))
+    rng = np.random.default_rng(how.seed)
+    logits = pool.logits[torch.from_numpy(rows).to(pool.device)].cpu().numpy()
+    few = min(_RARE, count // (4 * logits.shape[1]) + 1)
+    ends = np.argsort(logits, axis=0)
+    rare = np.unique(np.concatenate((ends[:few].ravel(), ends[-few:].ravel())))[:count]
+    rest = rng.permutation(np.setdiff1d(np.arange(len(rows)), rare))[: count - len(rare)]
+    return np.asarray(rows[np.concatenate((rare, rest))])
 
-    def see(after: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            seen, who = faces.witness(pool.space.codes(after))
-        same = (1 - (who.float() * faces.descriptors[chosen]).sum(1)).mean()
-        return seen.float(), how.identity * same
+
+def refine_maps(
+    bank: MapBank, pool: Pool, faces: Pictured, how: TransformerTraining, steps: int
+) -> Tensor:
+    """Train maps on through pictures: the same losses by the teacher's logits of the picture as it
+    will be shown, and two more: that the face network still sees the same person, and that what is
+    not shown stays.
+
+    Returns:
+        (m,) the share of faces that get what they lacked, as the teacher sees it.
+    """
+    device = pool.device
+    touched = _touched(bank.directions).to(device)
+    never = torch.tensor([float(name in NEVER) for name in REGIONS], device=device)
+
+    def see(after: Tensor, chosen: Tensor) -> Seen:
+        m, b = chosen.shape
+        flat = chosen.flatten()
+        codes = pool.space.codes(after.flatten(0, 1))
+        with torch.autocast(device.type, torch.bfloat16):
+            edited = faces.show(codes).float()
+            before = faces.pictures[flat].float() / 255
+            with torch.no_grad():
+                regions = faces.parse(edited.clamp(0, 1)).float().softmax(1)
+            mask = allowance(
+                faces.regions[flat].float() / 255, regions, touched.repeat_interleave(b, 0), never
+            )
+            change = edited - before
+            seen, who = faces.witness(shaken(before + mask * change))
+        same = (1 - (who.float() * faces.descriptors[flat]).sum(1)).mean()
+        lost = ((1 - mask) * change.abs()).mean()
+        return Seen(seen.float().reshape(m, b, -1), how.identity * same + how.outside * lost)
 
     torch.manual_seed(how.seed)
+    pieces = round(len(bank.directions) * how.refining_batch * faces.cost / how.memory)
+    pieces = min(max(1, pieces), how.refining_batch)
     part = Part(
-        how.refining_steps,
+        steps,
         how.refining_batch,
+        pieces,
         how.refining_rate,
         faces.coordinates,
         faces.logits,
         see,
     )
-    descend(found, part, pool, index, how)
+    return descend(bank, part, pool, how)
+
+
+def _touched(directions: Sequence[Direction]) -> Tensor:
+    """(m, regions) what each direction may touch."""
+    rows = [touch_of(one.name, float(one.sign)).all for one in directions]
+    return torch.tensor([[float(name in row) for name in REGIONS] for row in rows])

@@ -18,19 +18,27 @@ from .classifier import labelled_codes
 
 Floats = npt.NDArray[np.float32]
 
+REAL = "real.npz"
+"""In the working folder, if a user puts it there: ``codes`` (n, 16, 512) of real people."""
+
+_REAL_SHARE = 0.25
+
 
 class Space:
     """W's principal axes, each divided by the root of its deviation over W's."""
 
     def __init__(self, stats: WStatistics) -> None:
-        self.mean = stats.mean
+        self.stats = stats
         self.unit = float(stats.scale.square().mean().sqrt())
         self.root = (stats.scale / self.unit).sqrt()
-        self.axes = stats.axes
+
+    def to(self, device: str) -> Space:
+        """The same on another device."""
+        return Space(self.stats.to(device))
 
     def of(self, codes: Tensor) -> Tensor:
         """Coordinates of codes, (..., 512)."""
-        return (codes - self.mean) @ self.axes / (self.unit * self.root)
+        return (codes - self.stats.mean) @ self.stats.axes / (self.unit * self.root)
 
     def principal(self, coordinates: Tensor) -> Tensor:
         """The classifier's coordinates."""
@@ -38,12 +46,13 @@ class Space:
 
     def codes(self, coordinates: Tensor) -> Tensor:
         """Codes of coordinates, (..., 512)."""
-        return (coordinates * (self.unit * self.root)) @ self.axes.T + self.mean
+        return (coordinates * (self.unit * self.root)) @ self.stats.axes.T + self.stats.mean
 
     def affine(self, down: Tensor, up: Tensor, bias: Tensor) -> AffineMap:
-        """A map of coordinates as one of codes."""
-        into = self.axes / (self.unit * self.root)
-        back = (self.unit * self.root)[:, None] * self.axes.T
+        """A map of coordinates, on the CPU, as one of codes."""
+        axes, root = self.stats.axes.cpu(), self.root.cpu()
+        into = axes / (self.unit * root)
+        back = (self.unit * root)[:, None] * axes.T
         return AffineMap((into @ down).numpy(), (up @ back).numpy(), (bias @ back).numpy())
 
 
@@ -54,16 +63,14 @@ class Pool:
     Attributes:
         classifier: C, frozen.
         space: of the coordinates.
-        codes: (n, 16, 512).
         inverted: (n,) which of them the encoder gave.
-        coordinates: of the codes.
+        coordinates: (n, 16, 512) of the codes.
         logits: (n, k) C's, of the codes.
         correlation: (k, k) of the labels.
     """
 
     classifier: LatentClassifier
     space: Space
-    codes: Floats
     inverted: npt.NDArray[np.bool_]
     coordinates: Tensor
     logits: Tensor
@@ -71,18 +78,47 @@ class Pool:
 
     @staticmethod
     def of(
-        folder: Path, classifier: LatentClassifier, own: LabelledFaces, stats: WStatistics
+        folder: Path,
+        classifier: LatentClassifier,
+        own: LabelledFaces,
+        stats: WStatistics,
+        device: str = "cpu",
     ) -> Pool:
-        """The labelled faces and those that the teacher labelled in ``folder``."""
-        space = Space(stats)
+        """The labelled faces, those that the teacher labelled in ``folder``, and real people's
+        where `REAL` is there: as often as makes a quarter of those that are inverted."""
+        space = Space(stats).to(device)
+        classifier = classifier.to(device)
         taught, _, inverted = labelled_codes(folder, "labelled")
-        codes = np.concatenate((own.codes, taught))
-        inverted = np.r_[np.zeros(len(own.codes), bool), inverted]
-        rows = torch.cat([space.of(torch.from_numpy(c)) for c in np.array_split(codes, 50)])
-        logits = torch.from_numpy(classifier.logits(codes))
+        parts = [own.codes, taught]
+        flags = [np.zeros(len(own.codes), bool), inverted]
+        if (folder / REAL).exists():
+            with np.load(folder / REAL, allow_pickle=False) as arrays:
+                real = arrays["codes"].astype(np.float32)
+            times = max(1, round(_REAL_SHARE * inverted.sum() / len(real)))
+            parts += [real] * times
+            flags += [np.ones(len(real), bool)] * times
+        rows, logits = [], []
+        with torch.no_grad():
+            for part in parts:
+                for piece in np.array_split(part, max(1, len(part) // 1000)):
+                    codes = torch.from_numpy(piece).to(device)
+                    rows.append(space.of(codes))
+                    logits.append(classifier(codes))
         count = len(own.names)
         table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
-        return Pool(classifier, space, codes, inverted, rows, logits, table.astype(np.float32))
+        return Pool(
+            classifier,
+            space,
+            np.concatenate(flags),
+            torch.cat(rows),
+            torch.cat(logits),
+            table.astype(np.float32),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.coordinates.device
 
     def kept(self, index: int) -> Tensor:
         """(k,) how much an edit of the attribute in column ``index`` keeps the others."""

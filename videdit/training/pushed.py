@@ -20,13 +20,12 @@ from ..arrays import keep_arrays
 from ..editing.classifier import LatentClassifier
 from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier
-from ..editing.transformer import LatentTransformers
 from ..generators.wspace import WStatistics
-from .classifier import ClassifierTraining, Viewer, judged
-from .maps import TransformerTraining, train_map
+from .classifier import ClassifierTraining, Viewer
+from .maps import TransformerTraining, both, learn_maps
 from .pool import Pool
 
-_ROUGH = TransformerTraining(steps=250, batch=32)
+_ROUGH = TransformerTraining(steps=250, batch=16)
 _ALPHAS = (0.3, 2.5)
 
 
@@ -42,28 +41,38 @@ def push_faces(
     report: Callable[[str], None],
 ) -> None:
     """Make round ``number``'s ``pushed-R-NAME.npz`` that ``folder`` does not hold yet: codes moved
-    along each attribute and the teacher's logits, as in `label_faces`."""
-    pool: Pool | None = None
-    for index, name in enumerate(classifier.names):
-        path = folder / f"pushed-{number}-{name}.npz"
-        if path.exists():
-            continue
-        started = time.monotonic()
-        if pool is None:
-            pool = Pool.of(folder, classifier, data.of(EDIT), stats)
-        found = train_map(pool, index, replace(_ROUGH, seed=number)).affine(pool.space)
-        rng = np.random.default_rng((how.seed, number, index))
-        chosen = rng.choice(len(pool.codes), how.pushed)
-        before = pool.logits[torch.from_numpy(chosen), index].numpy() > 0
-        alphas = rng.uniform(*_ALPHAS, how.pushed).astype(np.float32)
-        alphas *= np.where(before, -1, 1)
-        editor = LatentTransformers(stats.mean.numpy(), {name: found})
-        moved = editor.move(pool.codes[chosen], name, alphas)
-        logits = judged(teacher, viewer.looks(moved)).numpy()
-        thought = classifier.logits(moved)[:, index]
-        keep_arrays(path, codes=moved.astype(np.float16), logits=logits)
+    along each attribute, in both directions, and the teacher's logits, as in `label_faces`."""
+    missing = [n for n in classifier.names if not (folder / f"pushed-{number}-{n}.npz").exists()]
+    if not missing:
+        return
+    started = time.monotonic()
+    pool = Pool.of(folder, classifier, data.of(EDIT), stats, viewer.device)
+    indices = [classifier.names.index(name) for name in missing]
+    directions = both(missing, indices)
+    bank = learn_maps(pool, directions, replace(_ROUGH, seed=number))
+    report(f"round {number}: rough maps ({time.monotonic() - started:.0f} s)")
+    half = max(1, how.pushed // 2)
+    generator = torch.Generator().manual_seed(how.seed * 1009 + number)
+    chosen = torch.randint(len(pool.coordinates), (len(directions), half), generator=generator)
+    # One way lies before every face: the label that it lacks.
+    low, high = _ALPHAS
+    alphas = low + (high - low) * torch.rand(len(directions), half, generator=generator)
+    chosen, alphas = chosen.to(pool.device), alphas.to(pool.device)
+    with torch.no_grad():
+        before = pool.coordinates[chosen]
+        moved = pool.space.codes(before + alphas[..., None, None] * bank(before))
+        thought = pool.classifier(moved.flatten(0, 1)).unflatten(0, chosen.shape).cpu()
+    for k, name in enumerate(missing):
+        codes = moved[2 * k : 2 * k + 2].flatten(0, 1)
+        logits = viewer.judged(teacher, codes)
+        at, signs = indices[k], torch.tensor([1, -1]).repeat_interleave(half)
+        believed = thought[2 * k : 2 * k + 2, :, at].flatten() * signs > 0
+        keep_arrays(
+            folder / f"pushed-{number}-{name}.npz",
+            codes=codes.cpu().numpy().astype(np.float16),
+            logits=logits.numpy(),
+        )
         report(
-            f"round {number} {name}: the classifier sees {((thought > 0) != before).mean():.0%}"
-            f" changed, the teacher {((logits[:, index] > 0) != before).mean():.0%}"
-            f" ({time.monotonic() - started:.0f} s)"
+            f"round {number} {name}: the classifier sees {believed.float().mean():.0%} as asked,"
+            f" the teacher {(logits[:, at] * signs > 0).float().mean():.0%}"
         )

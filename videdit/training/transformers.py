@@ -1,17 +1,21 @@
-"""Training latent transformers: one attribute's affine map at a time, a minute or less each.
+"""Training latent transformers: an attribute's two maps, minutes on a CPU, seconds on a GPU.
 
 The paper's losses (Yao et al., ICCV 2021), through the latent classifier C, which stays fixed.
-With p = sigmoid(C(w))_k the training alpha is -p where p > 0.5 and 1 - p where not: the label is
-flipped.
+A face that lacks the attribute is moved by an alpha of 1 so that the label is flipped (the paper's
+alpha is the distance to the label, 1 - p where C gives p; a face that lacks something has p near
+0):
 
-- classification: cross-entropy of C(T(w, alpha))_k against the flipped label, samples weighted by
-  the inverse frequency of their target in the batch;
+- classification: softplus(margin - s z), z the logit of the edited face, s the direction's sign:
+  the cross-entropy against the flipped label, but for a margin, since some of an edit is lost on
+  its way into a person's own picture;
 - attributes: squared difference of all attributes before and after, each weighted by
   1 - |correlation| of its labels with the edited attribute's;
 - length: mean squared difference of the codes.
 
 What differs, and why:
 
+- Giving an attribute and taking it away are two maps: glasses are put on by one way and taken off
+  by another, and neither has to be good at both.
 - The attributes kept are compared as probabilities, 16 (p' - p)^2, which is the square of the
   logits' difference where a decision is open (p = 1/2) and little where it is beyond doubt.
 - The map is learned with a rank of 16, in W's principal axes, each scaled by the root of its
@@ -19,10 +23,9 @@ What differs, and why:
   where faces differ rather than where C happens to be steep.
 - The head is held: what the edit does to yaw, pitch and the size of yaw, by the regressions that
   the classifier carries, is a fourth term. An edited face is laid over the head it came from.
-- Half of a batch are faces that have the attribute, where there are any, or rare ones would never
-  learn to be removed.
-- Afterwards the map is multiplied by one number: alpha 1 is where the teacher, looking at
-  pictures of held-out codes, calls most faces otherwise (`Trial.length`).
+- A third of the faces are moved farther, up to twice as far, so that a long edit keeps to the same
+  rules.
+- A second part looks at pictures, and only at what of them will be shown (`training.pictured`).
 """
 
 from __future__ import annotations
@@ -33,16 +36,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from ..editing.attributes import unknown
-from ..editing.labelled import EDIT, JUDGE, LabelledFaces
+from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.transformer import AffineMap, LatentTransformers, load_transformers
 from ..errors import UsageError
 from .classifier import Viewer, trained_classifier
-from .maps import TransformerTraining, train_map
-from .pictured import Pictured, refine_map
+from .maps import TransformerTraining, both, learn_maps
+from .pictured import FINISHING_COST, Pictured, Show, generated, refine_maps
 from .pool import Pool
-from .trial import Trial
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -56,7 +60,7 @@ def train_transformers(
     how: TransformerTraining,
     report: Callable[[str], None] = print,
 ) -> Path:
-    """Train and calibrate maps; an attribute's that is there already is kept.
+    """Train maps; an attribute's that are there already are kept.
 
     Args:
         folder: where `train_classifier` worked; takes a file per attribute in ``maps``, and
@@ -80,36 +84,49 @@ def train_transformers(
             f"the classifier in {folder} was trained on other labels", "Name its data with --data."
         )
     (folder / "maps").mkdir(exist_ok=True)
-    stats = networks.statistics
-    mean = stats.mean.numpy()
+    mean = networks.statistics.mean.cpu().numpy()
     missing = [name for name in wanted if not _map_file(folder, name).exists()]
     if missing:
-        pool, held = Pool.of(folder, classifier, data.of(EDIT), stats), data.of(JUDGE)
-        viewer = Viewer(networks.synthesis, networks.readout, networks.recognition)
+        device = networks.device.name
+        pool = Pool.of(folder, classifier, data.of(EDIT), networks.statistics, device)
+        viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
-        trial = Trial.of(held.chosen(held.random).codes, viewer, teacher, networks.encoder)
-        faces = Pictured.of(pool, viewer, teacher, how)
-        for number, name in enumerate(missing, 1):
+        shows: list[tuple[int, Show, int]] = [(how.refining_steps, viewer.show, 1)]
+        if how.finishing_steps:
+            shows.append((how.finishing_steps, generated(viewer.synthesis), FINISHING_COST))
+        parser = networks.region_network()
+        seen = [
+            (steps, Pictured.of(pool, show, cost, viewer, parser, teacher, how))
+            for steps, show, cost in shows
+        ]
+        for first in range(0, len(missing), how.together):
+            group = missing[first : first + how.together]
             started = time.monotonic()
-            index = classifier.names.index(name)
-            learned = train_map(pool, index, how)
-            refine_map(learned, pool, faces, index, how)
-            found = learned.affine(pool.space)
-            length, share = trial.length(found, mean, index)
-            found = AffineMap(found.down, found.up * length, found.bias * length)
-            LatentTransformers(mean, {name: found}).save(_map_file(folder, name), {})
-            report(
-                f"{number}/{len(missing)} {name}: alpha 1 is {length:.2f} of what was learned and"
-                f" changes {share:.0%} ({time.monotonic() - started:.0f} s)"
-            )
-    maps: dict[str, AffineMap] = {}
+            bank = learn_maps(pool, both(group, [classifier.names.index(n) for n in group]), how)
+            reached = None
+            for steps, faces in seen:
+                reached = refine_maps(bank, pool, faces, how, steps)
+            for number, name in enumerate(group):
+                more, less = (bank.affine(2 * number + k, pool.space) for k in range(2))
+                found = LatentTransformers(mean, {name: more}, {name: less})
+                found.save(_map_file(folder, name), {})
+                shares = "" if reached is None else _shares(reached[2 * number : 2 * number + 2])
+                report(f"{first + number + 1}/{len(missing)} {name}{shares}")
+            report(f"{time.monotonic() - started:.0f} s")
+    more_, less_ = dict[str, AffineMap](), dict[str, AffineMap]()
     for name in classifier.names:
         if _map_file(folder, name).exists():
-            maps |= load_transformers(_map_file(folder, name)).maps
+            found = load_transformers(_map_file(folder, name))
+            more_ |= found.maps
+            less_ |= found.less
     result = folder / "transformers.safetensors"
-    LatentTransformers(mean, maps).save(result, {"settings": asdict(how)})
+    LatentTransformers(mean, more_, less_).save(result, {"settings": asdict(how)})
     report(str(result))
     return result
+
+
+def _shares(reached: Tensor) -> str:
+    return f": given to {reached[0]:.0%}, taken from {reached[1]:.0%}"
 
 
 def _map_file(folder: Path, name: str) -> Path:
