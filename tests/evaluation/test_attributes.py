@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videdit.editing.editor import Editor
-from videdit.evaluation.attributes import AttributeMeter, Protocol, Seen, file_name
+from videdit.evaluation.attributes import SEQUENCE, AttributeMeter, Protocol, Seen, file_name
 
 
 class MadeUpEye:
@@ -66,6 +67,55 @@ def test_an_editor_is_measured_once_whatever_its_name(
     assert eye.looks == looks
     outside = [path for path in tmp_path.rglob("*.npz") if path.parent != folder / "parts"]
     assert outside == []
+
+
+def test_judgements_that_are_not_sure_do_not_count(tmp_path: Path, codes: np.ndarray) -> None:
+    eye: Any = MadeUpEye()
+
+    class Both(MadeUpEditor):
+        def move(self, codes: np.ndarray, name: str, strengths: np.ndarray) -> np.ndarray:
+            return codes + 9 * strengths[:, None, None]
+
+    protocol = Protocol(attributes=("Smiling",), strengths=(1.0,))
+    found = {}
+    for name, counted in (("all", None), ("own", np.array([True, False]))):
+        meter = AttributeMeter(tmp_path / name, eye, codes, [], protocol, print, counted)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a mean over no attribute
+            found[name] = meter.measure("both", Both())["Smiling"].preservation[0]
+    assert found["all"] < 1
+    assert np.isnan(found["own"])
+
+
+def test_edits_one_after_the_other(tmp_path: Path, codes: np.ndarray) -> None:
+    """Each attribute is a row of its own, but the fourth edit takes the first one back."""
+
+    class InRows:
+        judge: Any = SimpleNamespace(names=(*SEQUENCE, "Else"))
+
+        def see(self, codes: np.ndarray, points: object) -> Seen:
+            return Seen(codes[:, :6, 0].astype(np.float32), codes[:, :1, 1].astype(float))
+
+    class Rows(Editor):
+        names = SEQUENCE
+
+        def move(self, codes: np.ndarray, name: str, strengths: np.ndarray) -> np.ndarray:
+            moved, row = codes.copy(), SEQUENCE.index(name)
+            moved[:, row, 0] += 9 * strengths
+            moved[:, 0, 1] += 0.1
+            if row == 3:
+                moved[:, 0, 0] = codes[:, 0, 0] + 9 * np.sign(codes[:, 0, 0]) * -1
+            return moved
+
+    eye: Any = InRows()
+    meter = AttributeMeter(tmp_path, eye, codes, [], Protocol(("Smiling",), (1.0,)), print)
+    found = meter.sequence("rows", Rows())
+    assert found is not None
+    assert found.there == (1, 1, 1, 1, 1)
+    assert found.left == (0, 1, 1, 1, 1)
+    assert found.preservation == (1,) * 5
+    np.testing.assert_allclose(found.identity, [0.1, 0.2, 0.3, 0.4, 0.5], atol=1e-5)
+    assert meter.sequence("smile", MadeUpEditor()) is None
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -22,10 +22,15 @@ def test_a_report_of_two_faces(bundle: Bundle, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     folder, lines = tmp_path / "report", []
     protocol = Protocol(("Smiling",), (1.0, 2.0), 2)
-    methods = ["transformer", "ganspace"]
+    methods = ["transformer", "interfacegan+keep"]
     report = evaluate_attributes(folder, methods, protocol, DATA, lines.append)
     assert set(report["methods"]) == set(methods)
-    assert report["about"]["judge"]["mean_auc"] > 0.85
+    about = report["about"]
+    assert about["judge"]["mean_auc"] > 0.85
+    assert {"Wearing_Necklace", "Bald"} <= set(about["not_counted"]) < set(about["judge"]["auc"])
+    assert 0.7 < about["ceiling"]["inverted again"] <= 1
+    assert 0.85 < about["ceiling"]["recompressed"] <= 1
+    assert len(report["sequences"]["transformer"]["left"]) == 5
     smile = report["methods"]["transformer"]["Smiling"]
     assert smile["strengths"] == (1.0, 2.0)
     assert 0.5 < smile["preservation"][0] <= 1

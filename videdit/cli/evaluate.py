@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.options import SHIPPED, Cache, Labelled
+from videdit.cli.options import SHIPPED, Cache, DeviceName, Labelled
 from videdit.cli.run import Alphas, Attributes, EditTexts
 from videdit.errors import (
     InputError,
@@ -327,19 +327,20 @@ def attributes(
     ],
     methods: Annotated[
         str, typer.Option(help="Editors, with commas; see `videdit run --help`.")
-    ] = "transformer,interfacegan,ganspace",
+    ] = "transformer,interfacegan,interfacegan+keep,ganspace",
     attrs: Annotated[
         str, typer.Option("--attr", help="Attributes, with commas; or main (12), or all.")
     ] = "main",
     faces: Annotated[int, typer.Option(min=2, help="Held-out faces.")] = 50,
     strengths: Annotated[
         str, typer.Option(help="|alpha|, rising, with commas.")
-    ] = "0.33,0.67,1,1.33,1.67,2",
+    ] = "0.33,0.67,1,1.5,2,3",
     full: Annotated[
         bool,
         typer.Option("--full", help="The paper's size: 1000 faces, all attributes, 10 strengths."),
     ] = False,
     data: Labelled = SHIPPED / "faces",
+    device: DeviceName = "auto",
 ) -> None:
     """Compare editors as the latent transformer's paper does: videdit evaluate attributes report
 
@@ -358,7 +359,8 @@ def attributes(
     protocol = Protocol(names, alphas, faces)
     if full:
         protocol = Protocol(("all",), tuple(round(0.2 * i, 1) for i in range(1, 11)), 1000)
-    evaluate_attributes(folder, [m.strip() for m in methods.split(",")], protocol, data)
+    chosen = [method.strip() for method in methods.split(",")]
+    evaluate_attributes(folder, chosen, protocol, data, device=device)
 
 
 class _LeftOut:

@@ -8,8 +8,14 @@ picture that was inverted):
 - preservation: share of the judgements of all other attributes that stay;
 - identity: mean distance of dlib's descriptors (under 0.6 passes for the same person).
 
-Editors are compared at equal change: preservation and identity are read off the curves where change
-is 50, 80, 90 and 95 %, and the area under each curve is taken over the changes that all reach.
+Judgements that the judge itself cannot make (AUC under 0.9 on faces left out, or too few to tell)
+are not counted among those to be preserved. Editors are compared at equal change: preservation and
+identity are read off the curves where change is 50, 80, 90 and 95 %, and the area under each curve
+is taken over the changes that all reach.
+
+What the judge says of one and the same face differs from look to look, so 100 % can't be reached.
+The *ceiling* is what it keeps of unedited faces seen a second time: recompressed, and inverted once
+more.
 """
 
 from __future__ import annotations
@@ -35,7 +41,7 @@ from ..faces.recognition import FaceNetwork
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Encoder, Generator
 from .curves import Curve, Seen, curve_of
-from .identity import IdentityMeter
+from .identity import IdentityMeter, distance
 
 MAIN = (
     *("Smiling", "Young", "Male", "Eyeglasses", "Mouth_Slightly_Open", "Blond_Hair"),
@@ -46,6 +52,13 @@ MAIN = (
 Floats = npt.NDArray[np.float32]
 
 
+_BATCH = 50
+"""Pictures at a time on a GPU."""
+
+_JPEG = 75
+"""Quality at which faces are compressed for the ceiling."""
+
+
 class Eye:
     """Decodes codes and looks at the pictures.
 
@@ -53,40 +66,60 @@ class Eye:
         decoder: the generator.
         face: the face network, for the judge's looks.
         judge: of attributes.
-        backend: finds the landmarks that dlib's box is made of.
+        backend: gives what finds the landmarks that dlib's box is made of.
+        device: where the networks run.
     """
 
     def __init__(
-        self, decoder: Generator, face: FaceNetwork, judge: PictureClassifier, backend: Landmarker
+        self,
+        decoder: Generator,
+        face: FaceNetwork,
+        judge: PictureClassifier,
+        backend: Callable[[], Landmarker],
+        device: str = "cpu",
     ) -> None:
         self.decoder = decoder
-        self.face = face
-        self.judge = judge
+        self.face = face.to(device)
+        self.judge = judge.to(device)
         self.backend = backend
+        self.device = device
         self.meter = IdentityMeter()
+        self._batch = 1 if device == "cpu" else _BATCH
 
     def show(self, code: Codes) -> npt.NDArray[np.uint8]:
         """(256, 256, 3) picture of a (16, 512) code."""
-        picture = self.decoder.decode(code[None])[0]
-        size = (INPUT_SIZE, INPUT_SIZE)
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(np.rint(small * 255), np.uint8)
+        return self.pictures(code[None])[0]
+
+    def pictures(self, codes: Codes) -> list[npt.NDArray[np.uint8]]:
+        """Pictures (256, 256, 3) of codes (n, 16, 512)."""
+        shown = []
+        for start in range(0, len(codes), self._batch):
+            for picture in self.decoder.decode(codes[start : start + self._batch]):
+                small = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
+                shown.append(np.asarray(np.rint(small * 255), np.uint8))
+        return shown
 
     def landmarks(self, picture: npt.NDArray[np.uint8]) -> Floats | None:
         """(68, 2) in pixels, or None where no face is found."""
-        found = self.backend.detect(picture)
+        found = self.backend().detect(picture)
         return largest(found).points68.astype(np.float32) if found else None
 
     def see(self, codes: Codes, points: Sequence[Floats]) -> Seen:
         """Judgements and descriptors of codes (n, 16, 512); an edit moves no head, so the
         reconstruction's landmarks say where the face is."""
-        logits, descriptors = [], []
-        for code, at in zip(codes, points, strict=True):
-            picture = self.show(code)
-            tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-            logits.append(self.judge(look(self.face, tensor))[0].numpy())
-            descriptors.append(self.meter.describe(picture, at, jitters=0))
-        return Seen(np.stack(logits), np.stack(descriptors))
+        return self.see_pictures(self.pictures(codes), points)
+
+    def see_pictures(
+        self, pictures: Sequence[npt.NDArray[np.uint8]], points: Sequence[Floats]
+    ) -> Seen:
+        """Judgements and descriptors of pictures (256, 256, 3)."""
+        logits = []
+        for start in range(0, len(pictures), self._batch):
+            piece = np.stack(pictures[start : start + self._batch])
+            tensor = torch.from_numpy(piece).to(self.device).permute(0, 3, 1, 2).float() / 255
+            logits.append(self.judge(look(self.face, tensor)).cpu().numpy())
+        descriptors = self.meter.describe_all(pictures, points)
+        return Seen(np.concatenate(logits), np.stack(descriptors))
 
 
 def invert(codes: Codes, eye: Eye, encoder: Encoder) -> tuple[Codes, list[Floats]]:
@@ -114,8 +147,31 @@ class Protocol:
     """
 
     attributes: tuple[str, ...] = MAIN
-    strengths: tuple[float, ...] = (0.33, 0.67, 1.0, 1.33, 1.67, 2.0)
+    strengths: tuple[float, ...] = (0.33, 0.67, 1.0, 1.5, 2.0, 3.0)
     faces: int = 50
+
+
+SEQUENCE = ("Smiling", "Eyeglasses", "Bangs", "Young", "Black_Hair")
+"""Edits that are made one after the other."""
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Edits made one after the other, each at an alpha of 1 towards the other label.
+
+    Attributes:
+        attributes: in their order.
+        there: of each, the share of faces on which it is seen right after it was made ...
+        left: ... and still is after the last one.
+        preservation, identity: after each edit, of the judgements of all attributes that are not in
+            the sequence, and dlib's distance, both against the reconstruction.
+    """
+
+    attributes: tuple[str, ...]
+    there: tuple[float, ...]
+    left: tuple[float, ...]
+    preservation: tuple[float, ...]
+    identity: tuple[float, ...]
 
 
 class AttributeMeter:
@@ -128,6 +184,8 @@ class AttributeMeter:
         points: their reconstructions' landmarks.
         protocol: what is measured.
         report: takes lines of progress.
+        counted: (k,) which of the judge's attributes count among those to be preserved; all, if not
+            said.
     """
 
     def __init__(
@@ -138,6 +196,7 @@ class AttributeMeter:
         points: Sequence[Floats],
         protocol: Protocol,
         report: Callable[[str], None] = print,
+        counted: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.folder = folder
         self.eye = eye
@@ -145,6 +204,7 @@ class AttributeMeter:
         self.points = points
         self.protocol = protocol
         self.report = report
+        self.counted = np.ones(len(eye.judge.names), bool) if counted is None else counted
         (folder / "parts").mkdir(parents=True, exist_ok=True)
         self.before = self._kept("reconstruction", lambda: eye.see(codes, points))
 
@@ -179,7 +239,9 @@ class AttributeMeter:
                     return self.eye.see(edited, self.points)
 
                 after.append(self._kept(f"{method}-{attribute}-{strength:g}", see))
-            curves[attribute] = curve_of(self.before, after, index, self.protocol.strengths)
+            curves[attribute] = curve_of(
+                self.before, after, index, self.protocol.strengths, self.counted
+            )
             line = " ".join(
                 f"{c:.0%}/{p:.1%}/{i:.2f}"
                 for c, p, i in zip(
@@ -191,6 +253,64 @@ class AttributeMeter:
             )
             self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
         return curves
+
+    def ceiling(self, encoder: Callable[[], Encoder]) -> dict[str, float]:
+        """What the judge keeps of the unedited faces: recompressed, and inverted once more."""
+
+        def recompressed() -> Seen:
+            options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG]
+            shown = [
+                cv2.imdecode(cv2.imencode(".jpg", picture, options)[1], cv2.IMREAD_COLOR)
+                for picture in self.eye.pictures(self.codes)
+            ]
+            return self.eye.see_pictures([np.asarray(p, np.uint8) for p in shown], self.points)
+
+        def inverted() -> Seen:
+            crops = np.stack(self.eye.pictures(self.codes)).astype(np.float32) / np.float32(255)
+            codes = [encoder().encode(crop[None])[0] for crop in crops]
+            return self.eye.see(np.stack(codes), self.points)
+
+        said = self.before.logits[:, self.counted] > 0
+        return {
+            name: float(((seen.logits[:, self.counted] > 0) == said).mean())
+            for name, seen in (
+                ("recompressed", self._kept("recompressed", recompressed)),
+                ("inverted again", self._kept("inverted", inverted)),
+            )
+        }
+
+    def sequence(self, method: str, editor: Editor) -> Sequential | None:
+        """Several edits one after the other; None where the editor does not know them all."""
+        names, codes = self.eye.judge.names, self.codes
+        if not set(SEQUENCE) <= set(editor.names) & set(names):
+            return None
+        columns = [names.index(name) for name in SEQUENCE]
+        others = self.counted.copy()
+        others[columns] = False
+        said = self.before.logits > 0
+        seen = []
+        for number, (name, index) in enumerate(zip(SEQUENCE, columns, strict=True)):
+            codes = editor.move(codes, name, self.signs(index))
+
+            def see(codes: Codes = codes) -> Seen:
+                return self.eye.see(codes, self.points)
+
+            seen.append(self._kept(f"{method}-sequence-{number}", see))
+
+        def given(after: Seen, index: int) -> float:
+            return float(((after.logits[:, index] > 0) != said[:, index]).mean())
+
+        def apart(after: Seen) -> float:
+            pairs = zip(self.before.descriptors, after.descriptors, strict=True)
+            return float(np.mean([distance(a, b) for a, b in pairs]))
+
+        return Sequential(
+            SEQUENCE,
+            tuple(given(one, index) for one, index in zip(seen, columns, strict=True)),
+            tuple(given(seen[-1], index) for index in columns),
+            tuple(float(((s.logits > 0) == said)[:, others].mean()) for s in seen),
+            tuple(apart(one) for one in seen),
+        )
 
 
 def file_name(text: str) -> str:

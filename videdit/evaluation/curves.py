@@ -67,7 +67,13 @@ class Curve:
         return float(means[0]), float(means[1])
 
 
-def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequence[float]) -> Curve:
+def curve_of(
+    before: Seen,
+    after: Sequence[Seen],
+    index: int,
+    strengths: Sequence[float],
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> Curve:
     """The metrics of one attribute.
 
     Args:
@@ -75,9 +81,12 @@ def curve_of(before: Seen, after: Sequence[Seen], index: int, strengths: Sequenc
         after: the edited faces, by strength.
         index: the attribute's column.
         strengths: |alpha|.
+        counted: (k,) which attributes count among those to be preserved; all, if not said.
     """
     said = before.logits > 0
     others = np.arange(said.shape[1]) != index
+    if counted is not None:
+        others &= counted
     change, kept, same = [], [], []
     for seen in after:
         now = seen.logits > 0

@@ -7,6 +7,10 @@ training here and has no gradient. Two pictures of one person are usually nearer
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ from numpy.typing import NDArray
 from ..errors import WeightsError
 
 SAME_PERSON = 0.6
+_PROCESSORS = 5
+"""With fewer, the networks before it leave none idle."""
 
 
 class IdentityMeter:
@@ -34,6 +40,7 @@ class IdentityMeter:
             )
         import dlib
 
+        self._others: ProcessPoolExecutor | None = None
         assert found.submodule_search_locations is not None
         # Not imported: the package's code needs a module that newer setuptools have dropped.
         folder = Path(next(iter(found.submodule_search_locations))) / "models"
@@ -59,7 +66,38 @@ class IdentityMeter:
         shape = self._shape(pixels, box)
         return np.asarray(self._network.compute_face_descriptor(pixels, shape, jitters), np.float64)
 
+    def describe_all(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        points: Sequence[NDArray[np.floating[Any]]],
+    ) -> list[NDArray[np.float64]]:
+        """`describe` of many pictures as they are, by as many processes as there are processors
+        where there are more than a few of both."""
+        pairs = list(zip(pictures, points, strict=True))
+        processors = os.cpu_count() or 1
+        if processors < _PROCESSORS or len(pairs) < processors:
+            return [self.describe(*pair, jitters=0) for pair in pairs]
+        if self._others is None:
+            spawned = multiprocessing.get_context("spawn")
+            self._others = ProcessPoolExecutor(processors, spawned, _start)
+        return list(self._others.map(_described, pairs, chunksize=4))
+
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Euclidean distance of two descriptors; under `SAME_PERSON` they pass for one person."""
     return float(np.linalg.norm(a - b))
+
+
+_meter: IdentityMeter | None = None
+
+
+def _start() -> None:
+    global _meter
+    _meter = IdentityMeter()
+
+
+def _described(
+    pair: tuple[NDArray[np.uint8], NDArray[np.floating[Any]]],
+) -> NDArray[np.float64]:
+    assert _meter is not None
+    return _meter.describe(*pair, jitters=0)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..arrays import keep_arrays
 from ..bundles import DEFAULT_BUNDLE
+from ..editing.editor import Editor
 from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..errors import UsageError
@@ -30,6 +31,11 @@ from .curves import Curve, mean_curve
 from .report import draw_curves, write_tables
 
 _SETTINGS = "settings.json"
+_SURE = 0.9
+"""AUC of the judge, on faces left out, from which its judgements count."""
+
+_KEEPING = "+keep"
+
 _SHEET_HEIGHT = 160
 """Height of the faces in ``sheet.jpg``, pixels."""
 
@@ -40,6 +46,7 @@ def evaluate_attributes(
     protocol: Protocol,
     data: Path,
     report: Callable[[str], None] = print,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure editors on the test faces of ``data`` and write the report into ``folder``.
 
@@ -48,15 +55,17 @@ def evaluate_attributes(
 
     Args:
         folder: is made; holds finished parts of a measurement that was stopped.
-        methods: editors, see ``Networks.editor``.
+        methods: editors, see ``Networks.editor``; ``interfacegan+keep`` is the conditional one,
+            whose steps are orthogonal to the normals of all other attributes that are measured.
         protocol: what is measured; the attribute ``all`` stands for all of the judge's.
         data: labelled codes.
         report: takes lines of progress.
+        device: where the networks run.
 
     Raises:
         UsageError: unknown attribute or editor, or the folder holds another measurement.
     """
-    networks = open_networks(DEFAULT_BUNDLE, "cpu", "fp32", say=report)
+    networks = open_networks(DEFAULT_BUNDLE, device, "fp32", say=report)
     judge, notes = load_picture_classifier(networks.bundle.file("judge"))
     if protocol.attributes == ("all",):
         protocol = replace(protocol, attributes=judge.names)
@@ -65,12 +74,22 @@ def evaluate_attributes(
         raise UsageError(
             f"the judge knows no {', '.join(unknown)}", f"It knows {', '.join(judge.names)}."
         )
-    editors = {method: networks.editor(method) for method in methods}
-    settings = asdict(protocol) | {method: networks.editor_ids(method) for method in methods}
+    editors = {method: _editor(networks, method, protocol.attributes) for method in methods}
+    ids = {method: networks.editor_ids(method.removesuffix(_KEEPING)) for method in methods}
+    settings = asdict(protocol) | ids
     _same(folder, settings)
-    eye = Eye(networks.generator, networks.recognition, judge, networks.landmarker)
+    eye = Eye(
+        networks.generator,
+        networks.recognition,
+        judge,
+        lambda: networks.landmarker,
+        networks.device.name,
+    )
     codes, points = _faces(folder, data, protocol.faces, eye, networks, report)
-    meter = AttributeMeter(folder, eye, codes, points, protocol, report)
+    sure = {name for name, auc in notes["auc"].items() if auc is not None and auc >= _SURE}
+    counted = np.array([name in sure for name in judge.names])
+    meter = AttributeMeter(folder, eye, codes, points, protocol, report, counted)
+    ceiling = meter.ceiling(lambda: networks.encoder)
     curves: dict[str, Mapping[str, Curve]] = {
         method: meter.measure(method, editor) for method, editor in editors.items()
     }
@@ -87,9 +106,16 @@ def evaluate_attributes(
         "strengths": protocol.strengths,
         "identity": "distance of dlib's descriptors; under 0.6 passes for the same person",
         "judge": notes,
-        "weights": {method: networks.editor_ids(method) for method in methods},
+        "not_counted": [name for name in judge.names if name not in sure],
+        "ceiling": ceiling,
+        "weights": ids,
     }
-    result = write_tables(folder, curves, about)
+    sequences = {
+        method: asdict(found)
+        for method, editor in editors.items()
+        if (found := meter.sequence(method, editor)) is not None
+    }
+    result = write_tables(folder, curves, about, sequences)
     draw_curves(folder, curves)
     rows = equal_change_sheet(meter, editors, curves)
     write_picture(folder / "sheet.jpg", tile(rows, _SHEET_HEIGHT))
@@ -97,10 +123,22 @@ def evaluate_attributes(
         mean = mean_curve(list(by_name.values()))
         kept, same = mean.at(0.9)
         report(
-            f"{method}: at a change of 90 % preservation {kept:.1%}, distance {same:.3f};"
+            f"{method}: at a change of 90 % preservation {kept:.1%}"
+            f" ({kept / ceiling['recompressed']:.1%} of the ceiling), distance {same:.3f};"
             f" at |alpha| {mean.strengths[-1]:g} change {mean.change[-1]:.1%}"
         )
+    for method, one in sequences.items():
+        report(
+            f"{method}: of {len(one['left'])} edits one after the other"
+            f" {np.mean(one['left']):.1%} are there at the end, distance {one['identity'][-1]:.3f}"
+        )
     return result
+
+
+def _editor(networks: Networks, method: str, attributes: Sequence[str]) -> Editor:
+    if method.endswith(_KEEPING):
+        return networks.editor(method.removesuffix(_KEEPING), attributes)
+    return networks.editor(method)
 
 
 def _same(folder: Path, settings: dict[str, Any]) -> None:

@@ -54,10 +54,22 @@ def _rounded(values: Sequence[float]) -> list[float | None]:
 
 
 def write_tables(
-    folder: Path, methods: Mapping[str, Mapping[str, Curve]], about: Mapping[str, object]
+    folder: Path,
+    methods: Mapping[str, Mapping[str, Curve]],
+    about: Mapping[str, object],
+    sequences: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Write ``report.json``, ``curves.csv``; returns the report."""
+    """Write ``report.json``, ``curves.csv``; returns the report.
+
+    Args:
+        folder: takes them.
+        methods: curves by editor and attribute.
+        about: what was measured, and with what.
+        sequences: by editor, what is left of edits made one after the other.
+    """
     report = {"about": dict(about), "methods": table_of(methods)}
+    if sequences:
+        report["sequences"] = dict(sequences)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -34,7 +34,7 @@ class TransformerTraining:
         refining_faces, refining_steps, refining_batch, refining_rate: of the second part, through
             pictures; it draws from fewer faces.
         finishing_steps: of a third part, like the second one, through the generator's own pictures
-            instead of the cheap ones. They cost four times as much: for a GPU.
+            instead of the cheap ones, at half the rate. They cost four times as much: for a GPU.
         memory: pictures at a time; a step of more is taken in pieces.
         longest: a third of the faces are moved by alphas from 1 to so much; the others by 1.
         margin: logits beyond which an attribute counts as given.

@@ -204,7 +204,7 @@ def refine_maps(
         steps,
         how.refining_batch,
         pieces,
-        how.refining_rate,
+        how.refining_rate / (1 if faces.cost == 1 else 2),
         faces.coordinates,
         faces.logits,
         see,

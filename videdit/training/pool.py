@@ -18,7 +18,7 @@ from .classifier import labelled_codes
 
 Floats = npt.NDArray[np.float32]
 
-REAL = "real.npz"
+REAL = "real_codes.npz"
 """In the working folder, if a user puts it there: ``codes`` (n, 16, 512) of real people."""
 
 _REAL_SHARE = 0.25
