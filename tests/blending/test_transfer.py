@@ -210,6 +210,16 @@ def test_a_face_may_grow_over_the_background() -> None:
     assert (alpha[inside((0.02, 0.5, 0.15, 0.9), 0)] == 0).all()
 
 
+def test_a_fuller_face_may_grow_farther() -> None:
+    source = texture(0)
+    fuller = regions(hair=(0.2, 0.1, 0.8, 0.4), skin=(0.2, 0.25, 0.8, 0.85))
+    beyond = inside((0.2, 0.45, 0.22, 0.8), 0)
+    _, alpha = run(source, texture(1), texture(2), SKIN, (HEAD, HEAD, fuller))
+    assert alpha[beyond].max() < 0.5
+    _, alpha = run(source, texture(1), texture(2), replace(SKIN, growth=4), (HEAD, HEAD, fuller))
+    assert alpha[beyond].min() > 0.9
+
+
 @pytest.mark.parametrize("size", [64, 512])
 def test_any_size(size: int) -> None:
     source, reconstruction, edited = (

@@ -85,6 +85,8 @@ def test_a_smile_closes_no_mouth_but_its_end_may() -> None:
     assert touch_of("Mouth_Slightly_Open").closes
     assert not touch_of("Young", -1).closes
     assert (touch_of("Young", -1).motion, touch_of("Young").motion) == (0.5, 1)
+    assert touch_of("Wearing_Lipstick").motion == 0
+    assert touch_of("Chubby").growth > touch_of("Smiling").growth == 1
     kept = changed(touch_of("Smiling", -1), "-beard")
     assert kept.closes
     assert (Touch() | kept).closes

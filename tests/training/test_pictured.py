@@ -7,7 +7,7 @@ import torch
 from videdit.faces.regions import NEVER, REGIONS
 from videdit.training.classifier import shaken
 from videdit.training.maps import both
-from videdit.training.pictured import _touched, allowance
+from videdit.training.pictured import _touched, allowance, skin_tone
 
 
 def regions(**places: slice) -> torch.Tensor:
@@ -62,3 +62,13 @@ def test_shaken_pictures_are_moved_by_a_few_pixels_and_lit_otherwise() -> None:
     assert all(max(abs(y), abs(x)) <= 6 for y, x in places)
     assert 0.9 <= min(lights) < 0.95
     assert 1.05 < max(lights) <= 1.1
+
+
+def test_the_skins_tone_is_its_mean_colour() -> None:
+    seen = (regions(skin=slice(40, 80), hair=slice(80, 100)) * 255).byte()
+    change = torch.zeros(1, 3, 256, 256)
+    change[:, 0, :, 80:160] = 0.1  # all of the skin
+    change[:, 1, :, 80:120] = 0.1  # half of it
+    change[:, 2, :, 160:] = 0.5  # elsewhere
+    found = skin_tone(seen, change)
+    torch.testing.assert_close(found, torch.tensor([[0.1, 0.05, 0.0]]), atol=1e-3, rtol=0)

@@ -24,6 +24,7 @@ from videdit.training.faces import expand
 from videdit.training.maps import (
     Direction,
     MapBank,
+    Seen,
     TransformerTraining,
     _Draw,
     both,
@@ -86,7 +87,8 @@ def test_the_losses_flip_one_attribute_and_keep_the_probabilities_of_the_others(
     index, sign = torch.tensor([0, 2]), torch.tensor([1, -1])
     kept = torch.tensor([[0.0, 0.5, 1.0], [0.3, 1.0, 0.0]])
     # Nothing moves: each face is as far from the other label, and the margin, as it was.
-    wrong, others = flip_losses(before, before, index, sign, kept, 0.5)
+    still = before.new_zeros(())
+    wrong, others = flip_losses(Seen(before, before, still), before, index, sign, kept, 0.5)
     expected = (np.logaddexp(0, [-0.5, 1.5]).sum() + 2 * np.logaddexp(0, 4.5)) / 4
     assert float(wrong) == pytest.approx(expected, rel=1e-5)
     assert float(others) == 0
@@ -96,9 +98,10 @@ def test_the_losses_flip_one_attribute_and_keep_the_probabilities_of_the_others(
     open_[0, :, 1] += 0.1
     sure[0, :, 2] += 0.1
     expected = 0.5 * 16 * (1 / (1 + np.exp(-0.1)) - 0.5) ** 2 * 2 / 12
-    found = flip_losses(open_, before, index, sign, kept, 0.5)[1]
+    found = flip_losses(Seen(open_, before, still), before, index, sign, kept, 0.5)[1]
     assert float(found) == pytest.approx(expected, rel=1e-3)
-    assert float(flip_losses(sure, before, index, sign, kept, 0.5)[1]) < expected / 50
+    found = flip_losses(Seen(sure, before, still), before, index, sign, kept, 0.5)[1]
+    assert float(found) < expected / 50
 
 
 def pool(classifier: LatentClassifier, stats: WStatistics, codes: np.ndarray) -> Pool:

@@ -182,7 +182,7 @@ def _touched(
     here = share_of(own, names)
     grown = np.clip(share_of(after, names) - share_of(theirs, names), 0, 1)
     # A cheek becomes rounder; a face does not turn up elsewhere.
-    grown = grown * dilated(here, parameters.growth)
+    grown = grown * dilated(here, round(parameters.growth * touch.growth))
     others = set(REGIONS) - touch.all - {"background"}
     hidden = np.clip(share_of(after, others) - share_of(theirs, others), 0, 1)
     hidden = blurred(dilated(hidden, parameters.growth), 1)

@@ -344,7 +344,7 @@ def attributes(
 ) -> None:
     """Compare editors as the latent transformer's paper does: videdit evaluate attributes report
 
-    About an hour and a quarter on two cores; goes on where it stopped. Needs the extra `eval`.
+    About an hour and three quarters on two cores; goes on where it stopped. Needs the extra `eval`.
     """
     from videdit.evaluation.attributes import MAIN, Protocol
     from videdit.evaluation.protocol import evaluate_attributes

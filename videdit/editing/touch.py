@@ -24,17 +24,19 @@ def _touch(
     matter: str = "",
     *,
     closes: bool = False,
+    motion: float = 1.0,
     tone: bool = True,
+    growth: float = 1.0,
 ) -> Touch:
     regions = [frozenset(names.split()) for names in (shape, colour, matter)]
-    return Touch(regions[0], regions[1], regions[2], closes, tone=tone)
+    return Touch(regions[0], regions[1], regions[2], closes, motion, tone, growth)
 
 
-_BEARD = _touch("skin lips", matter="beard")
+_BEARD = _touch("skin lips", matter="beard", motion=0.3)
 _HAIR_COLOUR = _touch(colour="hair")
 
 TOUCHES: dict[str, Touch] = {
-    "5_o_Clock_Shadow": _touch("skin lips beard", matter="beard"),
+    "5_o_Clock_Shadow": _touch("skin lips beard", matter="beard", motion=0.2),
     "Arched_Eyebrows": _touch("skin brows eyes", matter="brows"),
     "Attractive": _touch(_FACE),
     "Bags_Under_Eyes": _touch("skin eyes"),
@@ -47,14 +49,14 @@ TOUCHES: dict[str, Touch] = {
     "Blurry": _touch(_FACE + " neck ears hair beard"),
     "Brown_Hair": _HAIR_COLOUR,
     "Bushy_Eyebrows": _touch("skin brows eyes", matter="brows"),
-    "Chubby": _touch(_FACE + " neck ears beard"),
-    "Double_Chin": _touch("skin neck beard"),
+    "Chubby": _touch(_FACE + " neck ears beard", growth=4.0),
+    "Double_Chin": _touch("skin neck beard", growth=4.0),
     "Eyeglasses": _touch("skin brows eyes nose glasses", matter="glasses"),
     "Goatee": _BEARD,
     "Gray_Hair": _touch(colour="hair beard"),
     "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
     "High_Cheekbones": _touch(_FACE),
-    "Male": _touch(_FACE + " neck beard", matter="beard brows", tone=False),
+    "Male": _touch(_FACE + " neck beard", matter="beard brows eyes lips", tone=False),
     "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth", closes=True),
     "Mustache": _BEARD,
     "Narrow_Eyes": _touch("skin brows eyes", matter="eyes"),
@@ -70,7 +72,7 @@ TOUCHES: dict[str, Touch] = {
     "Wavy_Hair": _touch(matter="hair"),
     "Wearing_Earrings": _touch("ears", matter="ears"),
     "Wearing_Hat": _touch("skin", matter="hat hair"),
-    "Wearing_Lipstick": _touch("lips", matter="lips"),
+    "Wearing_Lipstick": _touch("lips", motion=0.0),
     "Wearing_Necklace": _touch("neck", matter="neck"),
     "Wearing_Necktie": _touch("neck", matter="neck"),
     "Young": _touch(_FACE + " neck beard", colour="hair"),

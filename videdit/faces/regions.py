@@ -50,6 +50,7 @@ class Touch:
         closes: whether an open mouth may close.
         motion: share of the edit's motion that the pixels follow.
         tone: whether the face may be lit and coloured otherwise as a whole.
+        growth: how many times as far as usual the face may grow over what is around it.
     """
 
     shape: frozenset[str] = frozenset()
@@ -58,6 +59,7 @@ class Touch:
     closes: bool = False
     motion: float = 1.0
     tone: bool = True
+    growth: float = 1.0
 
     @property
     def all(self) -> frozenset[str]:
@@ -72,6 +74,7 @@ class Touch:
             self.closes or other.closes,
             max(self.motion, other.motion),
             self.tone or other.tone,
+            max(self.growth, other.growth),
         )
 
     def __str__(self) -> str:
@@ -83,6 +86,7 @@ class Touch:
         parts += ["the mouth may close"] if self.closes else []
         parts += [] if self.tone else ["the face keeps its tone"]
         parts += [f"{self.motion:.0%} of the motion"] if self.motion != 1 else []
+        parts += [f"it may grow {self.growth:g} times as far"] if self.growth != 1 else []
         return "; ".join(parts)
 
 

@@ -38,7 +38,7 @@ class TransformerTraining:
         memory: pictures at a time; a step of more is taken in pieces.
         longest: a third of the faces are moved by alphas from 1 to so much; the others by 1.
         margin: logits beyond which an attribute counts as given.
-        classification, attributes, length, pose, identity, outside: weights of the losses.
+        classification, attributes, length, pose, identity, outside, tone: weights of the losses.
         seed: decides everything random.
     """
 
@@ -59,7 +59,8 @@ class TransformerTraining:
     length: float = 3.0
     pose: float = 1.0
     identity: float = 2.0
-    outside: float = 10.0
+    outside: float = 20.0
+    tone: float = 10.0
     seed: int = 0
 
 
@@ -127,10 +128,12 @@ class Seen(NamedTuple):
 
     Attributes:
         logits: (m, b, k) of all attributes.
+        doubted: the same, less sure: by these an attribute has to be given.
         more: a loss of this part's own.
     """
 
     logits: Tensor
+    doubted: Tensor
     more: Tensor
 
 
@@ -169,7 +172,8 @@ def learn_maps(pool: Pool, directions: Sequence[Direction], how: TransformerTrai
 
     def see(after: Tensor, chosen: Tensor) -> Seen:
         logits = pool.classifier.of_coordinates(pool.space.principal(after.flatten(0, 1)))
-        return Seen(logits.reshape(*chosen.shape, -1), after.new_zeros(()))
+        logits = logits.reshape(*chosen.shape, -1)
+        return Seen(logits, logits, after.new_zeros(()))
 
     part = Part(how.steps, how.batch, 1, how.learning_rate, pool.coordinates, pool.logits, see)
     descend(bank, part, pool, how)
@@ -207,7 +211,7 @@ def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> 
             before, was = part.coordinates[chosen], part.logits[chosen]
             change = alphas[..., None, None] * bank(before)
             seen = part.see(before + change, chosen)
-            wrong, others = flip_losses(seen.logits, was, index, sign, kept, how.margin)
+            wrong, others = flip_losses(seen, was, index, sign, kept, how.margin)
             moved = pool.space.principal(change).flatten(0, 1)
             loss = how.classification * wrong + how.attributes * others + seen.more
             loss = loss + how.length * change.square().mean()
@@ -224,19 +228,20 @@ def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> 
 
 
 def flip_losses(
-    seen: Tensor, was: Tensor, index: Tensor, sign: Tensor, kept: Tensor, margin: float
+    seen: Seen, was: Tensor, index: Tensor, sign: Tensor, kept: Tensor, margin: float
 ) -> tuple[Tensor, Tensor]:
     """Classification and attributes.
 
     Args:
-        seen, was: (m, b, k) logits after and before the edit.
+        seen: after the edit.
+        was: (m, b, k) logits before it.
         index, sign: (m,) which attribute is given (1) or taken away (-1).
         kept: (m, k) how much the others are to stay.
         margin: logits beyond which the attribute counts as given.
     """
-    at = seen.gather(2, index[:, None, None].expand(-1, seen.shape[1], 1))[..., 0]
+    at = seen.doubted.gather(2, index[:, None, None].expand(-1, was.shape[1], 1))[..., 0]
     wrong = F.softplus(margin - at * sign[:, None]).mean()
-    others = 16 * ((seen.sigmoid() - was.sigmoid()).square() * kept[:, None]).mean()
+    others = 16 * ((seen.logits.sigmoid() - was.sigmoid()).square() * kept[:, None]).mean()
     return wrong, others
 
 

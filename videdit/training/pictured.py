@@ -36,6 +36,13 @@ FINISHING_COST = 4
 _RARE = 40
 """So many faces that have it are sought for each attribute, and as many that do not."""
 
+_TONED = {
+    *("5_o_Clock_Shadow", "Goatee", "Mustache", "No_Beard", "Sideburns"),
+    *("Pale_Skin", "Rosy_Cheeks", "Heavy_Makeup", "Blurry"),
+}
+"""Attributes by which the skin as a whole may take another colour. Without this, Big_Lips made
+faces darker: that is how labels and skin go together in the data."""
+
 Show = Callable[[Tensor], Tensor]
 
 
@@ -68,21 +75,38 @@ def allowance(before: Tensor, after: Tensor, touched: Tensor, never: Tensor) -> 
     return F.interpolate(mask, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def skin_tone(regions: Tensor, change: Tensor) -> Tensor:
+    """(n, 3) mean change of the skin's colour.
+
+    Args:
+        regions: (n, regions, 128, 128) of the unedited faces, bytes.
+        change: (n, 3, 256, 256) of their pictures.
+    """
+    skin = regions[:, [REGIONS.index(name) for name in ("skin", "nose")]].float().sum(1) / 255
+    small = F.avg_pool2d(change, 2)
+    return (small * skin[:, None]).sum((2, 3)) / (skin.sum((1, 2))[:, None] + 1)
+
+
 class Witness(nn.Module):
     """What the teacher and the face network say of pictures, with a gradient.
 
-    Pictures (n, 3, 256, 256) to logits (n, k) and the face network's descriptors (n, 1024).
+    Pictures (n, 3, 256, 256) to logits (n, k), the same with a part of what the teacher sees left
+    out at random, and the face network's descriptors (n, 1024). What is left out is another part at
+    each look, so that an edit has to be seen in many ways, not in the one that moves the teacher
+    most.
     """
 
     def __init__(self, face: FaceNetwork, teacher: PictureClassifier) -> None:
         super().__init__()
         self.face, self.teacher = face, teacher
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen = self.face(pictures)
         parts = (seen.whole, F.avg_pool2d(seen.regions, 2), F.avg_pool2d(seen.parts, 4))
         looks = Looks(torch.cat(parts, 1), F.avg_pool2d(pictures, 4) * 255)
-        return self.teacher(looks), seen.descriptor
+        sure = self.teacher.eval()(looks)
+        doubted = self.teacher.train()(looks)
+        return sure, doubted, seen.descriptor
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,7 @@ class Pictured:
     show: Show
     cost: int
     parse: Callable[[Tensor], Tensor]
-    witness: Callable[[Tensor], tuple[Tensor, Tensor]]
+    witness: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
     coordinates: Tensor
     pictures: Tensor
     regions: Tensor
@@ -130,7 +154,7 @@ class Pictured:
         with torch.no_grad():
             for piece in torch.split(chosen, 40):
                 shown = show(pool.space.codes(pool.coordinates[piece])).clamp(0, 1)
-                seen, who = witness(shown)
+                seen, _, who = witness(shown)
                 pictures.append((shown * 255).round().byte())
                 regions.append((parse(shown).softmax(1) * 255).round().byte())
                 logits.append(seen)
@@ -169,8 +193,8 @@ def refine_maps(
     bank: MapBank, pool: Pool, faces: Pictured, how: TransformerTraining, steps: int
 ) -> Tensor:
     """Train maps on through pictures: the same losses by the teacher's logits of the picture as it
-    will be shown, and two more: that the face network still sees the same person, and that what is
-    not shown stays.
+    will be shown, and three more: that the face network still sees the same person, that what is
+    not shown stays, and that skin keeps its colour where the attribute is none of colour.
 
     Returns:
         (m,) the share of faces that get what they lacked, as the teacher sees it.
@@ -178,6 +202,8 @@ def refine_maps(
     device = pool.device
     touched = _touched(bank.directions).to(device)
     never = torch.tensor([float(name in NEVER) for name in REGIONS], device=device)
+    keeping = torch.tensor([float(one.name not in _TONED) for one in bank.directions])
+    keeping = keeping.to(device)
 
     def see(after: Tensor, chosen: Tensor) -> Seen:
         m, b = chosen.shape
@@ -192,10 +218,12 @@ def refine_maps(
                 faces.regions[flat].float() / 255, regions, touched.repeat_interleave(b, 0), never
             )
             change = edited - before
-            seen, who = faces.witness(shaken(before + mask * change))
+            seen, doubted, who = faces.witness(shaken(before + mask * change))
         same = (1 - (who.float() * faces.descriptors[flat]).sum(1)).mean()
         lost = ((1 - mask) * change.abs()).mean()
-        return Seen(seen.float().reshape(m, b, -1), how.identity * same + how.outside * lost)
+        toned = skin_tone(faces.regions[flat], change).reshape(m, b, -1) * keeping[:, None, None]
+        more = how.identity * same + how.outside * lost + how.tone * toned.abs().mean()
+        return Seen(seen.float().reshape(m, b, -1), doubted.float().reshape(m, b, -1), more)
 
     torch.manual_seed(how.seed)
     pieces = round(len(bank.directions) * how.refining_batch * faces.cost / how.memory)
