@@ -79,6 +79,9 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
+_LESS_MOTION = {"Young": 0.5}
+"""By name: how much of the motion a negative alpha follows, where it is another share."""
+
 _TAKES_AWAY = {
     ("Eyeglasses", -1): "glasses",
     ("No_Beard", 1): "beard",
@@ -99,12 +102,12 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
         least: smallest strength. Where an open smile is taken away, the mouth closes; and age shows
             in folds: half of the motion is as old, and nearer to the person.
     """
-    by_plain = {plain(known): touch for known, touch in TOUCHES.items()}
-    touch = by_plain.get(plain(name), DEFAULT)
+    by_plain = {plain(known): known for known in TOUCHES}
+    known = by_plain.get(plain(name), "")
+    touch = TOUCHES.get(known, DEFAULT)
     if least < 0:
         closes = touch.closes or "mouth" in touch.matter
-        motion = 0.5 if touch is TOUCHES["Young"] else touch.motion
-        touch = replace(touch, closes=closes, motion=motion)
+        touch = replace(touch, closes=closes, motion=_LESS_MOTION.get(known, touch.motion))
     return touch
 
 

@@ -56,9 +56,9 @@ class TransformerTraining:
     margin: float = 1.0
     classification: float = 5.0
     attributes: float = 5.0
-    length: float = 3.0
+    length: float = 4.0
     pose: float = 1.0
-    identity: float = 2.0
+    identity: float = 4.0
     outside: float = 20.0
     tone: float = 10.0
     seed: int = 0
