@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from videdit.editing.classifier import LatentClassifier
 from videdit.editing.labelled import LabelledFaces
+from videdit.errors import InputError
 from videdit.generators.wspace import WStatistics
 from videdit.training.pool import REAL, Pool, Space
 
@@ -37,10 +39,13 @@ def test_codes_of_real_people_make_a_quarter_of_the_inverted_ones(tmp_path: Path
     assert without.inverted.tolist() == [False] * 46 + [True] * 40
     np.savez(tmp_path / REAL, codes=real)
     found = Pool.of(tmp_path, classifier, own, stats())
-    # 10 would be a quarter of the 40; three people, three times each, come nearest.
-    assert found.inverted.tolist() == [False] * 46 + [True] * 49
+    # 13 would be a quarter; three people, four times each, come nearest.
+    assert found.inverted.tolist() == [False] * 46 + [True] * 52
     np.testing.assert_allclose(found.space.codes(found.coordinates[-3:]).numpy(), real, atol=1e-4)
     assert found.kept(0).tolist()[0] == 0
+    np.savez(tmp_path / REAL, codes=real[:, 0])
+    with pytest.raises(InputError, match="no codes of real people"):
+        Pool.of(tmp_path, classifier, own, stats())
 
 
 def test_coordinates_and_codes_are_each_others_inverse() -> None:

@@ -23,10 +23,10 @@ from videdit.training.classifier import (
 from videdit.training.faces import expand
 from videdit.training.maps import (
     Direction,
+    Draw,
     MapBank,
     Seen,
     TransformerTraining,
-    _Draw,
     both,
     flip_losses,
     learn_maps,
@@ -156,7 +156,9 @@ def test_a_map_is_the_same_in_coordinates_and_of_codes(
 
 def test_faces_are_drawn_that_lack_what_is_given() -> None:
     logits = torch.tensor([[1.0, -1], [-1, -1], [2, -2], [-2, -1]])
-    chosen, alphas = _Draw(logits, torch.tensor([0, 0, 1]), torch.tensor([1, -1, -1]), 0)(200, 1.5)
+    chosen, alphas = Draw(logits, torch.tensor([0, 0, 1]), torch.tensor([1, -1, -1]), 0)(
+        200, (1, 1.5), 1 / 3
+    )
     assert set(chosen[0].tolist()) == {1, 3}
     assert set(chosen[1].tolist()) == {0, 2}
     assert set(chosen[2].tolist()) == {0, 1, 2, 3}  # none has it: any will do

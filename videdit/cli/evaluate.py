@@ -165,6 +165,7 @@ def edits(
         meter = EditMeter(frames, store, {"method": method.value})
         for number, path in enumerate(files, 1):
             before: dict[str, list[float]] = {}
+            own: list[EditedInput] = []
             with others.unless_measured(path):
                 for one in wanted:
                     # For the figures only those who lack what an edit gives count.
@@ -172,11 +173,13 @@ def edits(
                     if figures_file and known and all(b * sign_of(one) >= 0 for b in known):
                         continue
                     try:
-                        results.append(meter.measure(path, one))
-                        before[one.attribute] = [face.before for face in results[-1].faces]
+                        own.append(meter.measure(path, one))
+                        before[one.attribute] = [face.before for face in own[-1].faces]
                     except NoFaceError:
                         without.add(path.name)
                         break
+                # All of an input or nothing of it.
+                results += own
                 print(f"{number}/{len(files)} {path.name}", flush=True)
     code = others.told()
     if len(others.names) == len(files):
@@ -326,7 +329,10 @@ def attributes(
         Path, typer.Argument(help="Takes tables, plots, the sheet, and work that is done.")
     ],
     methods: Annotated[
-        str, typer.Option(help="Editors, with commas; see `videdit run --help`.")
+        str,
+        typer.Option(
+            help="Editors of `videdit run`, with commas; interfacegan+keep keeps the others."
+        ),
     ] = "transformer,interfacegan,interfacegan+keep,ganspace",
     attrs: Annotated[
         str, typer.Option("--attr", help="Attributes, with commas; or main (12), or all.")

@@ -233,7 +233,7 @@ def classifier(
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
 
-    Leaves FOLDER/classifier.safetensors. Takes about half an hour on two cores, most of it looking
+    Leaves FOLDER/classifier.safetensors. Takes about an hour on two cores, most of it looking
     at generated faces. The data's format: training_data/faces/README.md.
     """
     from videdit.device import kept_memory

@@ -56,7 +56,7 @@ TOUCHES: dict[str, Touch] = {
     "Gray_Hair": _touch(colour="hair beard"),
     "Heavy_Makeup": _touch(_FACE, matter="lips eyes brows"),
     "High_Cheekbones": _touch(_FACE),
-    "Male": _touch(_FACE + " neck beard", matter="beard brows eyes lips", tone=False),
+    "Male": _touch(_FACE + " neck beard", matter="beard brows eyes", tone=False),
     "Mouth_Slightly_Open": _touch("skin nose lips mouth beard", matter="lips mouth", closes=True),
     "Mustache": _BEARD,
     "Narrow_Eyes": _touch("skin brows eyes", matter="eyes"),

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from ..files import replaced
 from .editor import Codes, Editor
 from .files import described, read_described, readable
 
@@ -120,7 +121,8 @@ class LatentTransformers(Editor):
             "notes": dict(notes),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(save(tensors, described(about)))
+        with replaced(path) as temporary:
+            temporary.write_bytes(save(tensors, described(about)))
 
 
 def load_transformers(path: Path, lengths: Path | None = None) -> LatentTransformers:

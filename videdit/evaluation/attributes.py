@@ -60,7 +60,7 @@ _JPEG = 75
 
 
 class Eye:
-    """Decodes codes and looks at the pictures.
+    """Decodes codes and looks at the pictures. The networks move to the device.
 
     Args:
         decoder: the generator.
@@ -259,11 +259,13 @@ class AttributeMeter:
 
         def recompressed() -> Seen:
             options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG]
-            shown = [
-                cv2.imdecode(cv2.imencode(".jpg", picture, options)[1], cv2.IMREAD_COLOR)
-                for picture in self.eye.pictures(self.codes)
-            ]
-            return self.eye.see_pictures([np.asarray(p, np.uint8) for p in shown], self.points)
+            shown = []
+            for picture in self.eye.pictures(self.codes):
+                # OpenCV's order is blue, green, red.
+                packed = cv2.imencode(".jpg", picture[:, :, ::-1], options)[1]
+                again = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+                shown.append(np.ascontiguousarray(again[:, :, ::-1]))
+            return self.eye.see_pictures(shown, self.points)
 
         def inverted() -> Seen:
             crops = np.stack(self.eye.pictures(self.codes)).astype(np.float32) / np.float32(255)

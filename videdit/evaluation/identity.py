@@ -23,6 +23,8 @@ SAME_PERSON = 0.6
 _PROCESSORS = 5
 """With fewer, the networks before it leave none idle."""
 
+_MOST = 16
+
 
 class IdentityMeter:
     """dlib's descriptor of faces whose landmarks are known.
@@ -74,7 +76,8 @@ class IdentityMeter:
         """`describe` of many pictures as they are, by as many processes as there are processors
         where there are more than a few of both."""
         pairs = list(zip(pictures, points, strict=True))
-        processors = os.cpu_count() or 1
+        known = getattr(os, "sched_getaffinity", None)
+        processors = min(len(known(0)) if known else os.cpu_count() or 1, _MOST)
         if processors < _PROCESSORS or len(pairs) < processors:
             return [self.describe(*pair, jitters=0) for pair in pairs]
         if self._others is None:

@@ -53,7 +53,7 @@ class LengthSearch:
         ladder: lengths that are tried, of the maps' own steps; 1 among them.
         seen: the judge is to see the attribute in the results of this share of those who lack it.
         close: without one that reaches this, the shortest that is so close to the best.
-        identity: dlib's distance to the source, median, beyond which no length goes ...
+        identity: dlib's distance to the source, median, beyond which nothing longer than 1 goes ...
         expression: ... of an expression, which leaves the person the same ...
         sex: ... and of ``Male``, which does not.
         least: fewer people who lack it say nothing, and the length stays 1.
@@ -129,7 +129,10 @@ def find_lengths(
         raise InputError("the bundle's editor has no lengths", "Use a bundle with transformers.")
     maps = LatentTransformers(shipped.mean, shipped.maps, shipped.less)
     notes = folder / "tried.json"
-    key = {"people": [p.name for p in pictures]}
+    weights = networks.editor_ids("transformer") | networks.ids("judge")
+    # The lengths that ship are no part of what is tried.
+    weights.pop("lengths.json", None)
+    key = {"people": [p.name for p in pictures], "weights": weights}
     tried: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}
     if tried.get("key") != json.loads(json.dumps(key)):
         tried = {"key": key, "tried": {}}

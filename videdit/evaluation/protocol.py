@@ -17,6 +17,7 @@ from ..editing.editor import Editor
 from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..errors import UsageError
+from ..files import sha256_of
 from ..media.pictures import write_picture
 from ..models.networks import Networks, open_networks
 from ..sheet import tile
@@ -76,7 +77,8 @@ def evaluate_attributes(
         )
     editors = {method: _editor(networks, method, protocol.attributes) for method in methods}
     ids = {method: networks.editor_ids(method.removesuffix(_KEEPING)) for method in methods}
-    settings = asdict(protocol) | ids
+    what = networks.ids("judge", "recognition", "generator", "encoder")
+    settings = asdict(protocol) | ids | {"networks": what, "data": _checksum(data)}
     _same(folder, settings)
     eye = Eye(
         networks.generator,
@@ -139,6 +141,12 @@ def _editor(networks: Networks, method: str, attributes: Sequence[str]) -> Edito
     if method.endswith(_KEEPING):
         return networks.editor(method.removesuffix(_KEEPING), attributes)
     return networks.editor(method)
+
+
+def _checksum(data: Path) -> str:
+    """Of the labelled codes."""
+    path = data / "latents.npz"
+    return sha256_of(path)[:16] if path.exists() else ""
 
 
 def _same(folder: Path, settings: dict[str, Any]) -> None:

@@ -53,7 +53,9 @@ from .picture_classifier import PictureTraining, train_picture_classifier
 Report = Callable[[str], None]
 Floats = npt.NDArray[np.float32]
 
-_BATCH = 10
+_BATCH = {"cpu": 10, "cuda": 250}
+"""Pictures at a time."""
+
 _PART = 250  # faces that are looked at between two lines of progress
 
 
@@ -125,7 +127,7 @@ class Viewer:
         self.readout = readout.to(device)
         self.face = face.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.device = device
-        self._batch = 10 if device == "cpu" else 250
+        self._batch = _BATCH[device.split(":")[0]]
 
     def show(self, codes: Tensor) -> Tensor:
         """(n, 3, 256, 256) about in [0, 1] of (n, 16, 512) codes, with a gradient."""
@@ -200,6 +202,7 @@ def kept_looks(
         def make(view: int = view, piece: Floats = piece, number: int = number) -> Looks:
             nonlocal made
             pictures = viewer.pictures(piece)
+            torch.manual_seed(number)  # the same shakes wherever a stopped run goes on
             seen = viewer.look(shaken(pictures) if view else pictures)
             made += 1
             left = (time.monotonic() - began) / made * len(starts[number + 1 :])
@@ -260,6 +263,9 @@ def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray
         folder: of the training.
         kind: ``labelled`` for faces as they come, with inverted codes behind them; ``pushed-R`` for
             those that were edited in round R.
+
+    Raises:
+        UsageError: there are none.
     """
     codes, logits, inverted = [], [], []
     for path in sorted(folder.glob(f"{kind}-*.npz")):
@@ -271,6 +277,10 @@ def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray
                 codes.append(arrays["inverted"])
                 logits.append(arrays["logits"])
                 inverted.append(np.ones(len(codes[-1]), bool))
+    if not codes:
+        raise UsageError(
+            f"{folder} holds no {kind} faces", "Run `videdit train classifier` there again."
+        )
     return (
         np.concatenate(codes).astype(np.float32),
         np.concatenate(logits),

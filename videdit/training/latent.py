@@ -88,7 +88,8 @@ def train_classifier(
             found.pose.copy_(fit_pose(poses, found) if poses.exists() else networks.classifier.pose)
             mean = mean_score(score(found.logits(test.codes), test.labels, data.names))
             report(f"round {number}: AUC {mean.auc:.4f} ({mean.name})")
-            found.save(path, {})
+            with replaced(path) as temporary:
+                found.save(temporary, {})
         network = load_classifier(path)
     assert network is not None
     scores = score(network.logits(test.codes), test.labels, data.names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,18 @@ def kept_look(path: Path, codes: npt.NDArray[np.float32], make: Callable[[], Loo
         make: looks at them.
     """
     of = np.frombuffer(hashlib.sha256(np.ascontiguousarray(codes).tobytes()).digest(), np.uint8)
-    if not path.exists() or not np.array_equal(_read(path, "of")[0], of):
+    if not _holds(path, of):
         made = make()._asdict()
         keep_arrays(path, of=of, **{name: part.cpu().numpy() for name, part in made.items()})
     # Read also where it was just made: another layout in memory would round otherwise.
     return Looks(*(torch.from_numpy(array) for array in _read(path, *Looks._fields)))
+
+
+def _holds(path: Path, of: npt.NDArray[np.uint8]) -> bool:
+    try:
+        return path.exists() and np.array_equal(_read(path, "of")[0], of)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False  # damaged, or kept by an earlier version
 
 
 def _read(path: Path, *names: str) -> list[npt.NDArray[Any]]:

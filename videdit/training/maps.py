@@ -35,7 +35,8 @@ class TransformerTraining:
             pictures; it draws from fewer faces.
         finishing_steps: of a third part, like the second one, through the generator's own pictures
             instead of the cheap ones, at half the rate. They cost four times as much: for a GPU.
-        memory: pictures at a time; a step of more is taken in pieces.
+        memory: cheap pictures at a time; a step of more is taken in pieces, down to one face of
+            each direction.
         longest: a third of the faces are moved by alphas from 1 to so much; the others by 1.
         margin: logits beyond which an attribute counts as given.
         classification, attributes, length, pose, identity, outside, tone: weights of the losses.
@@ -180,6 +181,15 @@ def learn_maps(pool: Pool, directions: Sequence[Direction], how: TransformerTrai
     return bank
 
 
+def draw_lacking(pool: Pool, directions: Sequence[Direction], seed: int) -> Draw:
+    """Draws from a pool, by its classifier."""
+    index, sign = (
+        torch.tensor([getattr(one, name) for one in directions], device=pool.device)
+        for name in ("index", "sign")
+    )
+    return Draw(pool.logits, index, sign, seed)
+
+
 def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> Tensor:
     """Train maps.
 
@@ -187,7 +197,7 @@ def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> 
         bank: the maps.
         part: what is seen of them.
         pool: what the losses need to know.
-        how: weights of the losses.
+        how: weights of the losses, margin, longest alpha and seed.
 
     Returns:
         (m,) the share of faces that get what they lacked, over the last tenth of the steps.
@@ -198,16 +208,20 @@ def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> 
     kept = torch.stack([pool.kept(one.index) for one in bank.directions]).to(device)
     optimiser = torch.optim.Adam(bank.parameters(), part.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, part.rate, total_steps=part.steps + 1, pct_start=0.1
+        # Its warm-up divides by the length of a tenth of the steps, less one.
+        optimiser,
+        part.rate,
+        total_steps=max(part.steps + 1, 11),
+        pct_start=0.1,
     )
-    draw = _Draw(part.logits, index, sign, how.seed)
+    draw = Draw(part.logits, index, sign, how.seed)
     some = part.batch // part.pieces
     reached = torch.zeros(len(index), device=device)
     last = part.steps - max(1, part.steps // 10)
     for step in range(part.steps):
         optimiser.zero_grad(set_to_none=True)
         for _ in range(part.pieces):
-            chosen, alphas = draw(some, how.longest)
+            chosen, alphas = draw(some, (1.0, how.longest), 1 / 3)
             before, was = part.coordinates[chosen], part.logits[chosen]
             change = alphas[..., None, None] * bank(before)
             seen = part.see(before + change, chosen)
@@ -245,7 +259,7 @@ def flip_losses(
     return wrong, others
 
 
-class _Draw:
+class Draw:
     """Draws, for each direction, faces that lack what it gives; any, where none does.
 
     Args:
@@ -261,14 +275,17 @@ class _Draw:
         self._lacking = [np.flatnonzero(column) for column in lacking.T]
         self._all = np.arange(len(logits))
 
-    def __call__(self, count: int, longest: float) -> tuple[Tensor, Tensor]:
-        """(m, count) faces, and how far each is to be moved."""
+    def __call__(
+        self, count: int, alphas: tuple[float, float], farther: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """(m, count) faces, and how far each is to be moved: a share of them by alphas from a
+        range, the others by 1."""
         chosen = np.stack(
             [self._rng.choice(r if len(r) else self._all, count) for r in self._lacking]
         )
-        farther = self._rng.random(chosen.shape) < 1 / 3
-        alphas = np.where(farther, self._rng.uniform(1, longest, chosen.shape), 1.0)
+        some = self._rng.random(chosen.shape) < farther
+        moved = np.where(some, self._rng.uniform(*alphas, chosen.shape), 1.0)
         return (
             torch.from_numpy(chosen).to(self._device),
-            torch.from_numpy(alphas.astype(np.float32)).to(self._device),
+            torch.from_numpy(moved.astype(np.float32)).to(self._device),
         )

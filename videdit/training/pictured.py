@@ -144,8 +144,10 @@ class Pictured:
         parser: nn.Module,
         teacher: PictureClassifier,
         how: TransformerTraining,
+        steps: int,
     ) -> Pictured:
-        """Some of the pool's inverted faces: any, and of each attribute some that have it."""
+        """Some of the pool's inverted faces, for so many steps: any, and of each attribute some
+        that surely have it and some that surely don't. The networks move to the pool's device."""
         device = pool.device
         parse = parser.to(device)
         witness = Witness(viewer.face, teacher.to(device))
@@ -160,7 +162,7 @@ class Pictured:
                 logits.append(seen)
                 descriptors.append(who)
         # Compiling for the CPU needs a C++ compiler; without one, it only takes three times longer.
-        pays = device.type == "cpu" and how.refining_steps > _PAYS
+        pays = device.type == "cpu" and steps > _PAYS
         if pays and shutil.which("g++") is not None:
             show = torch.compile(show, dynamic=False)
             fused = torch.compile(witness, dynamic=False)
@@ -226,11 +228,13 @@ def refine_maps(
         return Seen(seen.float().reshape(m, b, -1), doubted.float().reshape(m, b, -1), more)
 
     torch.manual_seed(how.seed)
-    pieces = round(len(bank.directions) * how.refining_batch * faces.cost / how.memory)
-    pieces = min(max(1, pieces), how.refining_batch)
+    batch = how.refining_batch
+    needed = len(bank.directions) * batch * faces.cost / how.memory
+    # As few as will do, and equal ones.
+    pieces = next((n for n in range(1, batch) if batch % n == 0 and n >= needed), batch)
     part = Part(
         steps,
-        how.refining_batch,
+        batch,
         pieces,
         how.refining_rate / (1 if faces.cost == 1 else 2),
         faces.coordinates,

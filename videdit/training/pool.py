@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from ..editing.classifier import LatentClassifier
 from ..editing.labelled import LabelledFaces
 from ..editing.transformer import AffineMap
+from ..errors import InputError
+from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes
 
@@ -85,16 +88,21 @@ class Pool:
         device: str = "cpu",
     ) -> Pool:
         """The labelled faces, those that the teacher labelled in ``folder``, and real people's
-        where `REAL` is there: as often as makes a quarter of those that are inverted."""
+        where `REAL` is there: as often as makes a quarter of those that are inverted. The
+        classifier moves to the device.
+
+        Raises:
+            InputError: `REAL` holds no codes.
+        """
         space = Space(stats).to(device)
         classifier = classifier.to(device)
         taught, _, inverted = labelled_codes(folder, "labelled")
         parts = [own.codes, taught]
         flags = [np.zeros(len(own.codes), bool), inverted]
         if (folder / REAL).exists():
-            with np.load(folder / REAL, allow_pickle=False) as arrays:
-                real = arrays["codes"].astype(np.float32)
-            times = max(1, round(_REAL_SHARE * inverted.sum() / len(real)))
+            real = _real(folder / REAL)
+            wanted = _REAL_SHARE / (1 - _REAL_SHARE) * inverted.sum()
+            times = max(1, round(wanted / len(real)))
             parts += [real] * times
             flags += [np.ones(len(real), bool)] * times
         rows, logits = [], []
@@ -125,3 +133,17 @@ class Pool:
         weights = torch.from_numpy(1 - np.abs(self.correlation[index]))
         weights[index] = 0
         return weights
+
+
+def _real(path: Path) -> Floats:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            codes = arrays["codes"].astype(np.float32)
+        if codes.shape[1:] != (ROWS, STYLE_DIM) or not len(codes) or not np.isfinite(codes).all():
+            raise ValueError(f"codes of the shape {codes.shape}")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} holds no codes of real people ({error})",
+            f"It takes `codes`, (n, {ROWS}, {STYLE_DIM}); or delete it.",
+        ) from error
+    return np.asarray(codes)

@@ -22,7 +22,7 @@ from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier
 from ..generators.wspace import WStatistics
 from .classifier import ClassifierTraining, Viewer
-from .maps import TransformerTraining, both, learn_maps
+from .maps import TransformerTraining, both, draw_lacking, learn_maps
 from .pool import Pool
 
 _ROUGH = TransformerTraining(steps=250, batch=16)
@@ -41,32 +41,30 @@ def push_faces(
     report: Callable[[str], None],
 ) -> None:
     """Make round ``number``'s ``pushed-R-NAME.npz`` that ``folder`` does not hold yet: codes moved
-    along each attribute, in both directions, and the teacher's logits, as in `label_faces`."""
+    along each attribute, in both directions, from where they lack what it gives, and the teacher's
+    logits, as in `label_faces`."""
     missing = [n for n in classifier.names if not (folder / f"pushed-{number}-{n}.npz").exists()]
     if not missing:
         return
     started = time.monotonic()
     pool = Pool.of(folder, classifier, data.of(EDIT), stats, viewer.device)
-    indices = [classifier.names.index(name) for name in missing]
-    directions = both(missing, indices)
+    # All of them, whatever is missing: a run that goes on makes what one in a piece does.
+    names = classifier.names
+    directions = both(names, range(len(names)))
     bank = learn_maps(pool, directions, replace(_ROUGH, seed=number))
     report(f"round {number}: rough maps ({time.monotonic() - started:.0f} s)")
     half = max(1, how.pushed // 2)
-    generator = torch.Generator().manual_seed(how.seed * 1009 + number)
-    chosen = torch.randint(len(pool.coordinates), (len(directions), half), generator=generator)
-    # One way lies before every face: the label that it lacks.
-    low, high = _ALPHAS
-    alphas = low + (high - low) * torch.rand(len(directions), half, generator=generator)
-    chosen, alphas = chosen.to(pool.device), alphas.to(pool.device)
+    chosen, alphas = draw_lacking(pool, directions, how.seed * 1009 + number)(half, _ALPHAS)
     with torch.no_grad():
         before = pool.coordinates[chosen]
         moved = pool.space.codes(before + alphas[..., None, None] * bank(before))
         thought = pool.classifier(moved.flatten(0, 1)).unflatten(0, chosen.shape).cpu()
-    for k, name in enumerate(missing):
+    for name in missing:
+        k = names.index(name)
         codes = moved[2 * k : 2 * k + 2].flatten(0, 1)
         logits = viewer.judged(teacher, codes)
-        at, signs = indices[k], torch.tensor([1, -1]).repeat_interleave(half)
-        believed = thought[2 * k : 2 * k + 2, :, at].flatten() * signs > 0
+        signs = torch.tensor([1, -1]).repeat_interleave(half)
+        believed = thought[2 * k : 2 * k + 2, :, k].flatten() * signs > 0
         keep_arrays(
             folder / f"pushed-{number}-{name}.npz",
             codes=codes.cpu().numpy().astype(np.float16),
@@ -74,5 +72,5 @@ def push_faces(
         )
         report(
             f"round {number} {name}: the classifier sees {believed.float().mean():.0%} as asked,"
-            f" the teacher {(logits[:, at] * signs > 0).float().mean():.0%}"
+            f" the teacher {(logits[:, k] * signs > 0).float().mean():.0%}"
         )

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..editing.attributes import unknown
+from ..editing.files import read_described
 from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.transformer import AffineMap, LatentTransformers, load_transformers
@@ -91,13 +92,15 @@ def train_transformers(
         pool = Pool.of(folder, classifier, data.of(EDIT), networks.statistics, device)
         viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
-        shows: list[tuple[int, Show, int]] = [(how.refining_steps, viewer.show, 1)]
-        if how.finishing_steps:
-            shows.append((how.finishing_steps, generated(viewer.synthesis), FINISHING_COST))
+        shows: list[tuple[int, Show, int]] = [
+            (how.refining_steps, viewer.show, 1),
+            (how.finishing_steps, generated(viewer.synthesis), FINISHING_COST),
+        ]
         parser = networks.region_network()
         seen = [
-            (steps, Pictured.of(pool, show, cost, viewer, parser, teacher, how))
+            (steps, Pictured.of(pool, show, cost, viewer, parser, teacher, how, steps))
             for steps, show, cost in shows
+            if steps
         ]
         for first in range(0, len(missing), how.together):
             group = missing[first : first + how.together]
@@ -109,18 +112,20 @@ def train_transformers(
             for number, name in enumerate(group):
                 more, less = (bank.affine(2 * number + k, pool.space) for k in range(2))
                 found = LatentTransformers(mean, {name: more}, {name: less})
-                found.save(_map_file(folder, name), {})
+                found.save(_map_file(folder, name), {"settings": asdict(how)})
                 shares = "" if reached is None else _shares(reached[2 * number : 2 * number + 2])
                 report(f"{first + number + 1}/{len(missing)} {name}{shares}")
             report(f"{time.monotonic() - started:.0f} s")
     more_, less_ = dict[str, AffineMap](), dict[str, AffineMap]()
+    made: dict[str, object] = {}  # by attribute: they may have been learned with different ones
     for name in classifier.names:
         if _map_file(folder, name).exists():
             found = load_transformers(_map_file(folder, name))
             more_ |= found.maps
             less_ |= found.less
+            made[name] = read_described(_map_file(folder, name))[0]["notes"].get("settings")
     result = folder / "transformers.safetensors"
-    LatentTransformers(mean, more_, less_).save(result, {"settings": asdict(how)})
+    LatentTransformers(mean, more_, less_).save(result, {"settings": made})
     report(str(result))
     return result
 
