@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,6 +43,13 @@ def put_together(path: Path, container: InputContainer) -> BinaryIO:
     tags = ["-pix_fmt", (tile.pix_fmt or "yuv420p").replace("yuvj", "yuv")]
     if tile.color_range:
         tags += ["-color_range", str(int(tile.color_range))]
+    info = path.stat()
+    return io.BytesIO(_composed(path, (info.st_size, info.st_mtime_ns), tuple(tags)))
+
+
+@lru_cache(maxsize=1)
+def _composed(path: Path, stamp: tuple[int, int], tags: tuple[str, ...]) -> bytes:
+    """Kept for the next opening of the same file: a picture is opened several times in a run."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-xerror"]
     # Nothing but this file is opened; without a map, the grid that counts is chosen.
     command += ["-protocol_whitelist", "file", "-err_detect", "explode", "-f", "mov"]
@@ -53,4 +61,4 @@ def put_together(path: Path, container: InputContainer) -> BinaryIO:
             f"{path} is a picture made of tiles, of which some are missing or damaged",
             "Check that it is complete and opens, or convert it to JPEG or PNG first",
         )
-    return io.BytesIO(done.stdout)
+    return done.stdout
