@@ -40,8 +40,8 @@ from ..faces.detection import Landmarker, largest
 from ..faces.recognition import FaceNetwork
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Encoder, Generator
-from .curves import Curve, Seen, curve_of
-from .identity import IdentityMeter, distance
+from .curves import Curve, Seen, curve_of, mean_distance
+from .identity import IdentityMeter
 
 MAIN = (
     *("Smiling", "Young", "Male", "Eyeglasses", "Mouth_Slightly_Open", "Blond_Hair"),
@@ -302,16 +302,12 @@ class AttributeMeter:
         def given(after: Seen, index: int) -> float:
             return float(((after.logits[:, index] > 0) != said[:, index]).mean())
 
-        def apart(after: Seen) -> float:
-            pairs = zip(self.before.descriptors, after.descriptors, strict=True)
-            return float(np.mean([distance(a, b) for a, b in pairs]))
-
         return Sequential(
             SEQUENCE,
             tuple(given(one, index) for one, index in zip(seen, columns, strict=True)),
             tuple(given(seen[-1], index) for index in columns),
             tuple(float(((s.logits > 0) == said)[:, others].mean()) for s in seen),
-            tuple(apart(one) for one in seen),
+            tuple(mean_distance(self.before, one) for one in seen),
         )
 
 

@@ -67,6 +67,12 @@ class Curve:
         return float(means[0]), float(means[1])
 
 
+def mean_distance(before: Seen, after: Seen) -> float:
+    """Mean distance of the descriptors of the same faces."""
+    pairs = zip(before.descriptors, after.descriptors, strict=True)
+    return float(np.mean([distance(a, b) for a, b in pairs]))
+
+
 def curve_of(
     before: Seen,
     after: Sequence[Seen],
@@ -92,8 +98,7 @@ def curve_of(
         now = seen.logits > 0
         change.append(float((now[:, index] != said[:, index]).mean()))
         kept.append(float((now == said)[:, others].mean()))
-        pairs = zip(before.descriptors, seen.descriptors, strict=True)
-        same.append(float(np.mean([distance(a, b) for a, b in pairs])))
+        same.append(mean_distance(before, seen))
     return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
 
 

@@ -183,11 +183,13 @@ def learn_maps(pool: Pool, directions: Sequence[Direction], how: TransformerTrai
 
 def draw_lacking(pool: Pool, directions: Sequence[Direction], seed: int) -> Draw:
     """Draws from a pool, by its classifier."""
-    index, sign = (
-        torch.tensor([getattr(one, name) for one in directions], device=pool.device)
-        for name in ("index", "sign")
-    )
-    return Draw(pool.logits, index, sign, seed)
+    return Draw(pool.logits, *_columns(directions, pool.device), seed)
+
+
+def _columns(directions: Sequence[Direction], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(m,) the directions' attributes and (m,) signs."""
+    index = torch.tensor([one.index for one in directions], device=device)
+    return index, torch.tensor([one.sign for one in directions], device=device)
 
 
 def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> Tensor:
@@ -203,8 +205,7 @@ def descend(bank: MapBank, part: Part, pool: Pool, how: TransformerTraining) -> 
         (m,) the share of faces that get what they lacked, over the last tenth of the steps.
     """
     device = part.coordinates.device
-    index = torch.tensor([one.index for one in bank.directions], device=device)
-    sign = torch.tensor([one.sign for one in bank.directions], device=device)
+    index, sign = _columns(bank.directions, device)
     kept = torch.stack([pool.kept(one.index) for one in bank.directions]).to(device)
     optimiser = torch.optim.Adam(bank.parameters(), part.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
