@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videdit.editing.editor import Editor
-from videdit.evaluation.attributes import SEQUENCE, AttributeMeter, Protocol, Seen, file_name
+from videdit.evaluation.attributes import (
+    SEQUENCE,
+    AttributeMeter,
+    Block,
+    Protocol,
+    Seen,
+    file_name,
+)
 
 
 class MadeUpEye:
@@ -53,7 +61,7 @@ def test_an_editor_is_measured_once_whatever_its_name(
     eye: Any = MadeUpEye()
 
     def measured() -> dict[str, Any]:
-        meter = AttributeMeter(folder, eye, codes, [], protocol, said.append)
+        meter = AttributeMeter(folder, eye, [Block("0-12", codes, [])], protocol, said.append)
         return dict(meter.measure(method, MadeUpEditor()))
 
     first = measured()
@@ -79,7 +87,9 @@ def test_judgements_that_are_not_sure_do_not_count(tmp_path: Path, codes: np.nda
     protocol = Protocol(attributes=("Smiling",), strengths=(1.0,))
     found = {}
     for name, counted in (("all", None), ("own", np.array([True, False]))):
-        meter = AttributeMeter(tmp_path / name, eye, codes, [], protocol, print, counted)
+        meter = AttributeMeter(
+            tmp_path / name, eye, [Block("0-12", codes, [])], protocol, print, counted
+        )
         with np.errstate(invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a mean over no attribute
             found[name] = meter.measure("both", Both())["Smiling"].preservation[0]
@@ -108,7 +118,9 @@ def test_edits_one_after_the_other(tmp_path: Path, codes: np.ndarray) -> None:
             return moved
 
     eye: Any = InRows()
-    meter = AttributeMeter(tmp_path, eye, codes, [], Protocol(("Smiling",), (1.0,)), print)
+    meter = AttributeMeter(
+        tmp_path, eye, [Block("0-12", codes, [])], Protocol(("Smiling",), (1.0,)), print
+    )
     found = meter.sequence("rows", Rows())
     assert found is not None
     assert found.there == (1, 1, 1, 1, 1)
@@ -116,6 +128,22 @@ def test_edits_one_after_the_other(tmp_path: Path, codes: np.ndarray) -> None:
     assert found.preservation == (1,) * 5
     np.testing.assert_allclose(found.identity, [0.1, 0.2, 0.3, 0.4, 0.5], atol=1e-5)
     assert meter.sequence("smile", MadeUpEditor()) is None
+
+
+def test_more_faces_go_on_from_fewer(tmp_path: Path, codes: np.ndarray) -> None:
+    protocol = Protocol(attributes=("Smiling",), strengths=(1.0, 4.0))
+
+    def measured(folder: Path, eye: Any, *ends: int) -> Any:
+        blocks = [Block(f"{a}-{b}", codes[a:b], []) for a, b in pairwise((0, *ends))]
+        meter = AttributeMeter(folder, eye, blocks, protocol, lambda line: None)
+        return meter.measure("transformer", MadeUpEditor())
+
+    grown: Any = MadeUpEye()
+    measured(tmp_path / "grown", grown, 5)
+    looks = grown.looks
+    more = measured(tmp_path / "grown", grown, 5, 12)
+    assert grown.looks == 2 * looks  # the other faces', and no face's twice
+    assert more == measured(tmp_path / "once", MadeUpEye(), 12)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -350,7 +350,8 @@ def attributes(
 ) -> None:
     """Compare editors as the latent transformer's paper does: videdit evaluate attributes report
 
-    About an hour and three quarters on two cores; goes on where it stopped. Needs the extra `eval`.
+    About forty minutes on two cores for 50 faces; goes on where it stopped, and from fewer faces to
+    more. Needs the extra `eval`.
     """
     from videdit.evaluation.attributes import MAIN, Protocol
     from videdit.evaluation.protocol import evaluate_attributes

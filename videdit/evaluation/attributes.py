@@ -122,7 +122,23 @@ class Eye:
         return Seen(np.concatenate(logits), np.stack(descriptors))
 
 
-def invert(codes: Codes, eye: Eye, encoder: Encoder) -> tuple[Codes, list[Floats]]:
+@dataclass(frozen=True)
+class Block:
+    """Some of the faces, seen together: what is kept of a measurement is kept by blocks, so that
+    one of more faces takes over what one of fewer has seen.
+
+    Attributes:
+        name: says which faces they are.
+        codes: (n, 16, 512) as the encoder gave them.
+        points: n times (68, 2), the landmarks of the reconstructions, pixels.
+    """
+
+    name: str
+    codes: Codes
+    points: Sequence[Floats]
+
+
+def invert(codes: Codes, eye: Eye, encoder: Encoder, name: str) -> Block:
     """Codes of the faces' pictures as the encoder gives them, and the landmarks of the
     reconstructions; faces whose reconstruction shows none are left out."""
     kept, points = [], []
@@ -133,7 +149,7 @@ def invert(codes: Codes, eye: Eye, encoder: Encoder) -> tuple[Codes, list[Floats
         if at is not None:
             kept.append(found)
             points.append(at)
-    return np.stack(kept), points
+    return Block(name, np.array(kept, np.float32).reshape(-1, *codes.shape[1:]), points)
 
 
 @dataclass(frozen=True)
@@ -180,8 +196,7 @@ class AttributeMeter:
     Args:
         folder: takes parts, tables and pictures.
         eye: sees.
-        codes: (n, 16, 512) the faces' codes, inverted.
-        points: their reconstructions' landmarks.
+        blocks: the faces, inverted.
         protocol: what is measured.
         report: takes lines of progress.
         counted: (k,) which of the judge's attributes count among those to be preserved; all, if not
@@ -192,30 +207,46 @@ class AttributeMeter:
         self,
         folder: Path,
         eye: Eye,
-        codes: Codes,
-        points: Sequence[Floats],
+        blocks: Sequence[Block],
         protocol: Protocol,
         report: Callable[[str], None] = print,
         counted: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.folder = folder
         self.eye = eye
-        self.codes = codes
-        self.points = points
+        self.blocks = blocks
+        self.codes = np.concatenate([block.codes for block in blocks])
         self.protocol = protocol
         self.report = report
         self.counted = np.ones(len(eye.judge.names), bool) if counted is None else counted
         (folder / "parts").mkdir(parents=True, exist_ok=True)
-        self.before = self._kept("reconstruction", lambda: eye.see(codes, points))
+        self.before = self._kept(
+            "reconstruction", lambda block, _: eye.see(block.codes, block.points)
+        )
 
-    def _kept(self, name: str, make: Callable[[], Seen]) -> Seen:
-        path = self.folder / "parts" / f"{file_name(name)}.npz"
-        if path.exists():
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return Seen(arrays["logits"], arrays["descriptors"])
-        seen = make()
-        keep_arrays(path, logits=seen.logits, descriptors=seen.descriptors)
-        return seen
+    def _kept(self, name: str, make: Callable[[Block, slice], Seen]) -> Seen:
+        """What is seen of all faces.
+
+        Args:
+            name: of what is looked at.
+            make: looks at a block; where its faces are among all is said, too.
+        """
+        parts, start = [], 0
+        for block in self.blocks:
+            path = self.folder / "parts" / f"{file_name(name)}.{block.name}.npz"
+            at = slice(start, start + len(block.codes))
+            start = at.stop
+            if path.exists():
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                    parts.append(Seen(arrays["logits"], arrays["descriptors"]))
+                continue
+            seen = make(block, at)
+            keep_arrays(path, logits=seen.logits, descriptors=seen.descriptors)
+            parts.append(seen)
+        return Seen(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.descriptors for part in parts]),
+        )
 
     def signs(self, index: int) -> Floats:
         """(n,) towards the opposite of what the judge says."""
@@ -230,13 +261,18 @@ class AttributeMeter:
                 continue
             started = time.monotonic()
             index = names.index(attribute)
-            after = []
+            after, signs = [], self.signs(index)
             for strength in self.protocol.strengths:
+                towards = signs * np.float32(strength)
 
-                def see(strength: float = strength, index: int = index) -> Seen:
-                    alphas = self.signs(index) * np.float32(strength)
-                    edited = editor.move(self.codes, names[index], alphas)
-                    return self.eye.see(edited, self.points)
+                def see(
+                    block: Block,
+                    at: slice,
+                    alphas: Floats = towards,
+                    index: int = index,
+                ) -> Seen:
+                    edited = editor.move(block.codes, names[index], alphas[at])
+                    return self.eye.see(edited, block.points)
 
                 after.append(self._kept(f"{method}-{attribute}-{strength:g}", see))
             curves[attribute] = curve_of(
@@ -257,20 +293,20 @@ class AttributeMeter:
     def ceiling(self, encoder: Callable[[], Encoder]) -> dict[str, float]:
         """What the judge keeps of the unedited faces: recompressed, and inverted once more."""
 
-        def recompressed() -> Seen:
+        def recompressed(block: Block, _: slice) -> Seen:
             options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG]
             shown = []
-            for picture in self.eye.pictures(self.codes):
+            for picture in self.eye.pictures(block.codes):
                 # OpenCV's order is blue, green, red.
                 packed = cv2.imencode(".jpg", picture[:, :, ::-1], options)[1]
                 again = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
                 shown.append(np.ascontiguousarray(again[:, :, ::-1]))
-            return self.eye.see_pictures(shown, self.points)
+            return self.eye.see_pictures(shown, block.points)
 
-        def inverted() -> Seen:
-            crops = np.stack(self.eye.pictures(self.codes)).astype(np.float32) / np.float32(255)
+        def inverted(block: Block, _: slice) -> Seen:
+            crops = np.stack(self.eye.pictures(block.codes)).astype(np.float32) / np.float32(255)
             codes = [encoder().encode(crop[None])[0] for crop in crops]
-            return self.eye.see(np.stack(codes), self.points)
+            return self.eye.see(np.stack(codes), block.points)
 
         said = self.before.logits[:, self.counted] > 0
         return {
@@ -294,8 +330,8 @@ class AttributeMeter:
         for number, (name, index) in enumerate(zip(SEQUENCE, columns, strict=True)):
             codes = editor.move(codes, name, self.signs(index))
 
-            def see(codes: Codes = codes) -> Seen:
-                return self.eye.see(codes, self.points)
+            def see(block: Block, at: slice, codes: Codes = codes) -> Seen:
+                return self.eye.see(codes[at], block.points)
 
             seen.append(self._kept(f"{method}-sequence-{number}", see))
 

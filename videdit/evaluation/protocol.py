@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arrays import keep_arrays
 from ..bundles import DEFAULT_BUNDLE
@@ -23,6 +22,7 @@ from ..models.networks import Networks, open_networks
 from ..sheet import tile
 from .attributes import (
     AttributeMeter,
+    Block,
     Eye,
     Protocol,
     equal_change_sheet,
@@ -32,6 +32,9 @@ from .curves import Curve, mean_curve
 from .report import draw_curves, write_tables
 
 _SETTINGS = "settings.json"
+_BLOCK = 50
+"""Faces that are measured together."""
+
 _SURE = 0.9
 """AUC of the judge, on faces left out, from which its judgements count."""
 
@@ -78,7 +81,9 @@ def evaluate_attributes(
     editors = {method: _editor(networks, method, protocol.attributes) for method in methods}
     ids = {method: networks.editor_ids(method.removesuffix(_KEEPING)) for method in methods}
     what = networks.ids("judge", "recognition", "generator", "encoder")
+    # Not the faces: a measurement of more of them goes on from one of fewer.
     settings = asdict(protocol) | ids | {"networks": what, "data": _checksum(data)}
+    del settings["faces"]
     _same(folder, settings)
     eye = Eye(
         networks.generator,
@@ -87,10 +92,10 @@ def evaluate_attributes(
         lambda: networks.landmarker,
         networks.device.name,
     )
-    codes, points = _faces(folder, data, protocol.faces, eye, networks, report)
+    blocks = _faces(folder, data, protocol.faces, eye, networks, report)
     sure = {name for name, auc in notes["auc"].items() if auc is not None and auc >= _SURE}
     counted = np.array([name in sure for name in judge.names])
-    meter = AttributeMeter(folder, eye, codes, points, protocol, report, counted)
+    meter = AttributeMeter(folder, eye, blocks, protocol, report, counted)
     ceiling = meter.ceiling(lambda: networks.encoder)
     curves: dict[str, Mapping[str, Curve]] = {
         method: meter.measure(method, editor) for method, editor in editors.items()
@@ -103,7 +108,7 @@ def evaluate_attributes(
             "none of the editors knows any of the attributes", "Name others with --attr."
         )
     about = {
-        "faces": len(codes),
+        "faces": len(meter.codes),
         "attributes": protocol.attributes,
         "strengths": protocol.strengths,
         "identity": "distance of dlib's descriptors; under 0.6 passes for the same person",
@@ -172,16 +177,23 @@ def _faces(
     eye: Eye,
     networks: Networks,
     report: Callable[[str], None],
-) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]]]:
+) -> list[Block]:
     """The test's first faces, inverted; kept in the folder."""
-    path = folder / "parts" / "faces.npz"
-    if path.exists():
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["codes"], list(arrays["points"])
+    parts = folder / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
     faces = LabelledFaces.load(data).of(TEST)
     if len(faces.codes) < count:
         report(f"only {len(faces.codes)} faces are held out")
-    codes, points = invert(faces.codes[:count], eye, networks.encoder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    keep_arrays(path, codes=codes, points=np.stack(points))
-    return codes, points
+    blocks = []
+    for start in range(0, min(count, len(faces.codes)), _BLOCK):
+        stop = min(start + _BLOCK, count, len(faces.codes))
+        name = f"{start}-{stop}"
+        path = parts / f"faces.{name}.npz"
+        if path.exists():
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                block = Block(name, arrays["codes"], list(arrays["points"]))
+        else:
+            block = invert(faces.codes[start:stop], eye, networks.encoder, name)
+            keep_arrays(path, codes=block.codes, points=np.reshape(block.points, (-1, 68, 2)))
+        blocks.append(block)
+    return blocks
