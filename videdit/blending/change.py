@@ -221,5 +221,9 @@ def _grain(rgb: NDArray[Any], parameters: Grain) -> FloatArray:
     fine = pixels - blurred(pixels, parameters.sigma)
     # The median of every third pixel: a robust standard deviation.
     usual = np.median(np.abs(fine)[::3, ::3], axis=(0, 1)) * 1.4826
+    # Edges and hair are no grain: where there is more than usual, the less of it.
+    power = cv2.blur(fine * fine, (parameters.reach, parameters.reach))
+    usually = np.asarray(usual * usual, np.float32)
+    fine *= np.minimum(1, 2 * usually / (power + 1e-9))
     most = np.asarray(parameters.most * usual, np.float32)
     return np.asarray(np.clip(fine, -most, most), np.float32)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from videdit.blending.beyond import find_beyond, hair_goes
 from videdit.blending.change import LUMA, Change, resized, without_colour
-from videdit.blending.hair import find_colour
+from videdit.blending.recolour import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
 from videdit.faces.align import cut_crop, points_in_crop, widened
@@ -20,6 +22,11 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 FloatArray = NDArray[np.float32]
 
 _LOOK = 48  # side at which two pictures are compared as a whole, pixels
+
+
+Changes = dict[str, tuple[NDArray[np.float64], Change]]
+"""What an edit does to one face, in the order in which it is applied, each change with the quad of
+its maps. By kind, for not every frame of a track has all of them."""
 
 
 def find_changes(
@@ -32,8 +39,8 @@ def find_changes(
     points: Landmarks,
     touch: Touch,
     parameters: BlendingParameters = DEFAULT,
-) -> list[tuple[NDArray[np.float64], Change]]:
-    """The changes, in the order in which they are applied, each with the quad of its maps.
+) -> Changes:
+    """What an edit does to one face.
 
     Args:
         rgb: (H, W, 3) the frame, of an unsigned type.
@@ -47,23 +54,37 @@ def find_changes(
     """
     source = cut_crop(rgb, quad, size)
     parsed = Parsed(*(parse(picture) for picture in (source, reconstruction, edited)))
-    changes = []
+    changes: Changes = {}
+    lips = touch.colour & {"lips"}
+    goes = hair_goes(parsed, parameters) if "hair" in touch.matter else 0.0
+    if goes or touch.colour - lips:
+        around = widened(quad, parameters.zoom)
+        wide = cut_crop(rgb, around, size)
+        regions = parse(wide)
+    if goes:
+        beyond = find_beyond(wide, regions, goes, parameters)
+        if beyond is not None:
+            changes["beyond"] = around, beyond
     if touch.shape or touch.matter:
         change = find_change(source, reconstruction, edited, parsed, points, touch, parameters)
-        changes.append((quad, change))
-    if touch.colour:
-        around = widened(quad, parameters.hair.zoom)
-        wide = cut_crop(rgb, around, size)
-        colour = find_colour(
-            source, reconstruction, edited, parsed, wide, parse(wide), touch.colour, parameters
-        )
-        if colour is not None:
-            changes.append((around, colour))
+        changes["face"] = quad, change
+    recolour = partial(find_colour, source, reconstruction, edited, parsed)
+    if touch.colour - lips:
+        hair = recolour(wide, regions, touch.colour - lips, parameters.hair, parameters)
+        if hair is not None:
+            changes["hair"] = around, hair
+    if lips:
+        lip = recolour(source, parsed.source, lips, parameters.lips, parameters)
+        if lip is not None:
+            changes["lips"] = quad, lip
     inside = corners_inside(quad, rgb.shape[:2])
     visible = visible_share(parsed.source, points.source, inside, parameters.seen)
     visible *= likeness(source, reconstruction, points.source, parameters.seen)
     share = colour_share(source, parameters.seen)
-    return [(q, replace(without_colour(c, share), visible=visible)) for q, c in changes]
+    return {
+        kind: (where, replace(without_colour(change, share), visible=visible))
+        for kind, (where, change) in changes.items()
+    }
 
 
 def visible_share(

@@ -20,12 +20,16 @@ class Colours:
         limit: no difference counts for more. Where source and reconstruction disagree strongly they
             show different things (a hand, glasses, a strand of hair), and it is no colour.
         reach: standard deviation of the blur that separates colour and light from texture.
+        sure: share of what is near that has to be the same thing to say all of what it misses.
+        fewest: less of a thing, pixels of the picture that is looked at, says nothing.
     """
 
     reduction: int = 8
     least_side: int = 32
     limit: float = 0.25
     reach: float = 0.03
+    sure: float = 0.2
+    fewest: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -135,19 +139,27 @@ class Matter:
         comes: by how much a region's probability rises or falls where it comes or goes.
         slack: a region of the source that the reconstruction shows less of by this is the same.
         reach: radius by which the regions are widened, pixels of the parser's maps.
+        traces: radius by which what goes is widened, the same.
+        background: probability from which it is shown as the source's, and by which it is known.
         coarse: standard deviation of the blur whose difference is structure.
         structure: mean absolute difference that neither motion nor light explains.
         torn: by how much motion there and back again misses where it explains nothing.
         blur: standard deviation of the mask's blur.
+        renewed: share of the generator's pixels that are shown where all is renewed ...
+        change: ... which it is from this mean absolute difference of edit and reconstruction on.
     """
 
     comes: tuple[float, float] = (0.25, 0.7)
     slack: float = 0.2
     reach: int = 3
+    traces: int = 4
+    background: tuple[float, float] = (0.4, 0.8)
     coarse: float = 0.016
     structure: tuple[float, float] = (0.03, 0.075)
     torn: tuple[float, float] = (0.004, 0.01)
     blur: float = 0.004
+    renewed: float = 0.7
+    change: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -164,12 +176,11 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class HairColour:
-    """How hair takes another colour (``find_colour``). Lengths are in units of the wider crop.
+class Recolouring:
+    """How hair or lips take another colour (``find_colour``); the defaults are hair's. Lengths are
+    in units of the wider crop.
 
     Attributes:
-        zoom: so many times as large as the face's crop is the one in which hair is looked for: hair
-            ends where it ends, not where the face's crop does.
         sure: a pixel belongs to a region for sure from this probability on.
         gain: smallest and largest factor of the strands' contrast.
         border: so far beyond the border to the rest of the face colours tell what is hair ...
@@ -178,11 +189,10 @@ class HairColour:
         apart: colours of both sides that differ by this tell it half, and the parser the rest.
         shadow: from the other side's colour (0) to the regions' own (1): so far a pixel is none of
             theirs.
-        floor: less hair than this is none.
+        floor: less of it than this is none.
         fade: height over which the colour fades out towards the crop's lower border.
     """
 
-    zoom: float = 1.45
     sure: float = 0.7
     gain: tuple[float, float] = (0.4, 2.5)
     border: float = 0.008
@@ -195,15 +205,32 @@ class HairColour:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """How hair beyond the face's crop goes (``beyond``).
+
+    Attributes:
+        least: mean probability of hair along the upper border from which there is any.
+        bare: between these shares of it that the edit shows background instead, it goes.
+        down: between these heights of the face's crop, from 0 at its top, it stays.
+    """
+
+    least: float = 0.05
+    bare: tuple[float, float] = (0.5, 0.8)
+    down: tuple[float, float] = (0.55, 0.7)
+
+
+@dataclass(frozen=True)
 class Grain:
     """How the source's grain comes onto the generator's pixels (``applied``).
 
     Attributes:
         sigma: standard deviation of the blur that takes grain away, pixels of the frame.
+        reach: side of the square in which there may be twice as much as usual, pixels of the frame.
         most: larger than so many of its own standard deviations it is no grain but an edge.
     """
 
     sigma: float = 1.0
+    reach: int = 9
     most: float = 2.5
 
 
@@ -214,6 +241,8 @@ class BlendingParameters:
     Attributes:
         bending: of reconstruction and edit to the source.
         guide: of the edit to the reconstruction, where its motion is looked for.
+        zoom: so many times as large as the face's crop is the one in which hair is looked for: it
+            ends where it ends, not where the face's crop does.
     """
 
     colours: Colours = Colours()
@@ -223,8 +252,13 @@ class BlendingParameters:
     motion: Motion = Motion()
     matter: Matter = Matter()
     speech: Speech = Speech()
-    hair: HairColour = HairColour()
+    hair: Recolouring = Recolouring()
+    lips: Recolouring = Recolouring(
+        sure=0.5, border=0.006, strands=0.008, roots=0.008, apart=0.06, shadow=0.1
+    )
+    beyond: Beyond = Beyond()
     grain: Grain = Grain()
+    zoom: float = 1.45
     seen: Seen = Seen()
 
 

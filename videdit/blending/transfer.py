@@ -78,7 +78,7 @@ def find_change(
     touch: Touch,
     parameters: BlendingParameters = DEFAULT,
 ) -> Change:
-    """What an edit does to one crop, but for colours of hair (``hair.py``).
+    """What an edit does to one crop, but for colours of hair and lips (``recolour.py``).
 
     Args:
         source: (size, size, 3) crop of the frame, RGB in [0, 1].
@@ -118,7 +118,7 @@ def find_change(
     where = shape
     matter = painted = None
     softness = 0.0
-    if touch.matter:
+    if touch.matter or touch.renewed:
         matter = _matter(
             own,
             theirs,
@@ -130,8 +130,13 @@ def find_change(
             parameters.matter,
             parameters.motion.growth,
         )
+        if touch.renewed:
+            change = resized(np.abs(now - was), own.shape[0]).mean(2)
+            renewed = sized(_renewed(own, after, change, touch, parameters.matter), side)
+            matter = np.maximum(matter, blurred(renewed, parameters.matter.blur * side))
         shown, new = (bend(resized(p, size), field) for p in (reconstruction, edited))
-        painted = match_colours(source, shown, new, parameters.colours)
+        painted = match_colours(source, shown, new, _things(own, theirs, after), parameters.colours)
+        painted = _uncovered(painted, source, own, after, parameters)
         softness = softness_of(source, shown, shape)
         where = np.maximum(where, resized(matter, size))
     things = touch.matter & _THINGS
@@ -187,6 +192,59 @@ def _touched(
     hidden = np.clip(share_of(after, others) - share_of(theirs, others), 0, 1)
     hidden = blurred(dilated(hidden, parameters.growth), 1)
     return np.asarray(np.clip(here + grown, 0, 1) * (1 - hidden), np.float32)
+
+
+def _things(
+    own: FloatArray, theirs: FloatArray, after: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Of each of the regions that are not one another: where source and reconstruction both show
+    it, and where the edit does."""
+    return [
+        (share_of(own, names) * share_of(theirs, names), share_of(after, names)) for names in _APART
+    ]
+
+
+def _uncovered(
+    painted: FloatArray,
+    source: FloatArray,
+    own: FloatArray,
+    after: FloatArray,
+    parameters: BlendingParameters,
+) -> FloatArray:
+    """What the generator shows, but where it shows a background the source's own from near by."""
+    found = behind(source, own, parameters)
+    if found is None:
+        return painted
+    shown = _outer(ramp(share_of(after, {"background"}), parameters.matter.background))
+    return painted + sized(shown, source.shape[0])[:, :, None] * (found - painted)
+
+
+def behind(
+    source: FloatArray, regions: FloatArray, parameters: BlendingParameters
+) -> FloatArray | None:
+    """(size, size, 3) the source's background, smooth, over all of the crop: what lies behind hair
+    that goes is unknown, but not another room. None where hardly any is seen."""
+    side = regions.shape[0]
+    radius = 2 * parameters.matter.traces + 1
+    kernel = np.ones((radius, radius), np.uint8)
+    sure = np.asarray(cv2.erode(share_of(regions, {"background"}), kernel), np.float32)
+    weight = ramp(sure, parameters.matter.background)[:, :, None]
+    if weight.sum() < side:
+        return None
+    small = resized(source, side)
+    found = np.zeros_like(small) + (small * weight).sum((0, 1)) / weight.sum()
+    for width in (4 * parameters.colours.reach * side, parameters.colours.reach * side):
+        near = blurred(weight, width)[:, :, None]
+        local = blurred(small * weight, width) / (near + 1e-6)
+        found += np.minimum(near / parameters.colours.sure, 1) * (local - found)
+    return resized(found, source.shape[0])
+
+
+def _outer(mask: FloatArray) -> FloatArray:
+    """A mask without its islands: what no way from the border leads to is no background."""
+    labels = cv2.connectedComponents((mask > 0).astype(np.uint8))[1]
+    edges = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
+    return np.asarray(mask * np.isin(labels, edges), np.float32)
 
 
 def _same(
@@ -317,15 +375,29 @@ def _matter(
     mine, was, now = (share_of(regions, touch.matter) for regions in (own, theirs, after))
     behind = set(REGIONS) - touch.all
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
-    # motion nor light explains.
-    comes, goes = now - np.maximum(was, mine), np.minimum(mine, was + parameters.slack) - now
+    # motion nor light explains. A hat over hair comes: it is not the same.
     mouth = share_of(own, {"mouth"})
-    goes -= speaks * mouth
-    whole = np.maximum(ramp(comes, parameters.comes), ramp(goes, parameters.comes))
+    comes, leaves = np.zeros_like(mine), np.zeros_like(mine)
+    for names in _APART:
+        here, before, then = (share_of(r, touch.matter & names) for r in (own, theirs, after))
+        come, go = (
+            then - np.maximum(before, here),
+            np.minimum(here, before + parameters.slack) - then,
+        )
+        if "mouth" in names:
+            go -= speaks * mouth
+        comes = np.maximum(comes, ramp(come, parameters.comes))
+        leaves = np.maximum(leaves, ramp(go, parameters.comes))
+    # What goes leaves its shadow and single hairs around it: they go with it.
+    leaves = blurred(dilated(leaves, parameters.traces), parameters.traces / 2)
+    whole = np.maximum(comes, leaves)
     near = dilated(np.maximum(mine, now), parameters.reach)
-    # Nothing is painted over background and clothes but what grows a little over them in the edit.
+    # Nothing is painted over background and clothes but what grows a little over them in the edit,
+    # and background where single hairs lie over it that go.
     never = share_of(own, NEVER)
-    free = 1 - np.clip(never - np.clip(now - was, 0, 1) * dilated(1 - never, growth), 0, 1)
+    over = np.clip(now - was, 0, 1) * dilated(1 - never, growth)
+    over += leaves * share_of(own, {"background"}) * share_of(after, {"background"})
+    free = 1 - np.clip(never - over, 0, 1)
     coarse = parameters.coarse * size
     fine = np.abs(unexplained - blurred(unexplained, coarse)) @ np.full(3, 1 / 3, np.float32)
     structure = ramp(blurred(fine, parameters.blur * size), parameters.structure)
@@ -341,6 +413,23 @@ def _matter(
     closing = 2 * round(parameters.blur * size) + 1
     matter = cv2.morphologyEx(matter, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
     return blurred(matter, parameters.blur * size)
+
+
+def _renewed(
+    own: FloatArray, after: FloatArray, change: FloatArray, touch: Touch, parameters: Matter
+) -> FloatArray:
+    """(128, 128) how much of the generator's pixels is shown over the source's own, as far as the
+    edit changes them.
+
+    Args:
+        own, after: regions of the source and of the edit.
+        change: (128, 128) mean absolute difference of the edit from the reconstruction.
+        touch: which regions.
+        parameters: of the room.
+    """
+    both = share_of(own, touch.renewed) * share_of(after, touch.renewed)
+    mean = float((change * both).sum()) / max(float(both.sum()), 1.0)
+    return np.asarray(parameters.renewed * min(mean / parameters.change, 1.0) * both, np.float32)
 
 
 def ramp(values: NDArray[Any], ends: tuple[float, float]) -> FloatArray:

@@ -3,7 +3,8 @@
 Three ways, from the mildest. *Shape*: the source's own pixels are moved and shaded as the edit
 moves and shades the generator's. *Colour*: they take on another colour and keep their strands,
 light and shadow. *Matter*: the generator's pixels are shown, for what the source does not have
-(teeth, glasses, a new beard) or is to lose. Background and clothes are touched by nothing.
+(teeth, glasses, a new beard) or is to lose. Where an edit takes the person's own texture away, like
+wrinkles, the generator's is shown over it in part (*renewed*). Background and clothes are touched by nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +29,16 @@ def _touch(
     tone: bool = True,
     growth: float = 1.0,
 ) -> Touch:
-    regions = [frozenset(names.split()) for names in (shape, colour, matter)]
-    return Touch(regions[0], regions[1], regions[2], closes, motion, tone, growth)
+    ways = [frozenset(names.split()) for names in (shape, colour, matter)]
+    return Touch(
+        shape=ways[0],
+        colour=ways[1],
+        matter=ways[2],
+        closes=closes,
+        motion=motion,
+        tone=tone,
+        growth=growth,
+    )
 
 
 _BEARD = _touch("skin lips", matter="beard", motion=0.3)
@@ -39,7 +48,7 @@ TOUCHES: dict[str, Touch] = {
     "5_o_Clock_Shadow": _touch("skin lips beard", matter="beard", motion=0.2),
     "Arched_Eyebrows": _touch("skin brows eyes", matter="brows"),
     "Attractive": _touch(_FACE),
-    "Bags_Under_Eyes": _touch("skin eyes"),
+    "Bags_Under_Eyes": _touch("skin eyes", matter="skin"),
     "Bald": _touch(matter="hair"),
     "Bangs": _touch("skin", matter="hair"),
     "Big_Lips": _touch("skin lips mouth", matter="lips mouth"),
@@ -72,7 +81,7 @@ TOUCHES: dict[str, Touch] = {
     "Wavy_Hair": _touch(matter="hair"),
     "Wearing_Earrings": _touch("ears", matter="ears"),
     "Wearing_Hat": _touch("skin", matter="hat hair"),
-    "Wearing_Lipstick": _touch("lips", motion=0.0),
+    "Wearing_Lipstick": _touch(colour="lips"),
     "Wearing_Necklace": _touch("neck", matter="neck"),
     "Wearing_Necktie": _touch("neck", matter="neck"),
     "Young": _touch(_FACE + " neck beard", colour="hair"),
@@ -81,6 +90,11 @@ TOUCHES: dict[str, Touch] = {
 
 _LESS_MOTION = {"Young": 0.5}
 """By name: how much of the motion a negative alpha follows, where it is another share."""
+
+_SKIN = frozenset({"skin", "nose"})
+_RENEWED = {("Young", 1): _SKIN, ("Attractive", 1): _SKIN, ("Male", -1): _SKIN}
+"""By name and sign: where the person's own texture is what the edit takes away. The generator's
+change alone takes away the wrinkles of its reconstruction, which has fewer."""
 
 _TAKES_AWAY = {
     ("Eyeglasses", -1): "glasses",
@@ -105,6 +119,7 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
     by_plain = {plain(known): known for known in TOUCHES}
     known = by_plain.get(plain(name), "")
     touch = TOUCHES.get(known, DEFAULT)
+    touch = replace(touch, renewed=_RENEWED.get((known, -1 if least < 0 else 1), frozenset()))
     if least < 0:
         closes = touch.closes or "mouth" in touch.matter
         touch = replace(touch, closes=closes, motion=_LESS_MOTION.get(known, touch.motion))
@@ -135,6 +150,11 @@ def changed(touch: Touch, text: str) -> Touch:
         if sign == "+":
             touch = replace(touch, shape=touch.shape | one, matter=touch.matter | one)
         else:
-            shape, colour, matter = touch.shape - one, touch.colour - one, touch.matter - one
-            touch = replace(touch, shape=shape, colour=colour, matter=matter)
+            touch = replace(
+                touch,
+                shape=touch.shape - one,
+                colour=touch.colour - one,
+                matter=touch.matter - one,
+                renewed=touch.renewed - one,
+            )
     return touch

@@ -280,7 +280,7 @@ def _try(
             points,
             touch_of(name, alpha),
         )
-        patches = [Patch(*applied(person.rgb, quad, change)) for quad, change in changes]
+        patches = [Patch(*applied(person.rgb, quad, change)) for quad, change in changes.values()]
         result = pasted(person.rgb, patches)
         crop = cut_crop(result, person.quad, SIZE)
         logits = meter.logits(crop)[0]

@@ -47,6 +47,7 @@ class Touch:
         shape: whose own pixels are moved and shaded.
         colour: that take another colour.
         matter: that may come, go or be replaced by the generator's.
+        renewed: whose own texture, like wrinkles or stubble, gives way to the generator's.
         closes: whether an open mouth may close.
         motion: share of the edit's motion that the pixels follow.
         tone: whether the face may be lit and coloured otherwise as a whole.
@@ -56,6 +57,7 @@ class Touch:
     shape: frozenset[str] = frozenset()
     colour: frozenset[str] = frozenset()
     matter: frozenset[str] = frozenset()
+    renewed: frozenset[str] = frozenset()
     closes: bool = False
     motion: float = 1.0
     tone: bool = True
@@ -64,13 +66,14 @@ class Touch:
     @property
     def all(self) -> frozenset[str]:
         """The regions that are touched in any way."""
-        return self.shape | self.colour | self.matter
+        return self.shape | self.colour | self.matter | self.renewed
 
     def __or__(self, other: Touch) -> Touch:
         return Touch(
             self.shape | other.shape,
             self.colour | other.colour,
             self.matter | other.matter,
+            self.renewed | other.renewed,
             self.closes or other.closes,
             max(self.motion, other.motion),
             self.tone or other.tone,
@@ -81,7 +84,12 @@ class Touch:
         def listed(chosen: frozenset[str]) -> str:
             return " ".join(name for name in REGIONS if name in chosen)
 
-        ways = (("shape", self.shape), ("colour", self.colour), ("matter", self.matter))
+        ways = (
+            ("shape", self.shape),
+            ("colour", self.colour),
+            ("matter", self.matter),
+            ("renewed", self.renewed),
+        )
         parts = [f"{way}: {listed(chosen)}" for way, chosen in ways if chosen]
         parts += ["the mouth may close"] if self.closes else []
         parts += [] if self.tone else ["the face keeps its tone"]

@@ -49,7 +49,7 @@ class BlendStage(FaceStage):
     """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
 
     name = "blend"
-    version = 14
+    version = 15
     takes = ("align", "reconstruct", "decode")
     cost = 0.08
 
@@ -164,8 +164,8 @@ class _Moment:
 _Work = tuple[Frame, list[tuple[int, NDArray[Any]]]]
 """A frame with its faces, as ``frames_with_faces`` gives it."""
 
-_Changes = dict[tuple[int, int], tuple[NDArray[np.float64], Change]]
-"""What changes in a frame, each with its quad, by the face's track and the number of the change."""
+_Changes = dict[tuple[int, str], tuple[NDArray[np.float64], Change]]
+"""What changes in a frame, each with its quad, by the face's track and the kind of the change."""
 
 
 def _moments(
@@ -253,7 +253,7 @@ class _FacesToPaste:
                 self.touch,
                 self.how,
             )
-            found |= {(track, number): change for number, change in enumerate(changes)}
+            found |= {(track, kind): change for kind, change in changes.items()}
         return found
 
     def patches(self, moment: _Moment) -> list[Patch]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.blending.test_transfer import FACE, Picture, inside, regions, texture
 from videdit.blending.change import Change, applied
-from videdit.blending.hair import find_colour
+from videdit.blending.recolour import find_colour
 from videdit.blending.transfer import Parsed
 
 SIZE = 256

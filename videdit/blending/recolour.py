@@ -1,7 +1,7 @@
-"""Hair of another colour, with the source's own strands, light and shadow.
+"""Hair or lips of another colour, with the source's own strands, light and shadow.
 
-One curve per channel for the whole head of hair, so that nothing inverts light and shadow; and a
-matte that tells hair from what is behind and between it.
+One curve per channel for all of it, so that nothing inverts light and shadow; and a matte that
+tells it from what is behind and between it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.blending.change import LUMA, Change, blurred, resized
-from videdit.blending.parameters import DEFAULT, BlendingParameters, HairColour
+from videdit.blending.parameters import DEFAULT, BlendingParameters, Recolouring
 from videdit.blending.transfer import Parsed, faded, ramp, share_of, sized
 from videdit.faces.regions import NEVER, REGIONS
 
@@ -33,6 +33,7 @@ def find_colour(
     wide: FloatArray,
     wide_regions: FloatArray,
     names: AbstractSet[str],
+    how: Recolouring = DEFAULT.hair,
     parameters: BlendingParameters = DEFAULT,
 ) -> Change | None:
     """How an edit changes the colour of some regions.
@@ -49,12 +50,12 @@ def find_colour(
         wide: (size, size, 3) crop of the source, ``zoom`` times as wide, with the same middle.
         wide_regions: its regions.
         names: the regions.
+        how: of their kind.
         parameters: of the room.
 
     Returns:
         A change of the wide crop; None where there is nothing of these regions.
     """
-    how = parameters.hair
     told = [
         _colours(picture, share_of(regions, names), how)
         for picture, regions in (
@@ -73,7 +74,7 @@ def find_colour(
     goal = np.where(now < was, own * np.minimum(darker, 1), 1 - (1 - own) * np.minimum(lighter, 1))
     curves = [_fitted(pixels[:, c], goal[c], gain, spread) for c in range(3)]
     size = wide.shape[0]
-    matte = _matte(wide, wide_regions, names, how)
+    matte = matte_of(wide, wide_regions, names, how)
     above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
     matte = matte * ramp(above, (0, how.fade))[:, None]
     new = np.stack([curve(wide[:, :, c]) for c, curve in enumerate(curves)], 2)
@@ -116,7 +117,7 @@ def _curve(
     return np.asarray(np.clip(np.where(values < knee, beyond, line), 0, values), np.float32)
 
 
-def _colours(picture: FloatArray, share: FloatArray, parameters: HairColour) -> FloatArray | None:
+def _colours(picture: FloatArray, share: FloatArray, parameters: Recolouring) -> FloatArray | None:
     """(n, 3) the colours of where some regions are for sure; None where there is too little."""
     sure = resized(share, _SIDE) > parameters.sure
     return resized(picture, _SIDE)[sure] if sure.sum() >= _FEWEST else None
@@ -126,8 +127,8 @@ def _spread(pixels: FloatArray) -> float:
     return float((pixels @ LUMA).std()) + 1e-2
 
 
-def _matte(
-    picture: FloatArray, regions: FloatArray, names: AbstractSet[str], parameters: HairColour
+def matte_of(
+    picture: FloatArray, regions: FloatArray, names: AbstractSet[str], parameters: Recolouring
 ) -> FloatArray:
     """How much of each pixel some regions are.
 
