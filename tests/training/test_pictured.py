@@ -7,7 +7,7 @@ import torch
 from videdit.faces.regions import NEVER, REGIONS
 from videdit.training.classifier import shaken
 from videdit.training.maps import both
-from videdit.training.pictured import _touched, allowance, skin_tone
+from videdit.training.pictured import _touched, allowance, composed, skin_tone
 
 
 def regions(**places: slice) -> torch.Tensor:
@@ -38,8 +38,20 @@ def test_an_edit_is_shown_where_its_regions_are_before_or_after() -> None:
     assert row[201:203].min() > 0.5  # two pixels of the map around it
 
 
+def test_a_source_changes_as_its_reconstruction_does_and_matter_is_the_edits() -> None:
+    source, before, edited = (torch.full((1, 3, 256, 256), v) for v in (0.7, 0.5, 0.6))
+    mask, bare = torch.zeros(1, 1, 256, 256), torch.zeros(1, 1, 256, 256)
+    mask[..., 100:] = 1
+    bare[..., 200:] = 1
+    found = composed(source, before, edited, mask, bare)[0, 0, 0]
+    torch.testing.assert_close(found[[0, 150, 250]], torch.tensor([0.7, 0.8, 0.6]))
+
+
 def test_what_a_direction_may_touch_is_what_its_edit_may() -> None:
-    rows = _touched(both(("Eyeglasses", "Black_Hair"), (0, 1)))
+    rows, matter = _touched(both(("Eyeglasses", "Black_Hair"), (0, 1)))
+    assert matter.sum(1).tolist() == [0, 0, 0, 0]
+    bangs = _touched(both(("Bangs",), (0,)))[1]
+    assert bangs[0].nonzero()[:, 0].tolist() == [REGIONS.index("hair")]
     assert rows.shape == (4, len(REGIONS))
     assert rows[0, REGIONS.index("glasses")] == 1
     assert rows[0, REGIONS.index("hair")] == 0

@@ -37,10 +37,12 @@ def test_codes_of_real_people_make_a_quarter_of_the_inverted_ones(tmp_path: Path
     classifier = LatentClassifier(NAMES, 1).eval().requires_grad_(False)
     without = Pool.of(tmp_path, classifier, own, stats())
     assert without.inverted.tolist() == [False] * 46 + [True] * 40
+    assert without.shown.tolist() == [*range(46), *range(6, 46)]
     np.savez(tmp_path / REAL, codes=real)
     found = Pool.of(tmp_path, classifier, own, stats())
     # 13 would be a quarter; three people, four times each, come nearest.
     assert found.inverted.tolist() == [False] * 46 + [True] * 52
+    assert found.shown.tolist() == [*range(46), *range(6, 46), *range(86, 98)]
     np.testing.assert_allclose(found.space.codes(found.coordinates[-3:]).numpy(), real, atol=1e-4)
     assert found.kept(0).tolist()[0] == 0
     np.savez(tmp_path / REAL, codes=real[:, 0])

@@ -110,7 +110,8 @@ def pool(classifier: LatentClassifier, stats: WStatistics, codes: np.ndarray) ->
     correlation = np.eye(len(NAMES), dtype=np.float32)
     flags = np.zeros(len(codes), bool)
     with torch.no_grad():
-        return Pool(classifier, space, flags, space.of(rows), classifier(rows), correlation)
+        own = np.arange(len(codes))
+        return Pool(classifier, space, flags, own, space.of(rows), classifier(rows), correlation)
 
 
 def test_maps_learned_side_by_side_give_and_take_away(
@@ -167,15 +168,15 @@ def test_faces_are_drawn_that_lack_what_is_given() -> None:
     assert 0.5 < float((alphas == 1).float().mean()) < 0.8
 
 
-def test_inverted_codes_are_told_from_sampled_ones(tmp_path: Path) -> None:
+def test_inverted_codes_know_what_the_encoder_saw(tmp_path: Path) -> None:
     for number in range(2):
         codes = np.full((3, 16, 512), number, np.float16)
         more = {"inverted": codes + 10} if number else {}
         np.savez(tmp_path / f"labelled-{number:04d}.npz", codes=codes, logits=codes[:, 0], **more)
-    codes, logits, inverted = labelled_codes(tmp_path, "labelled")
+    codes, logits, shown = labelled_codes(tmp_path, "labelled")
     assert codes[:, 0, 0].tolist() == [0, 0, 0, 1, 1, 1, 11, 11, 11]
     assert logits[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
-    assert inverted.tolist() == [False] * 6 + [True] * 3
+    assert shown.tolist() == [0, 1, 2, 3, 4, 5, 3, 4, 5]
 
 
 def test_the_baselines_are_the_same_when_fitted_again(

@@ -255,9 +255,9 @@ def trained_classifier(folder: Path) -> LatentClassifier:
     return load_classifier(path)
 
 
-def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, its logits (n, k), and
-    which of the n the encoder gave.
+    of each the row whose picture it shows: another one's where the encoder gave it, else its own.
 
     Args:
         folder: of the training.
@@ -267,16 +267,17 @@ def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray
     Raises:
         UsageError: there are none.
     """
-    codes, logits, inverted = [], [], []
+    codes, logits, shown = [], [], []
+    count = 0
     for path in sorted(folder.glob(f"{kind}-*.npz")):
         with np.load(path, allow_pickle=False) as arrays:
-            codes.append(arrays["codes"])
-            logits.append(arrays["logits"])
-            inverted.append(np.zeros(len(codes[-1]), bool))
-            if "inverted" in arrays:
-                codes.append(arrays["inverted"])
-                logits.append(arrays["logits"])
-                inverted.append(np.ones(len(codes[-1]), bool))
+            rows = count + np.arange(len(arrays["codes"]))
+            for name in ("codes", "inverted"):
+                if name in arrays:
+                    codes.append(arrays[name])
+                    logits.append(arrays["logits"])
+                    shown.append(rows)
+                    count += len(rows)
     if not codes:
         raise UsageError(
             f"{folder} holds no {kind} faces", "Run `videdit train classifier` there again."
@@ -284,7 +285,7 @@ def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray
     return (
         np.concatenate(codes).astype(np.float32),
         np.concatenate(logits),
-        np.concatenate(inverted),
+        np.concatenate(shown),
     )
 
 

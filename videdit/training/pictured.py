@@ -1,10 +1,14 @@
 """Training maps on through pictures, as much of them as will be shown.
 
-Of an edit, only what lies in the regions that its attribute may touch arrives in a person's own
-picture (`editing.touch`, `blending.transfer`). So the witness sees just that: the reconstruction R,
-with the edit E in those regions, C = R + M (E - R). An attribute has to be given there, or it is
-not given at all; a man's face, say, becomes a woman's without longer hair. And what E changes
-elsewhere is lost, so it costs.
+Of an edit E, only the difference from the reconstruction R arrives in a person's own picture S, and
+only in the regions that its attribute may touch (`editing.touch`, `blending.transfer`). So the
+witness sees just that: C = S + M (E - R), and E itself where it is shown as matter. An attribute has
+to be given there, or it is not given at all; a man's face, say, becomes a woman's without longer
+hair. And what E changes elsewhere is lost, so it costs.
+
+S is what R reconstructs: the picture of the code that the encoder saw. Trained with R in its place,
+edits took away wrinkles that R had already lost, and most of Young, Attractive or Pointy_Nose that
+was seen in R + M (E - R) was not in S + M (E - R).
 """
 
 from __future__ import annotations
@@ -75,6 +79,20 @@ def allowance(before: Tensor, after: Tensor, touched: Tensor, never: Tensor) -> 
     return F.interpolate(mask, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def composed(
+    source: Tensor, reconstruction: Tensor, edited: Tensor, mask: Tensor, bare: Tensor
+) -> Tensor:
+    """An edit's picture as far as it will be shown, all (n, 3, 256, 256).
+
+    Args:
+        source, reconstruction, edited: S, R, E.
+        mask: (n, 1, 256, 256) where S changes as R does.
+        bare: the same, where E itself is shown.
+    """
+    changed = source + mask * (edited - reconstruction)
+    return changed + bare * (edited - changed)
+
+
 def skin_tone(regions: Tensor, change: Tensor) -> Tensor:
     """(n, 3) mean change of the skin's colour.
 
@@ -119,10 +137,11 @@ class Pictured:
         parse: pictures to logits of regions.
         witness: sees.
         coordinates: (n, 16, 512).
-        pictures: (n, 3, 256, 256) bytes.
-        regions: (n, regions, 128, 128) probabilities, bytes.
-        logits: (n, k) the witness's.
-        descriptors: (n, 1024).
+        pictures: (n, 3, 256, 256) bytes, R.
+        sources: the same, S.
+        regions: (n, regions, 128, 128) probabilities, bytes, of S.
+        logits: (n, k) the witness's, of S.
+        descriptors: (n, 1024), of S.
     """
 
     show: Show
@@ -131,6 +150,7 @@ class Pictured:
     witness: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
     coordinates: Tensor
     pictures: Tensor
+    sources: Tensor
     regions: Tensor
     logits: Tensor
     descriptors: Tensor
@@ -151,14 +171,20 @@ class Pictured:
         device = pool.device
         parse = parser.to(device)
         witness = Witness(viewer.face, teacher.to(device))
-        chosen = torch.from_numpy(_chosen(pool, how)).to(device)
-        pictures, regions, logits, descriptors = [], [], [], []
+        rows = _chosen(pool, how)
+        chosen, shown = (torch.from_numpy(r).to(device) for r in (rows, pool.shown[rows]))
+        pictures, sources, regions, logits, descriptors = [], [], [], [], []
+
+        def pictures_of(which: Tensor) -> Tensor:
+            return show(pool.space.codes(pool.coordinates[which])).clamp(0, 1)
+
         with torch.no_grad():
-            for piece in torch.split(chosen, 40):
-                shown = show(pool.space.codes(pool.coordinates[piece])).clamp(0, 1)
-                seen, _, who = witness(shown)
-                pictures.append((shown * 255).round().byte())
-                regions.append((parse(shown).softmax(1) * 255).round().byte())
+            for piece, own in zip(torch.split(chosen, 40), torch.split(shown, 40), strict=True):
+                source = pictures_of(own)
+                seen, _, who = witness(source)
+                pictures.append((pictures_of(piece) * 255).round().byte())
+                sources.append((source * 255).round().byte())
+                regions.append((parse(source).softmax(1) * 255).round().byte())
                 logits.append(seen)
                 descriptors.append(who)
         # Compiling for the CPU needs a C++ compiler; without one, it only takes three times longer.
@@ -174,7 +200,7 @@ class Pictured:
             parse,
             fused,
             pool.coordinates[chosen],
-            *(torch.cat(parts) for parts in (pictures, regions, logits, descriptors)),
+            *(torch.cat(parts) for parts in (pictures, sources, regions, logits, descriptors)),
         )
 
 
@@ -202,7 +228,7 @@ def refine_maps(
         (m,) the share of faces that get what they lacked, as the teacher sees it.
     """
     device = pool.device
-    touched = _touched(bank.directions).to(device)
+    touched, matter = (part.to(device) for part in _touched(bank.directions))
     never = torch.tensor([float(name in NEVER) for name in REGIONS], device=device)
     keeping = torch.tensor([float(one.name not in _TONED) for one in bank.directions])
     keeping = keeping.to(device)
@@ -213,14 +239,16 @@ def refine_maps(
         codes = pool.space.codes(after.flatten(0, 1))
         with torch.autocast(device.type, torch.bfloat16):
             edited = faces.show(codes).float()
-            before = faces.pictures[flat].float() / 255
+            before, source = (p[flat].float() / 255 for p in (faces.pictures, faces.sources))
+            own = faces.regions[flat].float() / 255
             with torch.no_grad():
                 regions = faces.parse(edited.clamp(0, 1)).float().softmax(1)
-            mask = allowance(
-                faces.regions[flat].float() / 255, regions, touched.repeat_interleave(b, 0), never
+            mask, bare = (
+                allowance(own, regions, names.repeat_interleave(b, 0), never)
+                for names in (touched, matter)
             )
             change = edited - before
-            seen, doubted, who = faces.witness(shaken(before + mask * change))
+            seen, doubted, who = faces.witness(shaken(composed(source, before, edited, mask, bare)))
         same = (1 - (who.float() * faces.descriptors[flat]).sum(1)).mean()
         lost = ((1 - mask) * change.abs()).mean()
         toned = skin_tone(faces.regions[flat], change).reshape(m, b, -1) * keeping[:, None, None]
@@ -244,7 +272,12 @@ def refine_maps(
     return descend(bank, part, pool, how)
 
 
-def _touched(directions: Sequence[Direction]) -> Tensor:
-    """(m, regions) what each direction may touch."""
-    rows = [touch_of(one.name, float(one.sign)).all for one in directions]
-    return torch.tensor([[float(name in row) for name in REGIONS] for row in rows])
+def _touched(directions: Sequence[Direction]) -> tuple[Tensor, Tensor]:
+    """(m, regions) what each direction may touch, and what it shows as matter and nothing else."""
+    touches = [touch_of(one.name, float(one.sign)) for one in directions]
+    return (
+        torch.tensor([[float(name in touch.all) for name in REGIONS] for touch in touches]),
+        torch.tensor(
+            [[float(name in touch.matter - touch.shape) for name in REGIONS] for touch in touches]
+        ),
+    )

@@ -67,6 +67,8 @@ class Pool:
         classifier: C, frozen.
         space: of the coordinates.
         inverted: (n,) which of them the encoder gave.
+        shown: (n,) of each the row whose picture it shows: that which the encoder saw, where it is
+            known, else its own.
         coordinates: (n, 16, 512) of the codes.
         logits: (n, k) C's, of the codes.
         correlation: (k, k) of the labels.
@@ -75,6 +77,7 @@ class Pool:
     classifier: LatentClassifier
     space: Space
     inverted: npt.NDArray[np.bool_]
+    shown: npt.NDArray[np.int64]
     coordinates: Tensor
     logits: Tensor
     correlation: Floats
@@ -96,15 +99,19 @@ class Pool:
         """
         space = Space(stats).to(device)
         classifier = classifier.to(device)
-        taught, _, inverted = labelled_codes(folder, "labelled")
+        taught, _, shown = labelled_codes(folder, "labelled")
+        inverted = shown != np.arange(len(shown))
         parts = [own.codes, taught]
         flags = [np.zeros(len(own.codes), bool), inverted]
+        shows = [np.arange(len(own.codes)), shown + len(own.codes)]
         if (folder / REAL).exists():
             real = _real(folder / REAL)
             wanted = _REAL_SHARE / (1 - _REAL_SHARE) * inverted.sum()
             times = max(1, round(wanted / len(real)))
+            start = len(own.codes) + len(taught)
             parts += [real] * times
             flags += [np.ones(len(real), bool)] * times
+            shows.append(np.arange(start, start + times * len(real)))
         rows, logits = [], []
         with torch.no_grad():
             for part in parts:
@@ -118,6 +125,7 @@ class Pool:
             classifier,
             space,
             np.concatenate(flags),
+            np.concatenate(shows),
             torch.cat(rows),
             torch.cat(logits),
             table.astype(np.float32),
