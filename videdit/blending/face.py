@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from videdit.blending.beyond import find_beyond, hair_goes
 from videdit.blending.change import LUMA, Change, resized, without_colour
-from videdit.blending.recolour import find_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
+from videdit.blending.recolour import find_colour
 from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
 from videdit.faces.align import cut_crop, points_in_crop, widened
 from videdit.faces.regions import NEVER, REGIONS, Touch

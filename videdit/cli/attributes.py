@@ -14,6 +14,7 @@ from videdit.cli.options import BundleName, PrintJson
 from videdit.editing.attributes import resolve
 from videdit.editing.quality import load_quality, plain_figures
 from videdit.editing.touch import touch_of
+from videdit.faces.regions import WAYS
 
 app = typer.Typer(add_completion=False)
 
@@ -23,8 +24,9 @@ On final pictures of real people, alpha 1 (+) and -1 (-), by a judge that had no
   KEPT   share of its judgements of the other attributes that stay
   APART  distance to the source (dlib's descriptors); under 0.6 is the same person
   JUDGE  the judge's own AUC for the attribute; ! marks what is not to be relied on, and why
-TOUCHES: the regions that may change, in shape (own pixels moved and shaded), in colour, and in
-matter (come, go or be painted anew); background and clothes never. See `videdit run --touch`."""
+TOUCHES: the regions that may change, in shape (own pixels moved and shaded), in colour, in matter
+(come, go or be painted anew), or renewed (their texture is, in part); background and clothes never.
+See `videdit run --touch`."""
 
 
 @app.command()
@@ -37,15 +39,15 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     distance to the source (dlib's; under 0.6 is the same person). JUDGE: the judge's own AUC for
     the attribute. A ! marks what is not to be relied on, and why. TOUCHES: the regions of the face
     that may change. SHAPE: their own pixels are moved and shaded; COLOUR: they are recoloured;
-    MATTER: they may come, go or be painted anew. Background and clothes never are. `videdit run
-    --touch` changes it for one run.
+    MATTER: they may come, go or be painted anew; RENEWED: their texture is, in part. Background and
+    clothes never are. `videdit run --touch` changes it for one run.
     """
     table = load_quality(load_bundle(bundle).file("quality"))
     if as_json:
         rows = []
         for name, quality in table.items():
             touch = touch_of(name)
-            ways = {way: sorted(getattr(touch, way)) for way in ("shape", "colour", "matter")}
+            ways = {way: sorted(getattr(touch, way)) for way in WAYS}
             about = asdict(resolve(name)) | plain_figures(quality)
             rows.append(about | {"doubt": quality.doubt, "touches": ways})
         print(json.dumps(rows, indent=2))

@@ -4,7 +4,8 @@ Three ways, from the mildest. *Shape*: the source's own pixels are moved and sha
 moves and shades the generator's. *Colour*: they take on another colour and keep their strands,
 light and shadow. *Matter*: the generator's pixels are shown, for what the source does not have
 (teeth, glasses, a new beard) or is to lose. Where an edit takes the person's own texture away, like
-wrinkles, the generator's is shown over it in part (*renewed*). Background and clothes are touched by nothing.
+wrinkles, the generator's is shown over it in part (*renewed*). Background and clothes are touched
+by nothing.
 """
 
 from __future__ import annotations

@@ -39,6 +39,10 @@ SIDE = 128
 """Side of the maps that it gives, pixels."""
 
 
+WAYS = ("shape", "colour", "matter", "renewed")
+"""In which regions may be touched; attributes of a `Touch`."""
+
+
 @dataclass(frozen=True)
 class Touch:
     """The regions that an edit may change, by the way: see ``editing/touch.py``.
@@ -84,12 +88,7 @@ class Touch:
         def listed(chosen: frozenset[str]) -> str:
             return " ".join(name for name in REGIONS if name in chosen)
 
-        ways = (
-            ("shape", self.shape),
-            ("colour", self.colour),
-            ("matter", self.matter),
-            ("renewed", self.renewed),
-        )
+        ways = ((way, getattr(self, way)) for way in WAYS)
         parts = [f"{way}: {listed(chosen)}" for way, chosen in ways if chosen]
         parts += ["the mouth may close"] if self.closes else []
         parts += [] if self.tone else ["the face keeps its tone"]

@@ -2,9 +2,9 @@
 
 Of an edit E, only the difference from the reconstruction R arrives in a person's own picture S, and
 only in the regions that its attribute may touch (`editing.touch`, `blending.transfer`). So the
-witness sees just that: C = S + M (E - R), and E itself where it is shown as matter. An attribute has
-to be given there, or it is not given at all; a man's face, say, becomes a woman's without longer
-hair. And what E changes elsewhere is lost, so it costs.
+witness sees just that: C = S + M (E - R), and E itself where it is shown as matter. An attribute
+has to be given there, or it is not given at all; a man's face, say, becomes a woman's without
+longer hair. And what E changes elsewhere is lost, so it costs.
 
 S is what R reconstructs: the picture of the code that the encoder saw. Trained with R in its place,
 edits took away wrinkles that R had already lost, and most of Young, Attractive or Pointy_Nose that
