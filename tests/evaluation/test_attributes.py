@@ -6,10 +6,11 @@ import warnings
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from videdit.evaluation.attributes import (
     Seen,
     file_name,
 )
+from videdit.generators.wspace import WStatistics
 
 
 class MadeUpEye:
@@ -144,6 +146,19 @@ def test_more_faces_go_on_from_fewer(tmp_path: Path, codes: np.ndarray) -> None:
     more = measured(tmp_path / "grown", grown, 5, 12)
     assert grown.looks == 2 * looks  # the other faces', and no face's twice
     assert more == measured(tmp_path / "once", MadeUpEye(), 12)
+
+
+def test_the_spread_is_that_of_whitened_codes(tmp_path: Path) -> None:
+    stats = WStatistics(torch.zeros(8), torch.eye(8), torch.full((8,), 2.0))
+    codes = np.full((3, 16, 8), 2, np.float32)
+    codes[:, 0] = 0  # rows 1 to 15 are 1 out, row 0 is moved by 2 a step from 0
+    protocol = Protocol(attributes=("Smiling", "Young"), strengths=(1.0, 2.0))
+    meter = AttributeMeter(
+        tmp_path, cast(Any, MadeUpEye()), [Block("0-3", codes, [])], protocol, print
+    )
+    assert meter.spread(stats) == pytest.approx((np.sqrt(15 / 16),))
+    expected = [np.sqrt((15 + step**2) / 16) for step in (1, 2)]
+    assert meter.spread(stats, MadeUpEditor()) == pytest.approx(expected)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

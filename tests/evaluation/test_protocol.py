@@ -30,6 +30,8 @@ def test_a_report_of_two_faces(bundle: Bundle, tmp_path: Path) -> None:
     assert {"Wearing_Necklace", "Bald"} <= set(about["not_counted"]) < set(about["judge"]["auc"])
     assert 0.7 < about["ceiling"]["inverted again"] <= 1
     assert 0.85 < about["ceiling"]["recompressed"] <= 1
+    assert 0.3 < about["spread"]["reconstruction"] < 1.2
+    assert about["spread"]["transformer"][0] < about["spread"]["transformer"][1]
     assert len(report["sequences"]["transformer"]["left"]) == 5
     smile = report["methods"]["transformer"]["Smiling"]
     assert smile["strengths"] == (1.0, 2.0)

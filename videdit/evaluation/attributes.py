@@ -38,6 +38,7 @@ from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
 from ..faces.detection import Landmarker, largest
 from ..faces.recognition import FaceNetwork
+from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Encoder, Generator
 from .curves import Curve, Seen, curve_of, mean_distance
@@ -289,6 +290,37 @@ class AttributeMeter:
             )
             self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
         return curves
+
+    def spread(self, stats: WStatistics, editor: Editor | None = None) -> tuple[float, ...]:
+        """How far codes lie out in W at each strength: the root of the mean square of whitened
+        coordinates, mean over the faces and over the attributes that the editor knows. Samples of W
+        have 1, or less the more they are truncated; what lies farther out the generator has never
+        been asked for.
+
+        Args:
+            stats: of W.
+            editor: moves the codes; without one, a single figure of the unedited ones.
+        """
+
+        def spread_of(codes: Codes) -> float:
+            whitened = stats.whiten(torch.from_numpy(codes))
+            return float(whitened.square().mean((1, 2)).sqrt().mean())
+
+        if editor is None:
+            return (spread_of(self.codes),)
+        names = [name for name in self.protocol.attributes if name in editor.names]
+        signs = [self.signs(self.eye.judge.names.index(name)) for name in names]
+        return tuple(
+            float(
+                np.mean(
+                    [
+                        spread_of(editor.move(self.codes, name, sign * np.float32(strength)))
+                        for name, sign in zip(names, signs, strict=True)
+                    ]
+                )
+            )
+            for strength in self.protocol.strengths
+        )
 
     def ceiling(self, encoder: Callable[[], Encoder]) -> dict[str, float]:
         """What the judge keeps of the unedited faces: recompressed, and inverted once more."""

@@ -115,6 +115,10 @@ def evaluate_attributes(
         "judge": notes,
         "not_counted": [name for name in judge.names if name not in sure],
         "ceiling": ceiling,
+        "spread": {
+            "reconstruction": meter.spread(networks.statistics)[0],
+            **{name: meter.spread(networks.statistics, one) for name, one in editors.items()},
+        },
         "weights": ids,
     }
     sequences = {
