@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from videdit.blending.change import Change, applied, resized, softness_of, steadied
+from videdit.blending.change import (
+    Change,
+    _grain,
+    applied,
+    blurred,
+    resized,
+    softness_of,
+    steadied,
+)
+from videdit.blending.parameters import DEFAULT
 
 SIDE = 64
 QUAD = np.array([[30, 20], [10, 100], [90, 120], [110, 40]], np.float64)  # turned, 82.5 px
@@ -98,6 +107,35 @@ def test_matter_has_the_sources_grain_but_not_its_edges() -> None:
     smooth = np.full_like(rgb, 100)
     _, _, colours, alpha = applied(smooth, QUAD, painted_change)
     assert np.abs(colours - 0.2)[sure(alpha, 9)].max() < 1e-3
+
+
+def noisy(step: float) -> NDArray[np.uint16]:
+    """Even noise, and an edge down the middle."""
+    noise = np.random.default_rng(4).normal(0.2, 0.01, (200, 200, 3))
+    noise[:, 100:] += step
+    return np.asarray(np.rint(noise.clip(0, 1) * 65535), np.uint16)
+
+
+def test_grain_is_the_finest_detail_where_there_is_as_much_everywhere() -> None:
+    rgb, how = noisy(0), DEFAULT.grain
+    pixels = rgb.astype(np.float32) / 65535
+    fine = pixels - blurred(pixels, how.sigma)
+    most = how.most * fine.std((0, 1))
+    expected = np.clip(fine, -most, most)
+    assert np.abs(_grain(rgb, how) - expected).mean() < 0.02 * fine.std()
+
+
+def test_the_stronger_an_edge_the_less_of_it_is_grain() -> None:
+    """With f the edge's detail, grown k times, and what is usual u: 2 u^2 k f / (k f)^2."""
+    how, usual = DEFAULT.grain, _grain(noisy(0), DEFAULT.grain)
+    shown = []
+    for step in (0.3, 0.6):
+        found = _grain(noisy(step), how)
+        shown.append(found[:, 100].mean())
+        far = np.s_[:, how.reach // 2 + 104 :]
+        np.testing.assert_allclose(found[far], usual[far], atol=0.1 * usual.std())
+    assert 0 < shown[0] < usual.std()
+    assert shown[0] / shown[1] == pytest.approx(2, rel=0.1)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0])

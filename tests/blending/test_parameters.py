@@ -51,8 +51,13 @@ def changed(group: Any, path: Path, value: float) -> Any:
 
 def variants(path: Path, value: float) -> list[BlendingParameters]:
     """With one number smaller and larger: some are upper, some lower limits."""
-    # Real numbers by so little that the lower of a pair stays the lower.
-    others = (value // 4, value * 2) if isinstance(value, int) else (0.6 * value, 1.6 * value)
+    others: list[float] = [0.6 * value, 1.6 * value]
+    if isinstance(value, int):
+        others = [value // 4, value * 2]
+    if isinstance(path[-1], int):
+        # The lower of a pair stays the lower.
+        at = path[-1]
+        others[1 - at] = (value + dict(LEAVES)[(*path[:-1], 1 - at)]) / 2
     return [changed(DEFAULT, path, other) for other in others]
 
 
@@ -87,8 +92,11 @@ EDITED = RECONSTRUCTION + np.float32(0.4) * (smooth(3, SIZE, SIZE, 3) - RECONSTR
 EDITED[100:140, 90:170] = np.roll(EDITED, 5, 1)[100:140, 90:170]
 EDITED[150:170, 90:170] += 0.2 * (np.indices((20, 80)).sum(0) % 8 < 4)[:, :, None]
 EDITED[:100, 160:] = 0.3 + 0.1 * EDITED[:100, 160:]  # hair that becomes much flatter
-FRAME = np.rint(SOURCE * 65535).astype(np.uint16)
-FRAME += np.random.default_rng(5).integers(0, 2000, FRAME.shape).astype(np.uint16) // 2
+EDITED[190:, 176:240] = 0.3 + 0.1 * EDITED[190:, 176:240]  # lips, too
+EDITED[190:, :90] = RECONSTRUCTION[190:, :90] + 0.01  # ears that hardly change
+NOISE = np.random.default_rng(5).uniform(0, 0.015, SOURCE.shape)
+NOISE[:, 100:140] *= 6
+FRAME = np.rint(np.clip(SOURCE + NOISE, 0, 1) * 65535).astype(np.uint16)
 QUAD = np.array([[0, 0], [0, SIZE], [SIZE, SIZE], [SIZE, 0]], np.float64)
 POINTS = face68() * 0.22 + (0.5, 0.42)
 SPEAKING = POINTS + 0
@@ -97,22 +105,44 @@ FOUND = POINTS + np.random.default_rng(4).normal(0, 0.02, POINTS.shape)
 AFTER = FOUND + np.random.default_rng(5).normal(0, 0.1, POINTS.shape)
 
 
+PLACES = {
+    "background": (slice(55, 90), slice(0, 30)),
+    "clothes": (slice(110, 118), slice(60, 70)),  # a little of it
+    "ears": (slice(98, 124), slice(10, 40)),
+    "lips": (slice(98, 124), slice(92, 116)),
+}
+
+
 def parsed(seed: int) -> NDArray[np.float32]:
     """Soft regions, others in every picture."""
     odds = np.stack([smooth(10 * seed + k, SIDE, SIDE) for k in range(len(REGIONS))], 2) ** 6
     # Hair for sure on one side, none for sure on the other.
     odds[:50, 80:, REGIONS.index("hair")] += 100
     odds[70:, 80:, [REGIONS.index(name) for name in ("hair", "brows")]] = 0
-    return np.asarray(odds / odds.sum(2, keepdims=True), np.float32)
+    for name, place in PLACES.items():
+        index = REGIONS.index(name)
+        if name != "background":
+            odds[:, :, index] *= 1e-3
+        odds[(*place, index)] += 100
+    shares = np.asarray(odds / odds.sum(2, keepdims=True), np.float32)
+    # A little hair at the upper border, and background instead of most of it in the edit.
+    top, first = shares[:6], REGIONS.index("background" if seed == 3 else "hair")
+    share = 0.65 if seed == 3 else 0.06
+    top[:, :, first] = 0
+    top *= (1 - share) / top.sum(2, keepdims=True)
+    top[:, :, first] = share
+    return shares
 
 
 PARSED = [parsed(seed) for seed in (1, 2, 3, 1)]
 TOUCH = Touch(
-    frozenset({"skin", "nose", "lips", "neck", "eyes", "background"}),
-    frozenset({"hair", "brows"}),
-    frozenset({"beard", "glasses", "mouth", "skin"}),
+    shape=frozenset({"skin", "nose", "lips", "neck", "eyes", "background"}),
+    colour=frozenset({"hair", "brows", "lips"}),
+    matter=frozenset({"beard", "glasses", "mouth", "skin", "hair"}),
+    renewed=frozenset({"ears"}),
     tone=False,
 )
+KINDS = ("beyond", "face", "hair", "lips")
 
 
 def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
@@ -129,26 +159,32 @@ def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
             TOUCH,
             parameters,
         )
-        layers += layers_of(changes, parameters)
+        assert set(changes) <= set(KINDS)
+        for kind in KINDS:
+            layers += layers_of(changes.get(kind), parameters)
     return np.dstack(layers)
 
 
 def layers_of(
-    changes: list[tuple[NDArray[np.float64], Change]], parameters: BlendingParameters
+    found: tuple[NDArray[np.float64], Change] | None, parameters: BlendingParameters
 ) -> list[NDArray[np.float32]]:
-    assert len(changes) == 2
-    layers = []
-    for _, change in changes:
-        # Everywhere, so that what is compared is always of one size.
+    """Colours and alpha in the frame; 0 where there is no change."""
+    colours, alpha = np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32)
+    if found is not None:
+        quad, change = found
+        # Everywhere, so that also what is hardly seen is compared.
         everywhere = replace(change, where=np.maximum(change.where, 0.01))
-        _, _, colour, alpha = applied(FRAME, QUAD, everywhere, parameters.grain)
-        layers += [colour, alpha]
-    return layers
+        x, y, patch, weight = applied(FRAME, quad, everywhere, parameters.grain)
+        here = np.s_[y : y + weight.shape[0], x : x + weight.shape[1]]
+        colours[here], alpha[here] = patch, weight
+    return [colours, alpha]
 
 
 @cache
 def by_default() -> NDArray[np.float32]:
-    return transferred(DEFAULT)
+    layers = transferred(DEFAULT)
+    assert layers.any((0, 1)).all()  # there are changes of every kind
+    return layers
 
 
 @pytest.mark.parametrize(("path", "value"), LEAVES, ids=NAMES)

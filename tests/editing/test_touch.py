@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from videdit.editing.attributes import NAMES
@@ -23,9 +25,10 @@ def test_it_names_regions_that_may_be_touched(touch: Touch) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_case_and_separators_do_not_matter(name: str) -> None:
-    assert touch_of(name) == TOUCHES[name]
-    assert touch_of(name.upper().replace("_", " ")) == TOUCHES[name]
-    assert touch_of(name.lower().replace("_", "-")) == TOUCHES[name]
+    touch = touch_of(name)
+    assert replace(touch, renewed=frozenset()) == TOUCHES[name]
+    assert touch_of(name.upper().replace("_", " ")) == touch
+    assert touch_of(name.lower().replace("_", "-")) == touch
 
 
 @pytest.mark.parametrize("name", ["Elder", "", "Smilling"])
@@ -85,11 +88,47 @@ def test_a_smile_closes_no_mouth_but_its_end_may() -> None:
     assert touch_of("Mouth_Slightly_Open").closes
     assert not touch_of("Young", -1).closes
     assert (touch_of("Young", -1).motion, touch_of("Young").motion) == (0.5, 1)
-    assert touch_of("Wearing_Lipstick").motion == 0
     assert touch_of("Chubby").growth > touch_of("Smiling").growth == 1
     kept = changed(touch_of("Smiling", -1), "-beard")
     assert kept.closes
     assert (Touch() | kept).closes
+
+
+def test_lipstick_is_a_colour_of_lips_alone() -> None:
+    assert touch_of("Wearing_Lipstick") == Touch(colour=frozenset({"lips"}))
+    assert touch_of("Wearing_Lipstick", -1) == Touch(colour=frozenset({"lips"}))
+
+
+def test_skin_is_renewed_where_its_texture_is_what_goes() -> None:
+    """Younger, more attractive, more of a woman: not the other way, and by no other attribute."""
+    ways = {("Young", 1), ("Attractive", 1), ("Male", -1)}
+    for name in NAMES:
+        for sign in (1, -1):
+            renewed = touch_of(name, sign).renewed
+            assert renewed == ({"skin", "nose"} if (name, sign) in ways else set()), (name, sign)
+            assert touch_of(name.lower(), sign / 2).renewed == renewed
+    assert touch_of("Young", 0).renewed  # as it sets in
+    assert not touch_of("Elder").renewed
+
+
+def test_renewal_is_a_way_of_touching() -> None:
+    skin, nose = (Touch(renewed=frozenset({name})) for name in ("skin", "nose"))
+    both = skin | nose
+    assert both.renewed == both.all == {"skin", "nose"}
+    assert both == nose | skin
+    assert both | Touch() == both
+    assert not (both.shape | both.colour | both.matter)
+    assert str(both) == "renewed: skin nose"
+    assert str(replace(both, matter=frozenset({"hair"}))) == "matter: hair; renewed: skin nose"
+    assert touch_of("Young").all == touch_of("Young", -1).all  # no other regions are
+    assert str(touch_of("Young")) != str(TOUCHES["Young"])  # a stage's key tells them apart
+
+
+def test_what_is_taken_away_is_not_renewed() -> None:
+    touch = touch_of("Young")
+    assert changed(touch, "-skin").renewed == {"nose"}
+    assert not changed(touch, "-skin,-nose").renewed
+    assert changed(touch, "+ears,-hair").renewed == touch.renewed
 
 
 @pytest.mark.parametrize(
