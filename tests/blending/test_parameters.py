@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def changed(group: Any, path: Path, value: float) -> Any:
 def variants(path: Path, value: float) -> list[BlendingParameters]:
     """With one number smaller and larger: some are upper, some lower limits."""
     others: list[float] = [0.6 * value, 1.6 * value]
+    if path == ("zoom",):  # the wide crop is never the smaller one
+        others[0] = (1 + value) / 2
     if isinstance(value, int):
         others = [value // 4, value * 2]
     if isinstance(path[-1], int):
@@ -135,6 +138,8 @@ def parsed(seed: int) -> NDArray[np.float32]:
 
 
 PARSED = [parsed(seed) for seed in (1, 2, 3, 1)]
+# Beside the face hair reaches farther down.
+PARSED[3][50:90, 96:] = np.eye(len(REGIONS), dtype=np.float32)[REGIONS.index("hair")]
 TOUCH = Touch(
     shape=frozenset({"skin", "nose", "lips", "neck", "eyes", "background"}),
     colour=frozenset({"hair", "brows", "lips"}),
@@ -142,12 +147,14 @@ TOUCH = Touch(
     renewed=frozenset({"ears"}),
     tone=False,
 )
-KINDS = ("beyond", "face", "hair", "lips")
+LIPS = Touch(colour=frozenset({"lips"}))
+KINDS = ((TOUCH, ("beyond", "face", "hair")), (LIPS, ("lips",)))
 
 
 def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
     layers = []
-    for pair in ((RECONSTRUCTION, EDITED), (EDITED, RECONSTRUCTION)):  # more contrast, and less
+    more, less = (RECONSTRUCTION, EDITED), (EDITED, RECONSTRUCTION)  # of contrast
+    for (touch, kinds), pair in itertools.product(KINDS, (more, less)):
         seen = iter(PARSED)
         changes = find_changes(
             FRAME,
@@ -156,11 +163,11 @@ def transferred(parameters: BlendingParameters) -> NDArray[np.float32]:
             *pair,
             lambda _, seen=seen: next(seen),
             Landmarks(POINTS, FOUND, AFTER),
-            TOUCH,
+            touch,
             parameters,
         )
-        assert set(changes) <= set(KINDS)
-        for kind in KINDS:
+        assert set(changes) <= set(kinds)
+        for kind in kinds:
             layers += layers_of(changes.get(kind), parameters)
     return np.dstack(layers)
 

@@ -26,10 +26,10 @@ def hair_goes(parsed: Parsed, parameters: BlendingParameters = DEFAULT) -> float
     how = parameters.motion
     rows = max(1, round((how.margin + how.border) * parsed.source.shape[0] / 2))
     hair = share_of(parsed.source[:rows], HAIR)
-    if hair.mean() < parameters.beyond.least:
-        return 0.0
     bare = share_of(parsed.edited[:rows], frozenset({"background"}))
-    return float(ramp(np.asarray((hair * bare).sum() / hair.sum()), parameters.beyond.bare))
+    goes = (hair * bare).sum() / max(float(hair.sum()), 1e-6)
+    any_ = ramp(hair.mean(), parameters.beyond.least)
+    return float(any_ * ramp(goes, parameters.beyond.bare))
 
 
 def find_beyond(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from videdit.blending.beyond import find_beyond, hair_goes
 from videdit.blending.change import LUMA, Change, resized, without_colour
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
-from videdit.blending.recolour import find_colour
+from videdit.blending.recolour import carried, find_colour, without_painted
 from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
 from videdit.faces.align import cut_crop, points_in_crop, widened
 from videdit.faces.regions import NEVER, REGIONS, Touch
@@ -65,18 +65,22 @@ def find_changes(
         beyond = find_beyond(wide, regions, goes, parameters)
         if beyond is not None:
             changes["beyond"] = around, beyond
-    if touch.shape or touch.matter:
-        change = find_change(source, reconstruction, edited, parsed, points, touch, parameters)
-        changes["face"] = quad, change
+    face = None
+    if touch.shape or touch.matter or touch.renewed:
+        face = find_change(source, reconstruction, edited, parsed, points, touch, parameters)
+        changes["face"] = quad, face
     recolour = partial(find_colour, source, reconstruction, edited, parsed)
     if touch.colour - lips:
         hair = recolour(wide, regions, touch.colour - lips, parameters.hair, parameters)
         if hair is not None:
+            hair = hair if face is None else without_painted(hair, face, parameters.zoom)
             changes["hair"] = around, hair
     if lips:
         lip = recolour(source, parsed.source, lips, parameters.lips, parameters)
-        if lip is not None:
+        if lip is not None and face is None:
             changes["lips"] = quad, lip
+        elif lip is not None and face is not None:
+            changes["face"] = quad, carried(face, without_painted(lip, face, 1))
     inside = corners_inside(quad, rgb.shape[:2])
     visible = visible_share(parsed.source, points.source, inside, parameters.seen)
     visible *= likeness(source, reconstruction, points.source, parameters.seen)

@@ -209,12 +209,12 @@ class Beyond:
     """How hair beyond the face's crop goes (``beyond``).
 
     Attributes:
-        least: mean probability of hair along the upper border from which there is any.
+        least: between these mean probabilities of hair along the upper border there is any.
         bare: between these shares of it that the edit shows background instead, it goes.
         down: between these heights of the face's crop, from 0 at its top, it stays.
     """
 
-    least: float = 0.05
+    least: tuple[float, float] = (0.02, 0.08)
     bare: tuple[float, float] = (0.5, 0.8)
     down: tuple[float, float] = (0.55, 0.7)
 

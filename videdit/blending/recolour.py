@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from videdit.blending.change import LUMA, Change, blurred, resized
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Recolouring
-from videdit.blending.transfer import Parsed, faded, ramp, share_of, sized
+from videdit.blending.transfer import Parsed, dilated, faded, moved, ramp, share_of, sized
 from videdit.faces.regions import NEVER, REGIONS
 
 FloatArray = NDArray[np.float32]
@@ -169,4 +170,39 @@ def matte_of(
     none, whole = known[0] + known[1] > 0, known[2] > 0
     matte = np.where(none, 0, np.where(whole, 1, told))
     matte = np.clip((matte - parameters.floor) / (1 - 2 * parameters.floor), 0, 1)
-    return np.asarray(matte, np.float32)
+    # Other borders are none of theirs, whatever colours meet there.
+    reach = max(1, round(parameters.strands * size))
+    near = dilated(np.asarray(mask > 1 - parameters.sure, np.float32), reach)
+    return np.asarray(matte * blurred(near, reach / 3), np.float32)
+
+
+def without_painted(colour: Change, face: Change, zoom: float) -> Change:
+    """A recolouring, but not of what the face's change paints: that has the edit's colour already.
+
+    Args:
+        colour: of a crop ``zoom`` times as wide as the face's, with the same middle.
+        face: the face's change.
+        zoom: 1 for the same crop.
+    """
+    if face.matter is None:
+        return colour
+    size = colour.where.shape[0]
+    inner = resized(face.matter, round(size / zoom))
+    start = (size - len(inner)) // 2
+    where = colour.where.copy()
+    where[start : start + len(inner), start : start + len(inner)] *= 1 - inner
+    return replace(colour, where=where)
+
+
+def carried(face: Change, colour: Change) -> Change:
+    """One change out of a face's and a recolouring of the same crop: what takes another colour
+    moves with the face."""
+    size = colour.where.shape[0]
+    motion = resized(face.motion, size) * size
+    where = moved(colour.where, motion)
+    tint = moved(colour.offset * colour.where[:, :, None], motion)
+    return replace(
+        face,
+        offset=resized(face.offset, size) + tint,
+        where=np.maximum(resized(face.where, size), where),
+    )

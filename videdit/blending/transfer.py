@@ -103,7 +103,7 @@ def find_change(
     guide = bending_field(later, earlier, parameters.guide)
     motion, unsure = _motion(was, now, guide, parameters.motion)
     motion *= blurred(coarse, parameters.motion.smoothness * side)[:, :, None]
-    unexplained = now - _moved(was, motion)
+    unexplained = now - moved(was, motion)
     shading = blurred(unexplained, parameters.motion.detail * side)
     motion *= touch.motion / side
     speaks = 0.0
@@ -258,8 +258,8 @@ def _same(
     same = np.zeros((size, size), np.float32)
     for names in _APART:
         both = share_of(own, names) * share_of(theirs, names)
-        same += share_of(after, names) * _moved(both, moving)
-    inside = np.maximum(share_of(after, {"mouth"}), _moved(share_of(own, {"mouth"}), moving))
+        same += share_of(after, names) * moved(both, moving)
+    inside = np.maximum(share_of(after, {"mouth"}), moved(share_of(own, {"mouth"}), moving))
     return np.asarray(ramp(same, (0.3, 0.7)) * (1 - speaks * inside), np.float32)
 
 
@@ -329,7 +329,7 @@ def _motion(
     size = edited.shape[0]
     dense = cv2.resize(guide, (size, size), interpolation=cv2.INTER_CUBIC) * size
     guided = np.asarray(dense, np.float32)
-    reconstruction = _moved(reconstruction, guided)
+    reconstruction = moved(reconstruction, guided)
     grey = [
         np.asarray(np.rint(np.clip(picture @ LUMA, 0, 1) * 255), np.uint8)
         for picture in (reconstruction, edited)
@@ -338,7 +338,7 @@ def _motion(
     start = np.zeros((size, size, 2), np.float32)
     back = np.asarray(flow.calc(grey[1], grey[0], start.copy()), np.float32)
     there = np.asarray(flow.calc(grey[0], grey[1], start.copy()), np.float32)
-    unsure = np.linalg.norm(back + _moved(there, back), axis=2).astype(np.float32)
+    unsure = np.linalg.norm(back + moved(there, back), axis=2).astype(np.float32)
     trust = np.exp(-((unsure / size / parameters.closure) ** 2))
     sigma = parameters.smoothness * size
     # Where nothing near is to be trusted, what is farther away says how things move.
@@ -348,10 +348,11 @@ def _motion(
         found = blurred(back * trust[:, :, None], width) / (weight + 1e-6)
         sure = ramp(weight, (0.0, 0.3))
         smooth += sure * (found - smooth)
-    return smooth + _moved(guided, smooth), unsure
+    return smooth + moved(guided, smooth), unsure
 
 
-def _moved(picture: FloatArray, motion: FloatArray) -> FloatArray:
+def moved(picture: FloatArray, motion: FloatArray) -> FloatArray:
+    """A picture (s, s[, c]) read where a motion (s, s, 2), pixels, says."""
     axis = np.arange(picture.shape[0], dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
     x, y = x + motion[:, :, 0], y + motion[:, :, 1]
