@@ -40,6 +40,9 @@ _APART = (
 _THINGS = frozenset({"glasses", "hat"})
 """What is worn."""
 
+_OUTLINE = frozenset({"hair", "hat"})
+"""What leaves background behind."""
+
 _WORN = 5  # pixels of the parser's maps by which they may lie apart
 
 
@@ -136,7 +139,8 @@ def find_change(
             matter = np.maximum(matter, blurred(renewed, parameters.matter.blur * side))
         shown, new = (bend(resized(p, size), field) for p in (reconstruction, edited))
         painted = match_colours(source, shown, new, _things(own, theirs, after), parameters.colours)
-        painted = _uncovered(painted, source, own, after, parameters)
+        if touch.matter & _OUTLINE:
+            painted = _uncovered(painted, source, own, after, parameters)
         softness = softness_of(source, shown, shape)
         where = np.maximum(where, resized(matter, size))
     things = touch.matter & _THINGS
