@@ -77,10 +77,11 @@ def find_changes(
             changes["hair"] = around, hair
     if lips:
         lip = recolour(source, parsed.source, lips, parameters.lips, parameters)
-        if lip is not None and face is None:
-            changes["lips"] = quad, lip
-        elif lip is not None and face is not None:
-            changes["face"] = quad, carried(face, without_painted(lip, face, 1))
+        if lip is not None:
+            if face is None:
+                changes["lips"] = quad, lip
+            else:
+                changes["face"] = quad, carried(face, without_painted(lip, face, 1))
     inside = corners_inside(quad, rgb.shape[:2])
     visible = visible_share(parsed.source, points.source, inside, parameters.seen)
     visible *= likeness(source, reconstruction, points.source, parameters.seen)

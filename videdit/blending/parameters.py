@@ -140,7 +140,8 @@ class Matter:
         slack: a region of the source that the reconstruction shows less of by this is the same.
         reach: radius by which the regions are widened, pixels of the parser's maps.
         traces: radius by which what goes is widened, the same.
-        background: probability from which it is shown as the source's, and by which it is known.
+        background: between these probabilities what the edit shows as background is the source's
+            own, and the source's is known.
         coarse: standard deviation of the blur whose difference is structure.
         structure: mean absolute difference that neither motion nor light explains.
         torn: by how much motion there and back again misses where it explains nothing.
