@@ -3,10 +3,12 @@
 ``T(w, alpha) = w + alpha * f(w)`` with ``f(w)_l = A_l w_l + b_l`` for the rows that the map edits
 (*A Latent Transformer for Disentangled Face Editing in Images and Videos*, Yao et al., ICCV 2021).
 ``A_l`` has a low rank: it is learned as a product of two thin matrices, not cut down afterwards, so
-nothing is lost by it. Two things differ from the paper. Giving an attribute and taking it away are
+nothing is lost by it. Three things differ from the paper. Giving an attribute and taking it away are
 learned apart, for putting glasses on is not taking them off backwards: f is one map for positive
 alphas and another for negative ones. And while most maps edit rows 0 to 10, as the paper's, those
-of colours edit all.
+of colours edit all. And beyond an alpha of 1 or -1, the step that was trained, codes are held in
+W's shell (`editing.shell`): they go on in the attribute's direction, but not out of what the
+generator knows.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from safetensors.numpy import save
 from ..files import replaced
 from .editor import Codes, Editor
 from .files import described, read_described, readable
+from .shell import Shell
 
 EDITED_ROWS = 11
 """Rows that a map edits, from the first; the finer ones keep the source's colours and texture."""
@@ -76,6 +79,7 @@ class LatentTransformers(Editor):
         less: by attribute, for negative ones: ``T(w, alpha) = w + |alpha| f(w)``. One that is not
             there goes ``maps`` backwards, as the paper does.
         lengths: by attribute, how many f an alpha of -1 and one of 1 are; 1 where nothing is said.
+        shell: holds codes beyond these alphas; None holds none.
     """
 
     def __init__(
@@ -84,15 +88,27 @@ class LatentTransformers(Editor):
         maps: Mapping[str, AffineMap],
         less: Mapping[str, AffineMap] | None = None,
         lengths: Mapping[str, tuple[float, float]] | None = None,
+        shell: Shell | None = None,
     ) -> None:
         self.mean = mean
         self.maps = dict(maps)
         self.less = dict(less or {})
         self.lengths = dict(lengths or {})
+        self.shell = shell
         self.names = tuple(self.maps)
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
         """See ``Editor.move``; rows that the map does not edit stay."""
+        edited = self._moved(codes, name, strengths)
+        far = np.flatnonzero(np.abs(strengths) > 1)
+        if self.shell is not None and len(far):
+            # Along a line nothing lies farther out than its ends: up to an alpha of 1 this would
+            # change nothing.
+            trained = self._moved(codes[far], name, np.sign(strengths[far]))
+            edited[far] = self.shell.held(edited[far], codes[far], trained)
+        return edited
+
+    def _moved(self, codes: Codes, name: str, strengths: Floats) -> Codes:
         minus, plus = self.lengths.get(name, (1.0, 1.0))
         edited = codes.copy()
         more, less = self.maps[name], self.less.get(name)
@@ -125,13 +141,16 @@ class LatentTransformers(Editor):
             temporary.write_bytes(save(tensors, described(about)))
 
 
-def load_transformers(path: Path, lengths: Path | None = None) -> LatentTransformers:
+def load_transformers(
+    path: Path, lengths: Path | None = None, shell: Shell | None = None
+) -> LatentTransformers:
     """What `LatentTransformers.save` wrote.
 
     Args:
         path: the maps.
         lengths: a JSON file, ``{"Smiling": [1.0, 1.4], ...}``: of ``LatentTransformers``. They are
             found on final results, long after the maps.
+        shell: of ``LatentTransformers``.
 
     Raises:
         WeightsError: missing, damaged, or not such a file.
@@ -154,7 +173,7 @@ def load_transformers(path: Path, lengths: Path | None = None) -> LatentTransfor
         steps = {}
         if lengths is not None:
             steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
-    return LatentTransformers(mean, more, less, steps)
+    return LatentTransformers(mean, more, less, steps, shell)
 
 
 def _length(pair: Sequence[float]) -> tuple[float, float]:

@@ -41,6 +41,11 @@ class WStatistics:
         """(..., 512) whitened coordinates back to codes: the inverse of ``whiten``."""
         return (whitened * self.scale) @ self.axes.T + self.mean
 
+    @property
+    def whitening(self) -> Tensor:
+        """(512, 512) by which a code less the mean is multiplied to be whitened."""
+        return self.axes / self.scale
+
     def to(self, device: torch.device | str) -> WStatistics:
         """The same statistics on another device."""
         return WStatistics(self.mean.to(device), self.axes.to(device), self.scale.to(device))

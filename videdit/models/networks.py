@@ -214,6 +214,7 @@ class Networks:
             WeightsError: its file is missing or damaged.
         """
         from ..editing import linear
+        from ..editing.shell import Shell
         from ..editing.transformer import load_transformers
 
         check_editor(choice, keep)
@@ -226,9 +227,12 @@ class Networks:
             )
         if choice.startswith(DIRECTION):
             return linear.direction_editor(path, self.space.shape)
+        stats = self.statistics
+        shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if choice == "transformer":
-            return load_transformers(*self.bundle.files("editor-transformer"))
-        return load_transformers(path)
+            maps, lengths = self.bundle.files("editor-transformer")
+            return load_transformers(maps, lengths, shell)
+        return load_transformers(path, shell=shell)
 
     def editor_ids(self, choice: str) -> dict[str, str]:
         """The content ids of what an editor is made of, for a stage's key.

@@ -32,7 +32,7 @@ class EditStage(FaceStage):
     the picture, so it is left out."""
 
     name = "edit"
-    version = 5
+    version = 6
     takes: tuple[str, ...] = ("align", "encode", "refine")
     cost = 0.002
 
