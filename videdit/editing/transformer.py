@@ -3,9 +3,9 @@
 ``T(w, alpha) = w + alpha * f(w)`` with ``f(w)_l = A_l w_l + b_l`` for the rows that the map edits
 (*A Latent Transformer for Disentangled Face Editing in Images and Videos*, Yao et al., ICCV 2021).
 ``A_l`` has a low rank: it is learned as a product of two thin matrices, not cut down afterwards, so
-nothing is lost by it. Three things differ from the paper. Giving an attribute and taking it away are
-learned apart, for putting glasses on is not taking them off backwards: f is one map for positive
-alphas and another for negative ones. And while most maps edit rows 0 to 10, as the paper's, those
+nothing is lost by it. Three things differ from the paper. Giving an attribute and taking it away
+are learned apart, for putting glasses on is not taking them off backwards: f is one map for
+positive alphas and another for negative ones. And while most maps edit rows 0 to 10, as the paper's, those
 of colours edit all. And beyond an alpha of 1 or -1, the step that was trained, codes are held in
 W's shell (`editing.shell`): they go on in the attribute's direction, but not out of what the
 generator knows.
