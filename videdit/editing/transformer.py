@@ -5,9 +5,9 @@
 ``A_l`` has a low rank: it is learned as a product of two thin matrices, not cut down afterwards, so
 nothing is lost by it. Three things differ from the paper. Giving an attribute and taking it away
 are learned apart, for putting glasses on is not taking them off backwards: f is one map for
-positive alphas and another for negative ones. And while most maps edit rows 0 to 10, as the paper's, those
-of colours edit all. And beyond an alpha of 1 or -1, the step that was trained, codes are held in
-W's shell (`editing.shell`): they go on in the attribute's direction, but not out of what the
+positive alphas and another for negative ones. While most maps edit rows 0 to 10, as the paper's,
+those of colours edit all. And beyond an alpha of 1 or -1, the step that was trained, codes are held
+in W's shell (`editing.shell`): they go on in the attribute's direction, but not out of what the
 generator knows.
 """
 
