@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from videdit.bundles import Bundle
 from videdit.bundles.latent import LatentSpace
@@ -18,6 +19,7 @@ from videdit.editing.transformer import EDITED_ROWS, AffineMap, LatentTransforme
 from videdit.errors import UsageError, WeightsError
 from videdit.files import measure
 from videdit.generators.mobile import SPACE
+from videdit.generators.wspace import WStatistics
 from videdit.models.choices import EDITORS, check_backend, check_editor
 from videdit.models.networks import Networks
 
@@ -59,9 +61,13 @@ def networks(tmp_path: Path, space: LatentSpace) -> Networks:
     Normals(dict(zip(names, normals, strict=True)), dict.fromkeys(names, 1.0)).save(
         folder / "normals.safetensors", {}
     )
+    mean = torch.linspace(-1, 1, space.width)
+    scale = torch.full((space.width,), 0.5)
+    WStatistics(mean, torch.eye(space.width), scale).save(folder / "statistics.safetensors")
     bundle = bundle_of(
         folder,
         space,
+        statistics=("w-statistics", ["statistics.safetensors"]),
         editor_transformer=("latent-transformers", ["maps.safetensors"]),
         editor_interfacegan=("normals", ["normals.safetensors"]),
     )
@@ -71,7 +77,12 @@ def networks(tmp_path: Path, space: LatentSpace) -> Networks:
 def test_the_bundles_editors(networks: Networks, space: LatentSpace) -> None:
     assert networks.space == space
     codes = np.random.default_rng(1).standard_normal((3, *space.shape)).astype(np.float32)
-    assert networks.editor("transformer").names == ("Smiling",)
+    maps = networks.editor("transformer")
+    assert maps.names == ("Smiling",)
+    assert isinstance(maps, LatentTransformers)
+    assert maps.shell is not None  # the bundle's own
+    mean = networks.statistics.mean.numpy()
+    np.testing.assert_allclose(maps.shell.spread(mean + np.full_like(codes, 1)), 2, rtol=1e-5)
     free, held = networks.editor("interfacegan"), networks.editor("interfacegan", ["male"])
     assert isinstance(free, LinearEditor)
     assert isinstance(held, LinearEditor)
@@ -92,7 +103,10 @@ def test_editors_of_ones_own(networks: Networks, space: LatentSpace, tmp_path: P
     assert isinstance(editor, LinearEditor)
     assert editor.steps["tired"].shape == space.shape
     own = tmp_path / "made-up" / "maps.safetensors"
-    assert networks.editor(str(own)).names == ("Smiling",)
+    maps = networks.editor(str(own))
+    assert maps.names == ("Smiling",)
+    assert isinstance(maps, LatentTransformers)
+    assert maps.shell is not None
     # Another content is another key: what was edited with the old file is not reused.
     before = networks.editor_ids(f"direction:{path}")
     np.save(path, np.zeros(space.width))
