@@ -230,8 +230,7 @@ class Networks:
         stats = self.statistics
         shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if choice == "transformer":
-            maps, lengths = self.bundle.files("editor-transformer")
-            return load_transformers(maps, lengths, shell)
+            return load_transformers(*self.bundle.files("editor-transformer"), shell=shell)
         return load_transformers(path, shell=shell)
 
     def editor_ids(self, choice: str) -> dict[str, str]:
