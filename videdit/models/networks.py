@@ -230,7 +230,8 @@ class Networks:
         stats = self.statistics
         shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if choice == "transformer":
-            return load_transformers(*self.bundle.files("editor-transformer"), shell=shell)
+            maps, *rest = self.bundle.files("editor-transformer")
+            return load_transformers(maps, rest[0] if rest else None, shell)
         return load_transformers(path, shell=shell)
 
     def editor_ids(self, choice: str) -> dict[str, str]:
