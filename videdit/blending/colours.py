@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from videdit.blending.change import blurred, resized
 from videdit.blending.parameters import DEFAULT, Colours
 
 FloatArray = NDArray[np.float32]
@@ -37,36 +38,41 @@ def match_colours(
     """
     size = source.shape[0]
     small = max(parameters.least_side, size // parameters.reduction)
-    error = _resized(source - reconstruction, small)
+    error = resized(source - reconstruction, small)
     error = np.clip(error, -parameters.limit, parameters.limit)
     sigma = parameters.reach * small
     missed = np.zeros_like(error)
     shown = np.full((small, small, 1), 1e-6, np.float32)
     start = np.zeros(3, np.float32)
     for number, (both, after) in enumerate(things):
-        weight = _resized(both, small)[:, :, None]
+        weight = resized(both, small)[:, :, None]
         total = float(weight.sum())
         mean = (error * weight).sum((0, 1)) / total if total > parameters.fewest else start
         if number == 0:
             start = mean
-        found = np.broadcast_to(mean, error.shape).astype(np.float32)
-        # What is near says more than what is farther away.
-        for width in (4 * sigma, sigma):
-            near = _blurred(weight, width)
-            local = _blurred(error * weight, width) / (near + 1e-6)
-            found += np.minimum(near / parameters.sure, 1) * (local - found)
-        here = _resized(after, small)[:, :, None]
+        found = nearest(error, weight, mean, sigma, parameters.sure)
+        here = resized(after, small)[:, :, None]
         missed += here * found
         shown += here
     return edited + cv2.resize(missed / shown, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _resized(values: FloatArray, side: int) -> FloatArray:
-    larger = values.shape[0] < side
-    method = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
-    return np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+def nearest(
+    values: FloatArray, weight: FloatArray, start: FloatArray, sigma: float, sure: float
+) -> FloatArray:
+    """(s, s, 3) what values are where they are known, carried on to where they aren't: what is near
+    says more than what is farther away.
 
-
-def _blurred(values: FloatArray, sigma: float) -> FloatArray:
-    out = np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
-    return out.reshape(values.shape)
+    Args:
+        values: (s, s, 3).
+        weight: (s, s, 1) in [0, 1], where they are known.
+        start: (3,) what they are where nothing known is near.
+        sigma: standard deviation of what is near, pixels.
+        sure: share of what is near that has to be known to say all.
+    """
+    found = np.broadcast_to(start, values.shape).astype(np.float32)
+    for width in (4 * sigma, sigma):
+        near = blurred(weight, width)[:, :, None]
+        local = blurred(values * weight, width) / (near + 1e-6)
+        found += np.minimum(near / sure, 1) * (local - found)
+    return found

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from videdit.blending.alignment import bend, bending_field, placed
 from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
-from videdit.blending.colours import match_colours
+from videdit.blending.colours import match_colours, nearest
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
 from videdit.blending.speech import kept_open, opened
 from videdit.faces.regions import NEVER, REGIONS, Touch
@@ -236,11 +236,9 @@ def behind(
     if weight.sum() < side:
         return None
     small = resized(source, side)
-    found = np.zeros_like(small) + (small * weight).sum((0, 1)) / weight.sum()
-    for width in (4 * parameters.colours.reach * side, parameters.colours.reach * side):
-        near = blurred(weight, width)[:, :, None]
-        local = blurred(small * weight, width) / (near + 1e-6)
-        found += np.minimum(near / parameters.colours.sure, 1) * (local - found)
+    mean = (small * weight).sum((0, 1)) / weight.sum()
+    how = parameters.colours
+    found = nearest(small, weight, mean, how.reach * side, how.sure)
     return resized(found, source.shape[0])
 
 
