@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from videdit.generators.decoder import (
     TorchDecoder,
     _row_of,
 )
+from videdit.generators.latents import MASK_SIDE, Latents, Mixture, pooled
 from videdit.generators.mobile import (
     SPACE,
     MappingNetwork,
+    Mixed,
     SynthesisNetwork,
     inverse_haar,
     load_mapping,
@@ -236,3 +239,90 @@ def test_codes_decoded_together_are_those_decoded_one_by_one(
     for code, picture in zip(codes, together, strict=True):
         np.testing.assert_allclose(picture, generator.decode(code[None])[0], atol=1e-4)
     assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+@pytest.mark.weights
+def test_styles_are_what_rows_become(mapping: MappingNetwork, synthesis: SynthesisNetwork) -> None:
+    """Offsets that make one code's styles another's give the other's picture."""
+    codes = codes_of_w(mapping, 2 * 16, seed=12).reshape(2, 16, 512)
+    with torch.no_grad():
+        styles = synthesis.styles(codes)
+        assert styles.shape == (2, SPACE.channels)
+        there = synthesis(codes[:1], (styles[1] - styles[0])[None])
+        torch.testing.assert_close(there, synthesis(codes[1:]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.weights
+def test_openvino_takes_offsets_and_mixes_as_pytorch_does(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: OpenVinoDecoder
+) -> None:
+    codes = codes_of_w(mapping, 3 * 16, seed=13).reshape(3, 16, 512).numpy()
+    rng = np.random.default_rng(0)
+    offsets = rng.normal(0, 0.3, (2, SPACE.channels)).astype(np.float32)
+    mask = np.zeros((2, MASK_SIDE, MASK_SIDE), np.float32)
+    mask[:, 30:90, 41:83] = 0.8
+    mixture = Mixture(codes[[2, 2]], mask)
+    plain = decoder.decode(codes[:2])
+    reference = TorchDecoder(synthesis, SPACE, "cpu")
+    for latents in (
+        Latents(codes[:2], offsets),
+        Latents(codes[:2], None, mixture),
+        Latents(codes[:2], offsets, mixture),
+    ):
+        pictures = decoder.decode(latents)
+        assert np.abs(pictures - reference.decode(latents)).max() <= 2.5e-4
+        assert np.abs(pictures - plain).mean() > 0.005
+    # What has nothing to add is the plain picture, to the last bit.
+    nothing = Latents(codes[:2], offsets * 0, Mixture(codes[[2, 2]], mask * 0))
+    np.testing.assert_array_equal(decoder.decode(nothing), plain)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("layer", [0, 1, 2, 3, 12, 21, 22])
+def test_each_layer_of_styles_is_the_graphs_own(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork, decoder: OpenVinoDecoder, layer: int
+) -> None:
+    """One channel moved far: no layer is another's, and no channel another one."""
+    codes = codes_of_w(mapping, 16, seed=14)[None].numpy()
+    offsets = np.zeros((1, SPACE.channels), np.float32)
+    offsets[0, sum(SPACE.styles[:layer]) + SPACE.styles[layer] // 3] = 20
+    latents = Latents(codes, offsets)
+    moved = decoder.decode(latents)
+    assert np.abs(moved - decoder.decode(codes)).max() > 1e-3
+    assert np.abs(moved - TorchDecoder(synthesis, SPACE, "cpu").decode(latents)).max() <= 1e-3
+
+
+@pytest.mark.weights
+def test_a_mixture_is_the_other_face_where_the_mask_is_full(
+    mapping: MappingNetwork, synthesis: SynthesisNetwork
+) -> None:
+    codes = codes_of_w(mapping, 2 * 16, seed=15).reshape(2, 16, 512)
+    depth = 4
+    mixed = Mixed(codes[1:], torch.ones(1, 1, MASK_SIDE, MASK_SIDE), (depth,))
+    with torch.no_grad():
+        steps = list(islice(synthesis.stepwise(codes[:1], mixed=mixed), depth + 1))
+        assert torch.equal(steps[depth - 1], synthesis.features(codes[:1], depth - 1))
+        other = synthesis.features(codes[1:], depth)
+        torch.testing.assert_close(steps[depth], other, atol=1e-4, rtol=0)
+
+
+def test_latents_that_do_not_fit_together() -> None:
+    codes = np.zeros((2, 16, 512), np.float32)
+    mask = np.zeros((2, MASK_SIDE, MASK_SIDE), np.float32)
+    with pytest.raises(ValueError, match="masks"):
+        Mixture(codes, mask[:1])
+    with pytest.raises(ValueError, match="3"):
+        Latents(codes, np.zeros((3, 5), np.float32))
+    with pytest.raises(ValueError, match="1"):
+        Latents(codes, None, Mixture(codes[:1], mask[:1]))
+    one = Latents(codes, np.ones((2, 5), np.float32), Mixture(codes, mask))[1:]
+    assert len(one) == 1
+    assert one.offsets is not None
+    assert one.offsets.shape == (1, 5)
+
+
+def test_pooled_masks_keep_their_mean() -> None:
+    mask = np.random.default_rng(1).random((MASK_SIDE, MASK_SIDE)).astype(np.float32)
+    small = pooled(mask, 32)
+    assert small.shape == (32, 32)
+    assert small[3, 5] == pytest.approx(mask[12:16, 20:24].mean())

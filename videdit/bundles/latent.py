@@ -17,6 +17,8 @@ class LatentSpace:
         bands: by name, the first and last-plus-one row of each group of rows that does one thing:
             ``pose`` (head pose and shape), ``features`` (expression and parts of the face),
             ``colour`` (colours, light and texture). They follow each other and hold every row.
+        styles: how many channels each of the generator's layers scales, in the order in which they
+            act: StyleSpace. Empty where nothing is said.
 
     Raises:
         ValueError: sizes that are not positive, or bands that leave rows out or overlap.
@@ -26,9 +28,10 @@ class LatentSpace:
     width: int
     resolution: int
     bands: Mapping[str, tuple[int, int]]
+    styles: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        sizes = (self.rows, self.width, self.resolution)
+        sizes = (self.rows, self.width, self.resolution, *self.styles)
         if any(not isinstance(size, int) or size < 1 for size in sizes):
             raise ValueError(f"a latent space has positive whole sizes, not {sizes}")
         edges = sorted(self.bands.values())
@@ -41,6 +44,11 @@ class LatentSpace:
     def shape(self) -> tuple[int, int]:
         """Of one code."""
         return self.rows, self.width
+
+    @property
+    def channels(self) -> int:
+        """Of all layers together."""
+        return sum(self.styles)
 
 
 BANDS = ("pose", "features", "colour")

@@ -269,7 +269,8 @@ def _needed(name: str, roles: Mapping[str, Role]) -> set[str]:
 
 def _parse_latent(entry: Any) -> LatentSpace:
     bands = {str(name): (int(a), int(b)) for name, (a, b) in entry["bands"].items()}
-    return LatentSpace(entry["rows"], entry["width"], entry["resolution"], bands)
+    styles = tuple(entry.get("styles", ()))
+    return LatentSpace(entry["rows"], entry["width"], entry["resolution"], bands, styles)
 
 
 def _parse_part(name: str, entry: Any, wheels: Mapping[str, Wheel]) -> Part:

@@ -7,7 +7,8 @@ itself is only loaded where it is used.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from ..bundles.latent import LatentSpace
 from ..compiled import compiled
 from ..errors import WeightsError
+from .latents import DEPTHS, Latents, pooled
 
 if TYPE_CHECKING:
     import openvino as ov
     from torch import nn
 
 
-_GRAPH = "2"
+_GRAPH = "3"
 """Version of what is made of the wheel's graph here; to be raised when that changes."""
 
 
@@ -58,32 +60,58 @@ class OpenVinoDecoder:
         Raises:
             WeightsError: the files are damaged or not that generator.
         """
-        import openvino as ov
-
         self._space = space
+        self._files = xml, binary
+        self._precision = precision
+        self._ids = dict(ids or {})
+        self._kept_in = kept_in if ids else None
         self._busy = threading.Lock()  # a compiled model answers one caller at a time
+        self._plain = self._load("generator", lambda: _rewired(*self._files, space))
+        self._mixing: Any = None
+
+    def _load(self, name: str, make: Callable[[], ov.Model]) -> Any:
         try:
-            self._compiled = compiled(
-                "generator",
-                {**(ids or {}), "graph": _GRAPH},
-                precision,
-                lambda: _rewired(ov.Core().read_model(xml, binary), space),
-                kept_in if ids else None,
-            )
+            parts = {**self._ids, "graph": _GRAPH}
+            return compiled(name, parts, self._precision, make, self._kept_in)
         except (RuntimeError, ValueError) as error:  # ValueError: layers of another network
             raise WeightsError(
-                f"the generator {xml.name} cannot be loaded ({str(error).splitlines()[0]})",
+                f"the generator {self._files[0].name} cannot be loaded"
+                f" ({str(error).splitlines()[0]})",
                 "Run `videdit weights fetch` again.",
             ) from error
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray | Latents) -> np.ndarray:
         """As ``models.protocols.Generator``, one at a time: batches gain nothing on a CPU."""
-        codes = np.ascontiguousarray(codes, np.float32)
+        latents = Latents.of(codes)
         pictures = [_no_pictures(self._space)]
-        for i in range(len(codes)):
+        for i in range(len(latents)):
+            inputs, mixture = self._inputs(latents, i), latents.mixture
             with self._busy:
-                pictures.append(self._compiled(codes[i : i + 1])[0].copy())
+                if mixture is None or not mixture.mask[i].any():
+                    found = self._plain(inputs)
+                else:
+                    if self._mixing is None:  # few runs mix
+                        self._mixing = self._load("mixing-generator", self._mixing_model)
+                    masks = [pooled(mixture.mask[i], 4 << d)[None, None] for d in DEPTHS]
+                    found = self._mixing([*inputs, _contiguous(mixture.codes[i : i + 1]), *masks])
+                pictures.append(found[0].copy())
         return np.concatenate(pictures)
+
+    def _inputs(self, latents: Latents, i: int) -> list[np.ndarray]:
+        offsets = latents.offsets
+        added = self._none if offsets is None else _contiguous(offsets[i : i + 1])
+        return [_contiguous(latents.codes[i : i + 1]), added]
+
+    @cached_property
+    def _none(self) -> np.ndarray:
+        return np.zeros((1, self._space.channels), np.float32)
+
+    def _mixing_model(self) -> ov.Model:
+        return _mixing(*(_rewired(*self._files, self._space) for _ in range(2)))
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _no_pictures(space: LatentSpace) -> np.ndarray:
@@ -100,13 +128,26 @@ def _row_of(weight_name: str, rows: int) -> int:
     )
 
 
-def _rewired(model: ov.Model, space: LatentSpace) -> ov.Model:
-    """The IR with an input (1, rows, width) and an output (1, size, size, 3) in [0, 1]."""
+def _layer_of(weight_name: str, layers: int) -> int:
+    """Which layer of styles an affine makes, from the name of its weights in the IR."""
+    if weight_name.startswith("m.conv1."):
+        return 0
+    block, part = weight_name.removeprefix("m.layers.").split(".")[:2]
+    parts = {"up": 1, "conv1": 2, "conv2": 3}
+    return 3 * int(block) + parts[part] if part in parts else layers - 1
+
+
+def _rewired(xml: Path, binary: Path, space: LatentSpace) -> ov.Model:
+    """The IR with inputs (1, rows, width), codes, and (1, channels), offsets to the styles that are
+    made of them; and an output (1, size, size, 3) in [0, 1]."""
     import openvino as ov
     import openvino.opset13 as ops
 
+    model = ov.Core().read_model(xml, binary)
     style = model.inputs[0].get_node()
     codes = ops.parameter([1, *space.shape], np.float32, name="codes")
+    offsets = ops.parameter([1, space.channels], np.float32, name="offsets")
+    starts = np.cumsum([0, *space.styles])
     rows: dict[int, ov.Node] = {}
     for target in style.output(0).get_target_inputs():
         node = target.get_node()
@@ -115,10 +156,19 @@ def _rewired(model: ov.Model, space: LatentSpace) -> ov.Model:
         if weight is None:  # a look at the input's shape: any (1, 512) row serves
             target.replace_source_output(ops.gather(codes, np.int32(0), np.int32(1)).output(0))
             continue
-        row = _row_of(weight.get_friendly_name(), space.rows)
+        name = weight.get_friendly_name()
+        row, layer = _row_of(name, space.rows), _layer_of(name, len(space.styles))
         if row not in rows:
             rows[row] = ops.gather(codes, np.int32(row), np.int32(1))
         target.replace_source_output(rows[row].output(0))
+        made = _only_reader(node)  # the bias is added here
+        readers = made.output(0).get_target_inputs()
+        # A gather, not a slice: its channels can be put in another order.
+        places = np.arange(starts[layer], starts[layer + 1], dtype=np.int32)
+        sum_ = ops.add(made, ops.gather(offsets, places, np.int32(1))).output(0)
+        sum_.get_node().set_friendly_name(f"{_STYLES}{layer}")
+        for reader in readers:
+            reader.replace_source_output(sum_)
     if sorted(rows) != list(range(space.rows)):
         raise RuntimeError("its styles are not those of MobileStyleGAN")
     low = None
@@ -134,7 +184,53 @@ def _rewired(model: ov.Model, space: LatentSpace) -> ov.Model:
         raise RuntimeError("it has no wavelet at its end")
     # The picture averaged to half its size is half the low band, from -1 to 1.
     shown = ops.clamp(ops.add(ops.multiply(low, np.float32(0.25)), np.float32(0.5)), 0.0, 1.0)
-    return ov.Model([ops.transpose(shown, np.array([0, 2, 3, 1]))], [codes], "mobile")
+    inputs = [codes, offsets]
+    return ov.Model([ops.transpose(shown, np.array([0, 2, 3, 1]))], inputs, "mobile")
+
+
+_STYLES = "styles of layer "
+
+
+def _mixing(face: ov.Model, other: ov.Model) -> ov.Model:
+    """One face with another's features in places, after the blocks of `DEPTHS`.
+
+    Args:
+        face, other: the rewired IR, twice. Inputs of the new model: the face's two; the other's
+            codes; and a mask (1, 1, side, side) for each depth.
+    """
+    import openvino as ov
+    import openvino.opset13 as ops
+
+    masks = []
+    for depth in DEPTHS:
+        (here, place), (theirs, at) = (_features(model, depth) for model in (face, other))
+        own, given = here.input_value(place), theirs.input_value(at)
+        mask = ops.parameter([1, 1, 4 << depth, 4 << depth], np.float32, name=f"mask {depth}")
+        mixed = ops.add(own, ops.multiply(mask, ops.subtract(given, own)))
+        here.input(place).replace_source_output(mixed.output(0))
+        masks.append(mask)
+    codes, offsets = (parameter.get_node() for parameter in other.inputs)
+    for reader in offsets.output(0).get_target_inputs():
+        reader.replace_source_output(
+            ops.constant(np.zeros(list(offsets.shape), np.float32)).output(0)
+        )
+    parameters = [*(parameter.get_node() for parameter in face.inputs), codes, *masks]
+    return ov.Model([face.outputs[0].get_node().input_value(0)], parameters, "mixing")
+
+
+def _features(model: ov.Model, depth: int) -> tuple[ov.Node, int]:
+    """Where the features after some blocks are read: the node, and which of its inputs they are."""
+    (made,) = (n for n in model.get_ops() if n.get_friendly_name() == f"{_STYLES}{3 * depth + 1}")
+    shaped = _only_reader(made)
+    scaled = _only_reader(shaped)
+    inputs = [scaled.input_value(i).get_node() for i in range(2)]
+    names = [node.get_friendly_name() for node in inputs]
+    return scaled, 1 - names.index(shaped.get_friendly_name())
+
+
+def _only_reader(node: ov.Node, output: int = 0) -> ov.Node:
+    (target,) = node.output(output).get_target_inputs()
+    return target.get_node()
 
 
 def _keep_noise_and_bias_apart(addition: ov.Node) -> None:
@@ -174,14 +270,10 @@ def _lay_bands_side_by_side(split: ov.Node) -> None:
     """
     import openvino.opset13 as ops
 
-    def only(node: ov.Node, output: int) -> ov.Node:
-        (target,) = node.output(output).get_target_inputs()
-        return target.get_node()
-
     bands = split.input_value(0)
     channels = bands.get_partial_shape()[1].get_length()
     count = channels // 4
-    high = only(only(split, 1), 0)
+    high = _only_reader(_only_reader(split, 1))
     order = np.arange(channels)
     order[count:] = order[count:].reshape(count, 3).T.ravel()
     _reorder(bands.get_node(), order)
@@ -190,7 +282,7 @@ def _lay_bands_side_by_side(split: ov.Node) -> None:
     for target in split.output(0).get_target_inputs():
         target.replace_source_output(parts[0].output(0))
     for k, part in enumerate(parts[1:]):
-        for target in only(high, k).output(0).get_target_inputs():
+        for target in _only_reader(high, k).output(0).get_target_inputs():
             target.replace_source_output(part.output(0))
 
 
@@ -206,7 +298,7 @@ def _reorder(node: ov.Node, order: np.ndarray) -> None:
         node.input(number).replace_source_output(swapped.output(0))
 
     kind = node.get_type_name()
-    if kind == "Convolution":
+    if kind == "Convolution" or kind == "Gather":
         swap(1, 0)
     elif kind == "MatMul":
         swap(1, 0 if node.get_attributes()["transpose_b"] else 1)
@@ -227,7 +319,7 @@ class TorchDecoder:
     """A generator through PyTorch: half precision and channels_last on a GPU.
 
     Args:
-        network: codes (n, rows, width) to pictures (n, 3, size, size) in [-1, 1].
+        network: a `mobile.SynthesisNetwork`, or another that is called like it.
         space: of the codes.
         device: "cpu" or a CUDA device.
         precision: "fp32", "bf16" or (CUDA) "fp16".
@@ -244,18 +336,30 @@ class TorchDecoder:
         run: Any = network.to(device).eval()
         self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray | Latents) -> np.ndarray:
         """As ``models.protocols.Generator``, all at once: give as many as the memory takes."""
         import torch
 
-        if not len(codes):
+        from .mobile import Mixed
+
+        latents = Latents.of(codes)
+        if not len(latents):
             return _no_pictures(self._space)
         kind = self.device.split(":")[0]
-        batch = torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(self.device)
+
+        def there(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(_contiguous(array)).to(self.device)
+
+        inputs: list[Any] = [there(latents.codes)]
+        if latents.offsets is not None or latents.mixture is not None:
+            inputs.append(None if latents.offsets is None else there(latents.offsets))
+        if latents.mixture is not None:
+            mask = there(latents.mixture.mask)[:, None]
+            inputs.append(Mixed(there(latents.mixture.codes), mask, DEPTHS))
         with (
             torch.inference_mode(),
             torch.autocast(kind, self._dtype, enabled=self._dtype is not None),
         ):
-            out = self._network(batch)
+            out = self._network(*inputs)
             shown = (out.float() * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
             return np.asarray(shown.cpu().numpy())

@@ -6,13 +6,18 @@ doubles by an inverse Haar wavelet instead of a resampling convolution.
 
 A code has 16 rows, in StyleGAN2's numbering: the first convolution reads row 0; block ``l`` reads
 row ``2l+1`` (``up`` and ``conv1``) and row ``2l+2`` (``conv2``); ``to_img`` reads row 15.
+
+What the rows become is StyleSpace (Wu et al. 2021): one number per channel of each of the 23 scaled
+inputs, the *styles*. `LAYERS` numbers them in the order in which they act: the first convolution,
+then ``up``, ``conv1`` and ``conv2`` of each block, then ``to_img``.
 """
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -28,13 +33,29 @@ from ..errors import WeightsError
 ROWS = 16
 STYLE_DIM = 512
 RESOLUTION = 512
-SPACE = LatentSpace(
-    ROWS, STYLE_DIM, RESOLUTION, {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)}
-)
-"""What a manifest says of a bundle with this generator."""
-
 _BLOCK_CHANNELS = (512, 512, 512, 512, 256, 128, 64)
 _LEAK = 0.2
+
+
+def _layers() -> tuple[int, ...]:
+    sizes, c_in = [512], 512
+    for c_out in _BLOCK_CHANNELS:
+        sizes += [c_in, c_in // 4, c_out]
+        c_in = c_out
+    return (*sizes, c_in)
+
+
+LAYERS = _layers()
+"""How many channels of styles each layer has."""
+
+SPACE = LatentSpace(
+    ROWS,
+    STYLE_DIM,
+    RESOLUTION,
+    {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)},
+    LAYERS,
+)
+"""What a manifest says of a bundle with this generator."""
 
 
 def inverse_haar(bands: Tensor) -> Tensor:
@@ -84,8 +105,8 @@ class _SeparableConv(nn.Module):
         self.noise = nn.Parameter(torch.zeros(1, 1, size, size), requires_grad=False)
         self.gain = 1.0 / math.sqrt(9 * c_in)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = x * (self.style(w) * self.gain)[:, :, None, None]
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = x * (style * self.gain)[:, :, None, None]
         # In place: nothing on the way back needs what was there before.
         x = self.pointwise(self.depthwise(x)).add_(self.noise)
         return F.leaky_relu_(x, _LEAK)
@@ -100,19 +121,42 @@ class Block(nn.Module):
         self.conv1 = _SeparableConv(c_in // 4, c_out, size)
         self.conv2 = _SeparableConv(c_out, c_out, size)
 
-    def forward(self, x: Tensor, w_up: Tensor, w_conv2: Tensor) -> Tensor:
-        for step, w in zip(self.steps(), (w_up, w_up, w_conv2), strict=True):
-            x = step(x, w)
+    def forward(self, x: Tensor, styles: Sequence[Tensor]) -> Tensor:
+        for step, style in zip(self.steps(), styles, strict=True):
+            x = step(x, style)
         return x
 
     def steps(self) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
-        """Its parts, each taking features and a row of the code: ``up`` and ``conv1`` the first of
-        the block's two rows, ``conv2`` the second."""
+        """Its parts, each taking features and a layer's styles."""
         return self.up, self.conv1, self.conv2
 
-    def up(self, x: Tensor, w: Tensor) -> Tensor:
+    def styles(self, w_up: Tensor, w_conv2: Tensor) -> list[Tensor]:
+        """The parts' styles, (n, channels) each, of the block's two rows (n, 512)."""
+        return [self.up_style(w_up), self.conv1.style(w_up), self.conv2.style(w_conv2)]
+
+    def up(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (n, c, h, w) at twice the size, a quarter of the channels."""
-        return inverse_haar(x * self.up_style(w)[:, :, None, None])
+        return inverse_haar(x * style[:, :, None, None])
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Features of another code that are shown in places: masked interpolation of activations
+    (*Image2StyleGAN++*, Abdal et al. 2020), ``x + m (other - x)`` after some of the blocks.
+
+    Attributes:
+        codes: (n, 16, 512) of the other face.
+        mask: (n, 1, 128, 128), 0 to 1: how much of the other is shown where.
+        depths: after how many blocks, rising; up to the mask's size.
+    """
+
+    codes: Tensor
+    mask: Tensor
+    depths: tuple[int, ...]
+
+    def weight(self, side: int) -> Tensor:
+        """The mask at (side, side), averaged."""
+        return F.avg_pool2d(self.mask, self.mask.shape[-1] // side)
 
 
 class SynthesisNetwork(nn.Module):
@@ -133,40 +177,78 @@ class SynthesisNetwork(nn.Module):
         self.image_style = nn.Linear(STYLE_DIM, 64)
         self.image = nn.Conv2d(64, 12, 1)
 
+    def styles(self, codes: Tensor) -> Tensor:
+        """StyleSpace: (n, channels) of codes (n, 16, 512), the layers of `LAYERS` side by side."""
+        found = [self.first_style(codes[:, 0])]
+        for index, block in enumerate(self.blocks):
+            found += cast(Block, block).styles(codes[:, 2 * index + 1], codes[:, 2 * index + 2])
+        return torch.cat([*found, self.image_style(codes[:, 15])], 1)
+
     def features(self, codes: Tensor, blocks: int) -> Tensor:
         """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
         *_, last = islice(self.stepwise(codes), blocks + 1)
         return last
 
-    def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
-        """Features after no block, one, two, ..."""
-        first = self.first_style(codes[:, 0]) * (1.0 / math.sqrt(9 * 512))
-        x = self.first(self.const * first[:, :, None, None])
+    def stepwise(
+        self, codes: Tensor, offsets: Tensor | None = None, mixed: Mixed | None = None
+    ) -> Iterator[Tensor]:
+        """Features after no block, one, two, ...
+
+        Args:
+            codes: (n, 16, 512).
+            offsets: (n, channels) are added to the codes' styles.
+            mixed: features of another face that are shown in places.
+        """
+        added = None if offsets is None else offsets.split(LAYERS, 1)
+        first = self.first_style(codes[:, 0])
+        first = first if added is None else first + added[0]
+        x = self.first(self.const * (first * (1.0 / math.sqrt(9 * 512)))[:, :, None, None])
         x = F.leaky_relu(x + self.first_noise, _LEAK)
-        yield x
-        for index, block in enumerate(self.blocks):
-            x = block(x, codes[:, 2 * index + 1], codes[:, 2 * index + 2])
+        theirs = None if mixed is None else self.stepwise(mixed.codes)
+        for depth, block in enumerate([None, *self.blocks]):
+            if block is not None:
+                row = 2 * depth - 1
+                styles = cast(Block, block).styles(codes[:, row], codes[:, row + 1])
+                if added is not None:
+                    layers = added[3 * depth - 2 : 3 * depth + 1]
+                    styles = [s + more for s, more in zip(styles, layers, strict=True)]
+                x = block(x, styles)
+            if mixed is not None and theirs is not None and depth <= mixed.depths[-1]:
+                other = next(theirs)
+                if depth in mixed.depths:
+                    x = x + mixed.weight(x.shape[-1]) * (other - x)
             yield x
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(
+        self, codes: Tensor, offsets: Tensor | None = None, mixed: Mixed | None = None
+    ) -> Tensor:
         """Decode (n, 16, 512) codes to (n, 3, 512, 512) pictures, RGB, nominally [-1, 1].
 
         Values leave [-1, 1] by up to about 0.6 in highlights and shadows; clamp before display.
-        """
-        return self.shown(self.features(codes, len(self.blocks)), codes)
 
-    def shown(self, features: Tensor, codes: Tensor) -> Tensor:
+        Args:
+            codes, offsets, mixed: see `stepwise`.
+        """
+        *_, features = self.stepwise(codes, offsets, mixed)
+        return self.shown(features, codes, None if offsets is None else offsets[:, -LAYERS[-1] :])
+
+    def shown(self, features: Tensor, codes: Tensor, offsets: Tensor | None = None) -> Tensor:
         """The picture of the features after the last block: the published network's of 1024 pixels,
         averaged to half its size. Of four pixels that its inverse wavelet makes of the bands, the
         mean is half the low band, and no other need be known. What is finer is not missed: the
-        person's own pixels are shown."""
-        assert self.image.bias is not None
-        low = F.conv2d(self._scaled(features, codes), self.image.weight[:3], self.image.bias[:3])
-        return low * 0.5
+        person's own pixels are shown.
 
-    def _scaled(self, features: Tensor, codes: Tensor) -> Tensor:
-        scale = self.image_style(codes[:, 15]) * (1.0 / math.sqrt(64))
-        return cast(Tensor, features * scale[:, :, None, None])
+        Args:
+            features: (n, 64, 512, 512).
+            codes: (n, 16, 512).
+            offsets: (n, 64) are added to the last layer's styles.
+        """
+        style = self.image_style(codes[:, 15])
+        style = style if offsets is None else style + offsets
+        scaled = features * (style * (1.0 / math.sqrt(64)))[:, :, None, None]
+        assert self.image.bias is not None
+        low = F.conv2d(scaled, self.image.weight[:3], self.image.bias[:3])
+        return low * 0.5
 
 
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:

@@ -79,8 +79,9 @@ class _Shown(nn.Module):
         x = self.network.features(codes, _KEPT_BLOCKS)
         for index in range(_KEPT_BLOCKS, len(self.network.blocks)):
             block, row = cast(Block, self.network.blocks[index]), 2 * index + 1
-            for step, w in zip(block.steps(), codes[:, [row, row, row + 1]].unbind(1), strict=True):
-                x = checkpoint(step, x, w, use_reentrant=False)
+            styles = block.styles(codes[:, row], codes[:, row + 1])
+            for step, style in zip(block.steps(), styles, strict=True):
+                x = checkpoint(step, x, style, use_reentrant=False)
         picture = checkpoint(self.network.shown, x, codes, use_reentrant=False)
         return F.avg_pool2d(picture, picture.shape[-1] // self.size)
 

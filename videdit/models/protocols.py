@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..editing.editor import Editor
 from ..faces.detection import Landmarker
+from ..generators.latents import Latents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +24,9 @@ __all__ = ["Editor", "Encoder", "Generator", "Landmarker"]
 class Generator(Protocol):
     """Turns codes into pictures."""
 
-    def decode(self, codes: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """(n, rows, width) codes to (n, size, size, 3) float32 RGB pictures in [0, 1]."""
+    def decode(self, codes: NDArray[np.floating[Any]] | Latents) -> NDArray[np.float32]:
+        """(n, rows, width) codes, or all that may come with them, to (n, size, size, 3) float32 RGB
+        pictures in [0, 1]."""
 
 
 class Encoder(Protocol):
