@@ -70,15 +70,15 @@ def colourfulness(pictures: Tensor) -> Tensor:
     rg, yb = red - green, (red + green) / 2 - blue
 
     def root(x: Tensor) -> Tensor:
-        return (x + _LEAST_SPREAD).sqrt() - _LEAST_SPREAD**0.5
+        found: Tensor = (x + _LEAST_SPREAD).sqrt() - _LEAST_SPREAD**0.5
+        return found
 
     def variance(x: Tensor) -> Tensor:
         return x.var((1, 2), correction=0)
 
     spread = root(variance(rg) + variance(yb))
     mean = root(rg.mean((1, 2)).square() + yb.mean((1, 2)).square())
-    found: Tensor = _LEVELS * (spread + _MEAN_SHARE * mean)
-    return found
+    return _LEVELS * (spread + _MEAN_SHARE * mean)
 
 
 def sharpness(pictures: Tensor) -> Tensor:

@@ -13,12 +13,16 @@ What differs from the paper, and why:
   found for real faces, and no z is known of them; a step in z is no step of a code, nor one in the
   wider space W+ that they are of. The faces that it is learned on are samples of W, drawn through
   the mapping network and brought nearer to the mean (truncation).
-- It begins at a ridge regression of the scores of some hundred faces on their whitened codes. Their
-  pictures are kept, and decoded once for all assessors.
-- It is learned in whitened coordinates, and its squared length there is held by a small term: of
-  all steps that raise the score alike it is to be the one along which faces differ most, since
-  those leave the faces that the generator knows last.
-- Each face is moved up and down by the same alpha, so that the score's curvature cancels.
+- It is learned in whitened coordinates, with a ridge on its squared length there: of all steps that
+  raise the score alike it is to be the shortest, along which faces differ most, since that leaves
+  the faces that the generator knows last.
+- It begins at a regression of the scores of some hundred faces on their codes. Their pictures are
+  kept, and decoded once for all assessors.
+- From there it is found by the Gauss-Newton method and not by Adam: each face that is moved gives a
+  linear equation of the step, its score and its score's gradient where it was moved to, and all of
+  them together are solved. A face's gradient says as much of the step as the scores of a hundred
+  faces or more, and differs so much from the next one's that Adam, whose steps are of one size
+  however small what they average, led away from the start.
 """
 
 from __future__ import annotations
@@ -50,10 +54,9 @@ if TYPE_CHECKING:
 RESULT = "ganalyze.safetensors"
 
 _PART = 20  # faces that are decoded between two files
-_KEPT_EVERY = 5  # steps between two checkpoints
-_TOLD_EVERY = 10
+_KEPT_EVERY = 5  # faces that are moved between two checkpoints
 _CHECKED = 4  # faces whose kept scores are compared with the assessor's
-_LONGEST = 3.0  # whitened length of the step that training begins with, at most
+_LONGEST = 3.0  # whitened length of a step, at most
 _RIDGES = np.logspace(-1, 5, 25)
 _HELD_OUT = 1  # added to the seed of the faces that are measured on
 
@@ -71,22 +74,18 @@ class GanalyzeTraining:
             alpha; training takes its faces out of these.
         truncation: by which codes are brought nearer to the mean, 0 to 1: what is far out in W is
             often no face.
-        steps: of Adam.
-        batch: faces a step; each is decoded twice.
+        steps: how often the equations are solved.
+        batch: faces that are moved before each time.
         strength: largest alpha.
-        learning_rate: of whitened coordinates, at the first step; falls to 0 linearly.
-        prior: weight of the step's squared whitened length.
         tested: faces that training does not see, on which the step is measured.
         seed: decides everything random.
     """
 
     faces: int = 240
     truncation: float = 0.8
-    steps: int = 50
-    batch: int = 2
+    steps: int = 8
+    batch: int = 20
     strength: float = 2.0
-    learning_rate: float = 0.01
-    prior: float = 0.01
     tested: int = 32
     seed: int = 0
 
@@ -112,13 +111,13 @@ def train_ganalyze(
     stopped, and ends as if it had not.
 
     Args:
-        folder: takes the faces, each assessor's scores of them, a checkpoint, the settings, and
-            ``ganalyze.safetensors`` (`editing.directions`) with all directions learned so far. Its
-            notes hold for each: ``mean`` and ``deviation`` of the assessor's scores over generated
-            faces, the share of their variance that the regression ``explained`` on faces left out,
-            the step's whitened ``length``, and on held-out faces the mean ``scores`` at the
-            ``alphas`` in deviations, ``rises``, the share on which the score rises from each alpha
-            to the next, and ``slope``, the mean rise for an alpha of 1.
+        folder: takes the faces, each assessor's scores of them, its equations on the way, the
+            settings, and ``ganalyze.safetensors`` (`editing.directions`) with all directions
+            learned so far. Its notes hold for each: ``mean`` and ``deviation`` of the assessor's
+            scores over generated faces; the share of their variance that the regression
+            ``explained`` on faces left out; the step's whitened ``length``; and on held-out faces
+            the mean ``scores`` at the ``alphas``, in deviations, ``rises``, the share on which the
+            score rises from each alpha to the next, and ``slope``, the mean rise for an alpha of 1.
         networks: the bundle's.
         assessors: by the name of the direction.
         how: settings; the defaults if not given.
@@ -149,17 +148,18 @@ def train_ganalyze(
         start, explained = regress(shower.stats.whiten(faces.codes).double().numpy(), scale(scores))
         report(f"{name}: a regression explains {explained:.0%}, length {np.linalg.norm(start):.2f}")
         task = _Task(name, assessor, scale, faces.codes, scale(scores), shower, how)
-        checkpoint = folder / f"checkpoint-{name}.pt"
-        learned = _learn(task, start, checkpoint, report)
+        checkpoint = folder / f"equations-{name}.npz"
+        whitened = _learn(task, start, checkpoint, report)
+        step = shower.step(torch.from_numpy(whitened).float())
         notes = {
             "mean": scale.mean,
             "deviation": scale.deviation,
             "explained": round(explained, 4),
-            "length": round(float(learned.norm()), 4),
-            **_measure(task, learned),
+            "length": round(float(np.linalg.norm(whitened)), 4),
+            **_measure(task, step),
             "settings": asdict(how),
         }
-        _add(path, name, shower.step(learned).numpy(), scale, notes)
+        _add(path, name, step.numpy(), scale, notes)
         checkpoint.unlink(missing_ok=True)
         report(
             f"{name}: rises on {notes['rises']:.0%} of {how.tested} faces, slope"
@@ -235,7 +235,7 @@ class _Shower:
         return cast(Tensor, picture.clamp(0, 1).float().cpu())
 
     def step(self, whitened: Tensor) -> Tensor:
-        """A step (width,) in whitened coordinates as one of codes."""
+        """Steps (..., width) in whitened coordinates as such of codes."""
         return (whitened * self.stats.scale) @ self.stats.axes.T
 
 
@@ -310,10 +310,7 @@ def _check(name: str, scores: Tensor) -> None:
 def regress(whitened: Doubles, scores: Doubles) -> tuple[Doubles, float]:
     """The step that a ridge regression takes for the shortest that raises the score by 1.
 
-    The ridge is the one with the least error on faces left out, in closed form: with the hat matrix
-    H a face's residual without it is r / (1 - H_ii). A regression of so few faces thinks too little
-    of its coefficients b; by how much, its predictions of the faces left out say. The score of such
-    a linear model rises by 1 along b / |b|^2.
+    The score of a linear model with the coefficients b rises by 1 along b / |b|^2.
 
     Args:
         whitened: (n, k) codes.
@@ -323,27 +320,61 @@ def regress(whitened: Doubles, scores: Doubles) -> tuple[Doubles, float]:
         (k,) the step, not longer than 3, and the share of the variance that is explained on faces
         left out; below 0 if it is none.
     """
-    n = len(scores)
-    centred, target = whitened - whitened.mean(0), scores - scores.mean()
-    u, s, vt = np.linalg.svd(centred, full_matrices=False)
-    # All that is centred lies in n - 1 dimensions; the last is rounding.
+    target = scores - scores.mean()
+    b, _, error = _ridge(whitened - whitened.mean(0), target, 1 / len(scores))
+    step = b / max(float(b @ b), 1e-12)
+    return _limited(step), 1 - error / float(target.var())
+
+
+def solve(gradients: Doubles, targets: Doubles, alphas: Doubles) -> Doubles:
+    """The step (k,), not longer than 3, of n equations ``gradients @ step = targets``.
+
+    Its direction is the ridge's. Its length is such that on faces left out the score rises by alpha
+    in the mean: the squared error alone would make it the shorter the more faces differ.
+
+    Args:
+        gradients: (n, k) of the scores of moved faces, by the step.
+        targets: (n,) what the step's product with them should have been.
+        alphas: (n,) by which the faces were moved.
+    """
+    b, predicted, _ = _ridge(gradients, targets)
+    rise = float(predicted @ alphas) / float(alphas @ alphas)
+    return _limited(b / rise if rise > 0 else b)
+
+
+def _limited(step: Doubles) -> Doubles:
+    return step * min(1.0, _LONGEST / max(float(np.linalg.norm(step)), 1e-12))
+
+
+def _ridge(x: Doubles, y: Doubles, leverage: float = 0.0) -> tuple[Doubles, Doubles, float]:
+    """Ridge regression of ``y`` (n,) on ``x`` (n, k): the coefficients (k,), what is predicted (n,)
+    of each row by the others, and the mean squared error of that.
+
+    It is known in closed form: with the hat matrix H, its
+    residual is r / (1 - H_ii), to which ``leverage`` is added (1/n where the columns' means were
+    taken off). A ridge makes coefficients too small; they are made as much larger as brings those
+    predictions nearest to ``y``, and the ridge is chosen whose predictions then come nearest. Where
+    rows differ in much more than they share it is a large one, and the coefficients' direction is
+    that of the rows' mean, weighted by ``y``.
+    """
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    # Less than this is rounding, as is what is left of a dimension that was taken off.
     kept = s > s[0] * 1e-6
     u, s, vt = u[:, kept], s[kept], vt[kept]
-    along, best = u.T @ target, (math.inf, 0.0, target)
+    along = u.T @ y
+    best, left_out, least = np.zeros(x.shape[1]), np.zeros(len(y)), math.inf
     for ridge in _RIDGES:
         shrunk = s**2 / (s**2 + ridge)
-        hat = 1 / n + (u**2 * shrunk).sum(1)
-        left_out = (target - u @ (shrunk * along)) / np.maximum(1 - hat, 1e-9)
-        error = float(np.square(left_out).mean())
-        if error < best[0]:
-            best = error, float(ridge), target - left_out
-    error, ridge, predicted = best
-    b = vt.T @ (s / (s**2 + ridge) * along)
-    length = float(np.linalg.norm(b))
-    slope = float(predicted @ target / max(predicted @ predicted, 1e-12))
-    rise = length * (slope if slope > 0 else 1.0)
-    step = b / max(length, 1e-12) * min(1 / max(rise, 1e-12), _LONGEST)
-    return step, 1 - error / float(target.var())
+        hat = leverage + (u**2 * shrunk).sum(1)
+        predicted = y - (y - u @ (shrunk * along)) / np.maximum(1 - hat, 1e-9)
+        slope = float(predicted @ y) / max(float(predicted @ predicted), 1e-300)
+        # Predictions that are worse than none may be those of any ridge.
+        slope = slope if slope > 0 else 1.0
+        error = float(np.square(y - slope * predicted).mean())
+        if error < least:
+            best = slope * (vt.T @ (s / (s**2 + ridge) * along))
+            left_out, least = slope * predicted, error
+    return best, left_out, least
 
 
 def _seed(how: GanalyzeTraining, number: int) -> int:
@@ -378,64 +409,73 @@ class _Task:
         _check(self.name, found)
         return (found - self.scale.mean) / self.scale.deviation
 
-    def descend(self, theta: Tensor, number: int) -> float:
-        """Leave the gradient of a step of training in ``theta``, a step in whitened coordinates;
-        the mean squared error of the scores. What is drawn depends on the settings and the
-        step's number alone."""
-        how, count = self.how, len(self.codes)
-        epoch, offset = divmod(number * how.batch, count)
-        order = np.random.default_rng((how.seed, epoch)).permutation(count)
-        chosen = np.repeat(order[np.arange(offset, offset + how.batch) % count], 2)
-        drawn = np.random.default_rng((how.seed, epoch, number)).uniform(0, how.strength, how.batch)
-        alphas = torch.from_numpy(np.stack((drawn, -drawn), 1).ravel()).float()
-        targets = torch.from_numpy(self.scores[chosen]).float() + alphas
-        codes, total = self.codes[torch.from_numpy(chosen)], 0.0
-        for few in torch.split(torch.arange(len(chosen)), self.shower.together):
-            found = self.score(codes[few] + alphas[few, None] * self.shower.step(theta))
-            loss = (found - targets[few]).square().sum() / len(chosen)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        (how.prior * theta.square().sum()).backward()  # type: ignore[no-untyped-call]
-        return total
+    def equations(self, step: Doubles, first: int, last: int) -> tuple[Doubles, Doubles, Doubles]:
+        """What faces say that are moved by a whitened step (k,): gradients (n, k), targets (n,) and
+        alphas (n,), see `solve`.
+
+        Args:
+            step: of alpha 1.
+            first, last: numbers of the faces, the last excluded. Which they are and how far they
+                are moved depends on the settings and the number alone.
+        """
+        count, seed = len(self.codes), self.how.seed
+        chosen, alphas = [], []
+        for number in range(first, last):
+            epoch, offset = divmod(number, count)
+            chosen.append(np.random.default_rng((seed, epoch)).permutation(count)[offset])
+            strength = self.how.strength
+            alphas.append(np.random.default_rng((seed, 1, number)).uniform(-strength, strength))
+        before, alpha = self.scores[chosen], np.array(alphas)
+        # A step for each face, so that each has a gradient of its own.
+        own = torch.from_numpy(np.tile(step, (len(chosen), 1))).float().requires_grad_(True)
+        moved = self.codes[chosen] + torch.from_numpy(alpha)[:, None].float() * self.shower.step(
+            own
+        )
+        found = self.score(moved)
+        found.sum().backward()  # type: ignore[no-untyped-call]
+        assert own.grad is not None
+        gradients = own.grad.double().numpy()
+        missed = found.detach().double().numpy() - before - alpha
+        return gradients, gradients @ step - missed, alpha
 
 
-def _learn(task: _Task, start: Doubles, checkpoint: Path, report: Report) -> Tensor:
-    """(width,) the step in whitened coordinates, from ``start`` or the checkpoint on."""
-    how = task.how
-    theta = torch.from_numpy(start.astype(np.float32)).requires_grad_(True)
-    optimiser = torch.optim.Adam([theta], how.learning_rate, betas=(0.9, 0.99))
-    step = 0
+def _learn(task: _Task, start: Doubles, checkpoint: Path, report: Report) -> Doubles:
+    """(width,) the step in whitened coordinates: from ``start`` on by the Gauss-Newton method, or
+    from the equations in the checkpoint on."""
+    how, together = task.how, task.shower.together
+    known = [np.zeros((0, len(start))), np.zeros(0), np.zeros(0)]
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        with torch.no_grad():
-            theta.copy_(state["theta"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = int(state["step"])
-    first, started, errors = step, time.monotonic(), list[float]()
-    while step < how.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = how.learning_rate * (1 - step / how.steps)
-        optimiser.zero_grad(set_to_none=True)
-        errors.append(task.descend(theta, step))
-        optimiser.step()
-        step += 1
-        if step % _TOLD_EVERY == 0 or step == how.steps:
-            pace = (time.monotonic() - started) / (step - first)
-            report(f"{task.name}: step {step}: {np.mean(errors):.3f} ({pace:.1f} s/step)")
-            errors.clear()
-        if step % _KEPT_EVERY == 0 or step == how.steps:
-            state = {"theta": theta.detach(), "optimiser": optimiser.state_dict(), "step": step}
-            with replaced(checkpoint) as temporary:
-                torch.save(state, temporary)
-    return theta.detach()
+        known = _read(checkpoint, "gradients", "targets", "alphas")
+    step = start
+    for number in range(how.steps):
+        ended, started, had = (number + 1) * how.batch, time.monotonic(), len(known[0])
+        while len(known[0]) < ended:
+            first = len(known[0])
+            more = task.equations(step, first, min(first + together, ended))
+            known = [np.concatenate(pair) for pair in zip(known, more, strict=True)]
+            count = len(known[0])
+            if count == ended or count // _KEPT_EVERY > first // _KEPT_EVERY:
+                gradients, targets, alphas = known
+                keep_arrays(checkpoint, gradients=gradients, targets=targets, alphas=alphas)
+        gradients, targets, alphas = (part[:ended] for part in known)
+        last = slice(ended - how.batch, ended)
+        missed = gradients[last] @ step - targets[last]
+        step = solve(gradients, targets, alphas)
+        if had < ended:
+            pace = (time.monotonic() - started) / (ended - had)
+            report(
+                f"{task.name}: step {number + 1}/{how.steps}: error {np.square(missed).mean():.3f},"
+                f" length {np.linalg.norm(step):.2f} ({pace:.1f} s a face)"
+            )
+    return step
 
 
 @torch.no_grad()
-def _measure(task: _Task, learned: Tensor) -> dict[str, Any]:
+def _measure(task: _Task, step: Tensor) -> dict[str, Any]:
     """What the step does to held-out faces; see `train_ganalyze`."""
     how, shower = task.how, task.shower
     codes = shower.draw(_seed(how, _HELD_OUT), how.tested, how.truncation)
-    steps = torch.tensor(ALPHAS)[:, None] * shower.step(learned)
+    steps = torch.tensor(ALPHAS)[:, None] * step
     moved = (codes[:, None] + steps).flatten(0, 1)
     found = torch.cat([task.score(few) for few in torch.split(moved, shower.together)])
     scores, alphas = found.double().numpy().reshape(how.tested, -1), np.array(ALPHAS)
