@@ -35,6 +35,15 @@ SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
         ({"stop_s": -1.0}, "not a time"),
         ({"start_s": 2.0, "stop_s": 2.0}, "is empty"),
         ({"chunk_frames": 0}, "at least one frame"),
+        ({"editor": "local"}, "another picture"),
+        ({"like": Path("a.jpg")}, "no use for another picture"),
+        ({"within": ("moustache",)}, "no region 'moustache'"),
+        ({"within": ("background",)}, "no region 'background'"),
+        ({"within": ("nose",), "editor": "stylespace"}, "held in no region"),
+        (
+            {"editor": "local", "like": Path("a.jpg"), "edits": (Edit.parse("Smiling=1"),)},
+            "no region 'Smiling'",
+        ),
     ],
 )
 def test_what_no_run_can_have_is_refused_where_it_is_said(wrong: dict[str, Any], said: str) -> None:
@@ -59,6 +68,10 @@ def test_settings_survive_being_written_down() -> None:
     )
     plain = json.loads(json.dumps(asked.to_json()))
     assert RunSettings.from_json(plain) == asked
+    local = replace(
+        asked, edits=(Edit.parse("nose=1"),), editor="local", keep=(), like=Path("b.jpg")
+    )
+    assert RunSettings.from_json(json.loads(json.dumps(local.to_json()))) == local
     assert RunSettings.from_json({**plain, "of a later version": 1}) == asked
     # Every field but the rooms' numbers is written down.
     assert set(plain) == {field.name for field in fields(RunSettings)} - {"parameters"}

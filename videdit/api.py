@@ -261,7 +261,7 @@ def edit_images(
     first = Path(sources[0])
     asked = _asked(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
-    editor = networks.editor(asked.editor, asked.keep)
+    editor = networks.editor(asked.editor, asked.keep, asked.like, asked.within)
     for edit in asked.edits:
         editor.name(edit.attribute)
     for source in map(Path, sources):

@@ -11,7 +11,7 @@ from typing import Any
 from videdit.blending.parameters import BlendingParameters
 from videdit.device import check_device
 from videdit.editing.schedule import Edit
-from videdit.editing.touch import changed
+from videdit.editing.touch import changed, check_region
 from videdit.errors import UsageError
 from videdit.faces.choice import check_face
 from videdit.faces.parameters import FaceParameters
@@ -47,9 +47,11 @@ class RunSettings:
         source: the video or picture to edit.
         output: the file to write.
         edits: attributes and their strengths over time.
-        editor: what moves the codes: ``transformer``, ``interfacegan``, ``ganspace``,
-            ``direction:FILE.npy``, or a file of transformers.
+        editor: what moves the codes: see ``models.choices``, ``direction:FILE.npy``, or a file of
+            transformers or directions.
         keep: attributes that ``interfacegan`` holds.
+        like: the picture that ``activations`` and ``local`` take regions from; the edits name them.
+        within: regions that the edits are held in; empty for all that they may touch.
         touch: regions that the edits may change as well, or may not: ``+hair,-beard``.
         face: which faces: ``largest``, ``all`` or ``track:N``.
         backend: landmark backend, ``mesh`` or ``fan``.
@@ -74,6 +76,8 @@ class RunSettings:
     edits: tuple[Edit, ...] = ()
     editor: str = "transformer"
     keep: tuple[str, ...] = ()
+    like: Path | None = None
+    within: tuple[str, ...] = ()
     touch: str = ""
     face: str = "largest"
     backend: str = "mesh"
@@ -97,7 +101,12 @@ class RunSettings:
         changed(Touch(), self.touch)
         check_face(self.face)
         check_backend(self.backend)
-        check_editor(self.editor, self.keep)
+        check_editor(self.editor, self.keep, self.like, self.within)
+        for name in self.within:
+            check_region(name)
+        if self.like is not None:
+            for edit in self.edits:
+                check_region(edit.attribute)
         check_device(self.device, self.precision)
         if self.codec is not None and self.codec not in CODECS:
             raise UsageError(f"there is no codec {self.codec!r}", _one_of("--codec", tuple(CODECS)))
@@ -141,8 +150,10 @@ class RunSettings:
         values = {name: value for name, value in plain.items() if name in names}
         try:
             values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
-            values["keep"] = tuple(values.get("keep", ()))
-            for name in ("source", "output", "cache_dir"):
+            for name in ("keep", "within"):
+                values[name] = tuple(values.get(name, ()))
+            values.setdefault("like", None)  # older versions knew no such thing
+            for name in ("source", "output", "cache_dir", "like"):
                 values[name] = None if values[name] is None else Path(values[name])
             return cls(**values)
         except (KeyError, TypeError) as error:

@@ -77,16 +77,16 @@ def test_what_belongs_to_the_person_keeps_its_form_and_expressions_follow() -> N
     calm = np.repeat(moving.mean(0, keepdims=True), len(moving), 0)
     at = np.arange(len(moving))
     glasses, smile = Edit.parse("Eyeglasses=1"), Edit.parse("Smiling=1")
-    steps = editor.apply(moving, [glasses], at, calm) - moving
+    steps = editor.apply(moving, [glasses], at, calm).codes - moving
     np.testing.assert_allclose(steps, np.repeat(steps[:1], len(steps), 0), atol=1e-5)
     wanted = editor.maps["Eyeglasses"].of(calm[:1], editor.mean)[0]
     np.testing.assert_allclose(steps[0, :EDITED_ROWS], wanted, atol=1e-5)
-    smiles = editor.apply(moving, [smile], at, calm)
-    np.testing.assert_array_equal(smiles, editor.apply(moving, [smile], at))
+    smiles = editor.apply(moving, [smile], at, calm).codes
+    np.testing.assert_array_equal(smiles, editor.apply(moving, [smile], at).codes)
     # One after the other: the glasses of a smiling face.
-    both = editor.apply(moving, [smile, glasses], at, calm)
-    smiling = editor.apply(calm, [smile], at)
-    expected = smiles + (editor.apply(smiling, [glasses], at) - smiling)
+    both = editor.apply(moving, [smile, glasses], at, calm).codes
+    smiling = editor.apply(calm, [smile], at).codes
+    expected = smiles + (editor.apply(smiling, [glasses], at).codes - smiling)
     np.testing.assert_allclose(both, expected, atol=1e-5)
     with pytest.raises(ValueError, match="calm codes"):
         editor.apply(moving, [smile], at, calm[:1])
@@ -137,7 +137,9 @@ def test_an_edit_grows_with_alpha(alpha: float) -> None:
 def test_edits_are_made_one_after_the_other() -> None:
     editor, before = transformers(), codes()
     times = np.array([0.0, 1.0, 2.0])
-    after = editor.apply(before, [Edit.parse("Smiling=2"), Edit.parse("Wearing_Mask=-1")], times)
+    after = editor.apply(
+        before, [Edit.parse("Smiling=2"), Edit.parse("Wearing_Mask=-1")], times
+    ).codes
     first = editor.move(before, "Smiling", np.full(3, 2, np.float32))
     np.testing.assert_array_equal(
         after, editor.move(first, "Wearing_Mask", np.full(3, -1, np.float32))
@@ -146,7 +148,7 @@ def test_edits_are_made_one_after_the_other() -> None:
 
 def test_strengths_follow_the_schedule() -> None:
     editor, before = transformers(), codes()
-    after = editor.apply(before, [Edit.parse("Smiling=0s:0,2s:1")], np.array([0.0, 1.0, 2.0]))
+    after = editor.apply(before, [Edit.parse("Smiling=0s:0,2s:1")], np.array([0.0, 1.0, 2.0])).codes
     alphas = np.array([0, 0.5, 1], np.float32)
     np.testing.assert_array_equal(after, editor.move(before, "Smiling", alphas))
     np.testing.assert_array_equal(after[0], before[0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..bundles.latent import LatentSpace
 from ..faces.smoothing import window
+from ..generators.latents import Latents, Mixture, joined
 from ..inversion.parameters import CodeSmoothing
 from ..pipeline.stage import Artifact, StoredArtifact
 from ..sheet import code_picture
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 CODES = "codes.npy"
 """The file of a chunk's codes."""
 
+_SHIFTS = "styles.npz"
+_OTHER = "other.npy"
+_MASK = "mask.npy"
 _OFFSET = "offset.npz"
 _OFFSETS = "offsets.npz"
 
@@ -46,6 +50,51 @@ def read_codes(artifact: Artifact, table: FaceTable, start: int, stop: int) -> N
         ChunkDamaged: a chunk is missing or damaged.
     """
     return read_rows(artifact, CODES, table, start, stop).astype(np.float32)
+
+
+def write_latents(folder: Path, latents: Latents, space: LatentSpace) -> None:
+    """Write a chunk's latents: ``codes.npy``; where styles have offsets, ``styles.npz``, the
+    channels (m,) that any has and their values (k, m); where activations are mixed, ``other.npy``,
+    the other face's codes, and ``mask.npy``, (k, 128, 128) from 0 to 255."""
+    write_codes(folder, latents.codes, space)
+    if latents.offsets is not None:
+        channels = np.flatnonzero(latents.offsets.any(0))
+        values = latents.offsets[:, channels].astype(np.float16)
+        count = latents.offsets.shape[1]
+        np.savez(folder / _SHIFTS, channels=channels, values=values, count=count)
+    if latents.mixture is not None:
+        np.save(folder / _OTHER, latents.mixture.codes.astype(np.float16))
+        np.save(folder / _MASK, np.rint(latents.mixture.mask * 255).astype(np.uint8))
+
+
+def read_latents(artifact: Artifact, table: FaceTable, start: int, stop: int) -> Latents:
+    """The latents of the faces in ``start <= frame < stop``, as they were written.
+
+    Raises:
+        ChunkDamaged: a chunk is missing or damaged.
+    """
+    codes, first = read_codes(artifact, table, start, stop), table.rows(start, stop).start
+    parts = []
+    for chunk in artifact.overlapping(start, stop):
+        a, b = max(start, chunk.start), min(stop, chunk.stop)
+        rows, files = table.rows(a, b), artifact.files(chunk.name)
+        at = np.arange(rows.start, rows.stop) - first
+        offsets = mixture = None
+        if _SHIFTS in files:
+            offsets = read_rows(artifact, _SHIFTS, table, a, b, _load_offsets)
+        if _OTHER in files:
+            other = read_rows(artifact, _OTHER, table, a, b).astype(np.float32)
+            mask = read_rows(artifact, _MASK, table, a, b).astype(np.float32) / np.float32(255)
+            mixture = Mixture(other, mask)
+        parts.append((at, Latents(codes[at], offsets, mixture)))
+    return joined(parts, codes)
+
+
+def _load_offsets(path: Path) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as found:
+        offsets = np.zeros((len(found["values"]), int(found["count"])), np.float32)
+        offsets[:, found["channels"]] = found["values"]
+    return offsets
 
 
 def code_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,19 @@ from .faces import Faces, FaceTable
 
 
 def read_rows(
-    artifact: Artifact, filename: str, table: FaceTable, start: int, stop: int
+    artifact: Artifact,
+    filename: str,
+    table: FaceTable,
+    start: int,
+    stop: int,
+    load: Callable[[Path], NDArray[Any]] = np.load,
 ) -> NDArray[Any]:
     """The rows of the faces in ``start <= frame < stop``, out of the chunks that hold them.
 
     Args:
         artifact: complete; its chunks hold the frames with faces.
         filename: of an npy file in each chunk, one row per face of the chunk's frames.
+        load: reads a file that is kept otherwise.
 
     Raises:
         ChunkDamaged: a chunk is missing or damaged.
@@ -28,7 +36,7 @@ def read_rows(
     parts = []
     for chunk in artifact.overlapping(start, stop):
         rows = table.rows(chunk.start, chunk.stop)
-        values = np.load(artifact.path(chunk.name, filename))
+        values = load(artifact.path(chunk.name, filename))
         first, last = max(rows.start, wanted.start), min(rows.stop, wanted.stop)
         parts.append(values[first - rows.start : last - rows.start])
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

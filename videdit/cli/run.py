@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
 from videdit.errors import UsageError, VideditError
+from videdit.models.choices import check_editor
 
 if TYPE_CHECKING:
     from videdit.api import Result
@@ -72,11 +74,45 @@ Crf = Annotated[
     int | None, typer.Option(help="Encoder quality; lower is better.", show_default="near source")
 ]
 EditorName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--editor",
-        help="transformer (best), the baselines interfacegan or ganspace, direction:FILE.npy, or a "
-        "file of transformers of your own (.safetensors).",
+        help="transformer (best), interfacegan, ganspace, stylespace, styleflow, ganalyze; with "
+        "--like activations or local; direction:FILE.npy, or a file of transformers or directions "
+        "of your own (.safetensors). See docs/editors.md.",
+        show_default="transformer",
+    ),
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture of another face, which --region is taken from: its activations, or with "
+        "--editor local its style.",
+        metavar="PICTURE",
+    ),
+]
+Region = Annotated[
+    str,
+    typer.Option(
+        help="Regions of the face, with commas: what is taken from --like; without it, where the "
+        "edit is held.",
+        metavar="REGIONS",
+    ),
+]
+Strength = Annotated[
+    str | None,
+    typer.Option(
+        help="How much of --like is shown, 0 to 1, or keyframes like --alpha.",
+        metavar="A",
+        show_default="1",
+    ),
+]
+Channels = Annotated[
+    list[str],
+    typer.Option(
+        "--channel",
+        help="A single style channel, in standard deviations: 9:409=5. Repeat for several.",
+        metavar="LAYER:CHANNEL=A",
     ),
 ]
 Keep = Annotated[
@@ -101,7 +137,11 @@ def run(
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
     overwrite: Overwrite = False,
-    editor: EditorName = "transformer",
+    editor: EditorName = None,
+    like: Like = None,
+    region: Region = "",
+    strength: Strength = None,
+    channel: Channels = [],  # noqa: B006
     keep: Keep = "",
     touch: TouchText = "",
     face: Face = "largest",
@@ -123,8 +163,11 @@ def run(
     """
     from videdit.settings import method_of
 
+    local = local_edits(editor, like, region, strength, channel)
     settings = {
-        "editor": editor,
+        "editor": local.editor,
+        "like": like,
+        "within": local.within,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "touch": touch,
         "face": face,
@@ -142,7 +185,7 @@ def run(
     from videdit.api import edit_video
     from videdit.pipeline.progress import make_progress
 
-    edits = collect_edits(attr, alpha, edit)
+    edits = collect_edits(attr, alpha, edit + local.texts)
     progress = make_progress(quiet=quiet)
     result = edit_video(
         source, output, edits, overwrite=overwrite, settings=settings, progress=progress
@@ -160,7 +203,11 @@ def image(
     edit: EditTexts = [],  # noqa: B006
     output: Output = None,
     overwrite: Overwrite = False,
-    editor: EditorName = "transformer",
+    editor: EditorName = None,
+    like: Like = None,
+    region: Region = "",
+    strength: Strength = None,
+    channel: Channels = [],  # noqa: B006
     keep: Keep = "",
     touch: TouchText = "",
     face: Face = "largest",
@@ -181,8 +228,11 @@ def image(
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
     from videdit.settings import method_of
 
+    local = local_edits(editor, like, region, strength, channel)
     settings = {
-        "editor": editor,
+        "editor": local.editor,
+        "like": like,
+        "within": local.within,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "touch": touch,
         "face": face,
@@ -193,7 +243,7 @@ def image(
         "bundle": bundle,
         "cache_dir": cache,
     }
-    edits = collect_edits(attr, alpha, edit)
+    edits = collect_edits(attr, alpha, edit + local.texts)
     from videdit.api import edit_images
     from videdit.pipeline.progress import make_progress
 
@@ -236,6 +286,49 @@ def parse_time(text: str | None) -> float | None:
     except ValueError:
         raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
     return seconds
+
+
+@dataclass(frozen=True)
+class LocalEdits:
+    """What a command line says of regions and channels.
+
+    Attributes:
+        editor: to edit with.
+        texts: edits, as ``--edit`` has them.
+        within: regions that edits are held in.
+    """
+
+    editor: str
+    texts: list[str]
+    within: tuple[str, ...]
+
+
+def local_edits(
+    editor: str | None, like: Path | None, region: str, strength: str | None, channels: list[str]
+) -> LocalEdits:
+    """Which editor is meant, and the edits that are not attributes.
+
+    Raises:
+        UsageError: options that don't go together.
+    """
+    regions = tuple(name.strip() for name in region.split(",") if name.strip())
+    if channels and editor not in (None, "stylespace"):
+        raise UsageError(
+            f"the editor {editor!r} moves no single channels", "Use --editor stylespace."
+        )
+    if strength is not None and like is None:
+        raise UsageError("--strength says how much of --like is shown", "Name a picture.")
+    if like is not None and not regions:
+        raise UsageError(
+            "--like takes regions from a picture", "Name them: --region nose, or mouth,eyes."
+        )
+    usual = "activations" if like else "stylespace" if channels else "transformer"
+    check_editor(editor or usual, like=like)
+    texts = list(channels)
+    if like is not None:
+        texts += [f"{name}={strength or 1}" for name in regions]
+        regions = ()
+    return LocalEdits(editor or usual, texts, regions)
 
 
 def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:

@@ -10,12 +10,17 @@ by nothing.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from videdit.editing.attributes import plain
 from videdit.editing.schedule import Edit
 from videdit.errors import UsageError
 from videdit.faces.regions import NEVER, REGIONS, Touch
+
+EDITABLE = tuple(name for name in REGIONS if name not in NEVER)
+"""Regions that can be edited."""
 
 _FACE = "skin brows eyes nose lips mouth"
 
@@ -89,6 +94,9 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
+_CHANNEL = re.compile(r"\d+:\d+")
+"""The name of a style channel."""
+
 _LESS_MOTION = {"Young": 0.5}
 """By name: how much of the motion a negative alpha follows, where it is another share."""
 
@@ -108,6 +116,9 @@ _TAKES_AWAY = {
 DEFAULT = _touch(_FACE + " neck beard", matter="mouth lips")
 """What an edit with a name of its own may touch."""
 
+_ANY = _touch(" ".join(EDITABLE), matter="hair beard mouth lips eyes brows glasses hat ears")
+"""What a single style channel may touch, which are thousands."""
+
 
 def touch_of(name: str, least: float = 1.0) -> Touch:
     """What the attribute of that name may touch; case and separators don't matter.
@@ -119,7 +130,7 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
     """
     by_plain = {plain(known): known for known in TOUCHES}
     known = by_plain.get(plain(name), "")
-    touch = TOUCHES.get(known, DEFAULT)
+    touch = TOUCHES.get(known, _ANY if _CHANNEL.fullmatch(name) else DEFAULT)
     touch = replace(touch, renewed=_RENEWED.get((known, -1 if least < 0 else 1), frozenset()))
     if least < 0:
         closes = touch.closes or "mouth" in touch.matter
@@ -131,6 +142,37 @@ def taken_away(edit: Edit) -> str | None:
     """The region that an edit does nothing but take away; None where it does anything else."""
     signs = {1 if alpha > 0 else -1 for _, alpha in edit.schedule.keyframes if alpha}
     return _TAKES_AWAY.get((edit.attribute, signs.pop())) if len(signs) == 1 else None
+
+
+def touch_of_region(name: str) -> Touch:
+    """What may be touched where a region is given another form or another face's: itself."""
+    return Touch(shape=frozenset({name}), matter=frozenset({name}))
+
+
+def held_in(touch: Touch, regions: Collection[str]) -> Touch:
+    """A touch without all other regions."""
+    kept = frozenset(regions)
+    return replace(
+        touch,
+        shape=touch.shape & kept,
+        colour=touch.colour & kept,
+        matter=touch.matter & kept,
+        renewed=touch.renewed & kept,
+    )
+
+
+def check_region(name: str) -> str:
+    """The region of that name; case and separators don't matter.
+
+    Raises:
+        UsageError: there is none, or it is one that nothing edits.
+    """
+    region = name.strip().lower()
+    if region not in EDITABLE:
+        raise UsageError(
+            f"there is no region {name.strip()!r} to edit", f"Choose among {', '.join(EDITABLE)}."
+        )
+    return region
 
 
 def changed(touch: Touch, text: str) -> Touch:

@@ -38,6 +38,7 @@ from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
 from ..faces.detection import Landmarker, largest
 from ..faces.recognition import FaceNetwork
+from ..generators.latents import Latents
 from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Encoder, Generator
@@ -87,15 +88,15 @@ class Eye:
         self.meter = IdentityMeter()
         self._batch = 1 if device == "cpu" else _BATCH
 
-    def show(self, code: Codes) -> npt.NDArray[np.uint8]:
-        """(256, 256, 3) picture of a (16, 512) code."""
-        return self.pictures(code[None])[0]
+    def show(self, code: Codes | Latents) -> npt.NDArray[np.uint8]:
+        """(256, 256, 3) picture of a (16, 512) code, or of the latents of one face."""
+        return self.pictures(code if isinstance(code, Latents) else code[None])[0]
 
-    def pictures(self, codes: Codes) -> list[npt.NDArray[np.uint8]]:
-        """Pictures (256, 256, 3) of codes (n, 16, 512)."""
-        shown = []
-        for start in range(0, len(codes), self._batch):
-            for picture in self.decoder.decode(codes[start : start + self._batch]):
+    def pictures(self, codes: Codes | Latents) -> list[npt.NDArray[np.uint8]]:
+        """Pictures (256, 256, 3) of codes (n, 16, 512), or of latents."""
+        shown, latents = [], Latents.of(codes)
+        for start in range(0, len(latents), self._batch):
+            for picture in self.decoder.decode(latents[start : start + self._batch]):
                 small = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
                 shown.append(np.asarray(np.rint(small * 255), np.uint8))
         return shown
@@ -105,9 +106,9 @@ class Eye:
         found = self.backend().detect(picture)
         return largest(found).points68.astype(np.float32) if found else None
 
-    def see(self, codes: Codes, points: Sequence[Floats]) -> Seen:
-        """Judgements and descriptors of codes (n, 16, 512); an edit moves no head, so the
-        reconstruction's landmarks say where the face is."""
+    def see(self, codes: Codes | Latents, points: Sequence[Floats]) -> Seen:
+        """Judgements and descriptors of codes (n, 16, 512), or of latents. An edit moves no head:
+        the reconstruction's landmarks say where the face is."""
         return self.see_pictures(self.pictures(codes), points)
 
     def see_pictures(
@@ -272,7 +273,7 @@ class AttributeMeter:
                     alphas: Floats = towards,
                     index: int = index,
                 ) -> Seen:
-                    edited = editor.move(block.codes, names[index], alphas[at])
+                    edited = editor.edited(Latents(block.codes), names[index], alphas[at])
                     return self.eye.see(edited, block.points)
 
                 after.append(self._kept(f"{method}-{attribute}-{strength:g}", see))
@@ -351,7 +352,7 @@ class AttributeMeter:
 
     def sequence(self, method: str, editor: Editor) -> Sequential | None:
         """Several edits one after the other; None where the editor does not know them all."""
-        names, codes = self.eye.judge.names, self.codes
+        names, latents = self.eye.judge.names, Latents(self.codes)
         if not set(SEQUENCE) <= set(editor.names) & set(names):
             return None
         columns = [names.index(name) for name in SEQUENCE]
@@ -360,10 +361,10 @@ class AttributeMeter:
         said = self.before.logits > 0
         seen = []
         for number, (name, index) in enumerate(zip(SEQUENCE, columns, strict=True)):
-            codes = editor.move(codes, name, self.signs(index))
+            latents = editor.edited(latents, name, self.signs(index))
 
-            def see(block: Block, at: slice, codes: Codes = codes) -> Seen:
-                return self.eye.see(codes[at], block.points)
+            def see(block: Block, at: slice, edited: Latents = latents) -> Seen:
+                return self.eye.see(edited[at], block.points)
 
             seen.append(self._kept(f"{method}-sequence-{number}", see))
 
@@ -411,6 +412,6 @@ def equal_change_sheet(
                 alpha = signs[n] * methods[method][attribute].strength_at(change)
                 code = meter.codes[n : n + 1]
                 strengths = np.array([alpha], np.float32)
-                row.append(meter.eye.show(editor.move(code, attribute, strengths)[0]))
+                row.append(meter.eye.show(editor.edited(Latents(code), attribute, strengths)))
         rows.append(row)
     return rows

@@ -64,6 +64,12 @@ class Latents:
         """Latents as they are; plain codes as latents."""
         return codes if isinstance(codes, Latents) else cls(np.asarray(codes, np.float32))
 
+    @property
+    def parts(self) -> list[Floats]:
+        """The arrays that decide the pictures, an entry per face each."""
+        mixture = () if self.mixture is None else (self.mixture.codes, self.mixture.mask)
+        return [part for part in (self.codes, self.offsets, *mixture) if part is not None]
+
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -74,6 +80,30 @@ class Latents:
             None if self.offsets is None else self.offsets[which],
             None if self.mixture is None else self.mixture[which],
         )
+
+
+def joined(parts: Sequence[tuple[NDArray[Any], Latents]], codes: Floats) -> Latents:
+    """Latents of all faces out of those of some.
+
+    Args:
+        parts: which faces, and their latents.
+        codes: (n, rows, width) of all, which those have that are in no part.
+    """
+    whole = np.array(codes, np.float32)
+    offsets = mixture = None
+    for which, latents in parts:
+        whole[which] = latents.codes
+        if latents.offsets is not None:
+            if offsets is None:
+                offsets = np.zeros((len(codes), latents.offsets.shape[1]), np.float32)
+            offsets[which] = latents.offsets
+        if latents.mixture is not None:
+            if mixture is None:
+                mask = np.zeros((len(codes), MASK_SIDE, MASK_SIDE), np.float32)
+                mixture = Mixture(whole.copy(), mask)
+            mixture.codes[which] = latents.mixture.codes
+            mixture.mask[which] = latents.mixture.mask
+    return Latents(whole, offsets, mixture)
 
 
 def pooled(mask: Floats, side: int) -> Floats:

@@ -199,7 +199,7 @@ class SynthesisNetwork(nn.Module):
             offsets: (n, channels) are added to the codes' styles.
             mixed: features of another face that are shown in places.
         """
-        added = None if offsets is None else offsets.split(LAYERS, 1)
+        added = None if offsets is None else torch.split(offsets, list(LAYERS), 1)
         first = self.first_style(codes[:, 0])
         first = first if added is None else first + added[0]
         x = self.first(self.const * (first * (1.0 / math.sqrt(9 * 512)))[:, :, None, None])

@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..bundles import ensure_bundle
 from ..bundles.bundle import Bundle
 from ..bundles.latent import LatentSpace
@@ -24,6 +27,7 @@ from .choices import DIRECTION, EDITORS, check_editor
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
+    from ..editing.stylespace import StyleChannels
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
     from ..faces.regions import RegionParser
@@ -201,23 +205,40 @@ class Networks:
 
     # --- editors ---------------------------------------------------------------------------------
 
-    def editor(self, choice: str, keep: Sequence[str] = ()) -> Editor:
+    def editor(
+        self,
+        choice: str,
+        keep: Sequence[str] = (),
+        like: Path | None = None,
+        within: Sequence[str] = (),
+    ) -> Editor:
         """What moves codes along attributes.
 
         Args:
-            choice: ``transformer``, ``interfacegan``, ``ganspace``, ``direction:FILE.npy``, or the
-                path of transformers of one's own (.safetensors).
+            choice: one of `choices.EDITORS` or `choices.BY_PHOTO`, ``direction:FILE.npy``, or the
+                path of transformers or directions of one's own (.safetensors).
             keep: attributes that an edit of ``interfacegan`` holds.
+            like: the picture that `choices.BY_PHOTO` take regions from.
+            within: regions that the edits are held in; all, if none is named.
 
         Raises:
-            UsageError: unknown editor, or one that cannot keep attributes.
+            UsageError: unknown editor, or one that has no use for what it is given; no face in the
+                picture, or several.
+            InputError: the picture cannot be read.
             WeightsError: its file is missing or damaged.
         """
+        from ..editing.mixing import WithinEditor
+
+        check_editor(choice, keep, like, within)
+        made = self._photo_editor(choice, like) if like else self._editor(choice, keep)
+        return WithinEditor(made, within) if within else made
+
+    def _editor(self, choice: str, keep: Sequence[str]) -> Editor:
         from ..editing import linear
+        from ..editing.directions import load_directions
         from ..editing.shell import Shell
         from ..editing.transformer import load_transformers
 
-        check_editor(choice, keep)
         path = self._editor_file(choice)
         if choice == "interfacegan":
             return linear.load_normals(path).editor(keep)
@@ -225,8 +246,18 @@ class Networks:
             return linear.ganspace_editor(
                 self.statistics, linear.load_components(path), self.space.rows
             )
+        if choice == "stylespace":
+            from ..editing.stylespace import StyleSpaceEditor
+
+            return StyleSpaceEditor(self.channels)
+        if choice == "styleflow":
+            from ..editing.styleflow import load_styleflow
+
+            return load_styleflow(path, self.statistics, self.classifier)
         if choice.startswith(DIRECTION):
             return linear.direction_editor(path, self.space.shape)
+        if choice == "ganalyze":
+            return load_directions(path).editor(self.space.shape)
         stats = self.statistics
         shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if choice == "transformer":
@@ -234,12 +265,51 @@ class Networks:
             return load_transformers(maps, rest[0] if rest else None, shell)
         return load_transformers(path, shell=shell)
 
-    def editor_ids(self, choice: str) -> dict[str, str]:
+    def _photo_editor(self, choice: str, like: Path) -> Editor:
+        from ..editing.mixing import MixingEditor
+        from ..editing.stylespace import LocalEditor
+        from .photo import code_of_photo
+
+        code = code_of_photo(self, like)
+        if choice == "activations":
+            return MixingEditor(code, self.space.bands["pose"][1])
+        return LocalEditor(self.channels, self.styles_of, self.styles_of(code[None])[0])
+
+    @cached_property
+    def channels(self) -> StyleChannels:
+        """What is known of the generator's style channels."""
+        from ..editing.stylespace import load_channels
+
+        found = load_channels(self.bundle.file("editor-stylespace"))
+        if found.layers != self.space.styles:
+            raise WeightsError(
+                "the style channels are another generator's", "Run `videdit weights verify`."
+            )
+        return found
+
+    def styles_of(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, channels) the styles that the generator makes of codes."""
+        import torch
+
+        with torch.no_grad():
+            return np.asarray(self.synthesis.cpu().styles(torch.from_numpy(codes)).numpy())
+
+    def editor_ids(self, choice: str, like: Path | None = None) -> dict[str, str]:
         """The content ids of what an editor is made of, for a stage's key.
+
+        Args:
+            choice, like: see `editor`.
 
         Raises:
             UsageError: unknown editor, or its file does not exist.
         """
+        ids: dict[str, str] = {}
+        if like is not None:
+            if not like.is_file():
+                raise UsageError(f"the picture {like} does not exist", "Check the name.")
+            ids = self.ids("encoder", "generator") | self.landmark_models()
+            ids["like"] = sha256_of(like)[:ID_LENGTH]
+            return ids | (self.ids("editor-stylespace") if choice == "local" else {})
         if choice in EDITORS:
             return self.ids(f"editor-{choice}")
         return {"editor": sha256_of(self._editor_file(choice))[:ID_LENGTH]}

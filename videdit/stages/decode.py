@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.codes import read_codes
+from ..artifacts.codes import read_latents
 from ..artifacts.marks import Marks
 from ..artifacts.pictures import POINTS, has_picture, read_picture, write_picture
 from ..artifacts.rows import read_rows
@@ -35,9 +35,9 @@ class DecodeStage(FaceStage):
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         table, edit = self.table(ctx), ctx.input("edit")
         faces = table.window(chunk.start, chunk.stop)
-        codes = read_codes(edit, table, chunk.start, chunk.stop)
+        latents = read_latents(edit, table, chunk.start, chunk.stop)
         active = read_rows(edit, "active.npy", table, chunk.start, chunk.stop)
-        marks = Marks(faces, faces.size, codes, active)
+        marks = Marks(faces, faces.size, *latents.parts, active)
         known = self.known(ctx).find(chunk, marks)
         points = np.full((len(faces), 68, 2), np.nan, np.float32)
         to_show = [int(k) for k in np.flatnonzero(active)]
@@ -48,7 +48,7 @@ class DecodeStage(FaceStage):
         todo = [k for k in to_show if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
-        for k, picture in self.pictures(ctx, codes, todo):
+        for k, picture in self.pictures(ctx, latents, todo):
             written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
             seen = self.landmarks(ctx, written)
             if seen is not None:

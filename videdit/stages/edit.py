@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.codes import code_pictures, read_codes, write_codes
+from ..artifacts.codes import code_pictures, read_codes, write_latents
+from ..artifacts.faces import Faces
 from ..artifacts.notes import write_notes
-from ..artifacts.pictures import read_picture
+from ..artifacts.pictures import has_picture, read_picture
 from ..editing.schedule import Edit
 from ..editing.touch import taken_away
-from ..faces.regions import REGIONS
+from ..faces.regions import REGIONS, SIDE
+from ..generators.latents import Latents, joined
+from ..models.choices import by_region
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage, Resources
 
@@ -24,15 +27,15 @@ _SMALL = 30.0  # width in pixels of a face on which hardly anything can be seen
 
 
 class EditStage(FaceStage):
-    """Leaves ``codes.npy`` per chunk ((k, rows, width) float16) and ``active.npy`` ((k,) bool):
-    whether any edit has a strength other than 0 there; and what was not edited, and why, as notes
-    for the user.
+    """Leaves per chunk the edited latents (`artifacts.codes.write_latents`) and ``active.npy``
+    ((k,) bool): whether any edit has a strength other than 0 there; and what was not edited, and
+    why, as notes for the user.
 
     What the reconstruction does not show cannot be taken away from it: such an edit only damages
     the picture, so it is left out."""
 
     name = "edit"
-    version = 6
+    version = 7
     takes: tuple[str, ...] = ("align", "encode", "refine")
     cost = 0.002
 
@@ -40,7 +43,9 @@ class EditStage(FaceStage):
         super().__init__(resources)
         regions = {edit: taken_away(edit) for edit in resources.run.edits}
         self.removing = {edit: region for edit, region in regions.items() if region is not None}
-        if self.removing:  # others need no pictures
+        run = resources.run
+        self.mixing = by_region(run.editor, run.within)
+        if self.removing or self.mixing:  # others need no pictures
             self.takes = (*self.takes, "reconstruct")
 
     def settings(self) -> dict[str, Json]:
@@ -48,6 +53,7 @@ class EditStage(FaceStage):
         settings: dict[str, Json] = {
             "edits": [str(edit) for edit in run.edits],
             "keep": list(run.keep),
+            "within": list(run.within),
             "smoothing": asdict(parameters.inversion.smoothing),
         }
         if self.removing:
@@ -56,28 +62,44 @@ class EditStage(FaceStage):
 
     def models(self) -> dict[str, str]:
         networks = self.resources.networks
-        ids = networks.editor_ids(self.resources.run.editor)
-        return ids | networks.ids("regions") if self.removing else ids
+        run = self.resources.run
+        ids = networks.editor_ids(run.editor, run.like)
+        return ids | networks.ids("regions") if self.removing or self.mixing else ids
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         faces = self.table(ctx).window(chunk.start, chunk.stop)
         codes = self.codes(ctx).read(chunk.start, chunk.stop)
         at = self.resources.times[faces.frame]
         calm = self.codes(ctx).read(chunk.start, chunk.stop, calm=True)
-        edited = np.array(codes, np.float32)
+        regions = self._regions(ctx, faces) if self.mixing else None
+        edited: list[tuple[NDArray[np.intp], Latents]] = []
         active = np.zeros(len(faces), bool)
         notes = []
         for track in np.unique(faces.track).tolist():
             rows = np.flatnonzero(faces.track == track)
             edits, why = ctx.once(f"edits {track}", partial(self._possible, ctx, track))
             notes += why
-            edited[rows] = self.resources.editor.apply(codes[rows], edits, at[rows], calm[rows])
+            seen = None if regions is None else regions[rows]
+            apply = self.resources.editor.apply
+            edited.append((rows, apply(codes[rows], edits, at[rows], calm[rows], seen)))
             strengths = [edit.schedule.at(at[rows]) for edit in edits]
             active[rows] = np.any(strengths, axis=0) if strengths else False
-        write_codes(folder, edited, self.resources.networks.space)
+        latents = joined(edited, codes)
+        write_latents(folder, latents, self.resources.networks.space)
         write_notes(folder, notes)
         np.save(folder / "active.npy", active.astype(bool))
         ctx.tick(chunk.frames)
+
+    def _regions(self, ctx: Context, faces: Faces) -> NDArray[np.float32]:
+        """(k, 128, 128, regions) where what is in the faces' reconstructions."""
+        pictures, parser = ctx.input("reconstruct"), self.resources.network(ctx, "parser")
+        seen = np.zeros((len(faces), SIDE, SIDE, len(REGIONS)), np.float32)
+        for k in range(len(faces)):
+            frame = int(faces.frame[k])
+            (chunk,) = pictures.overlapping(frame, frame + 1)
+            if has_picture(pictures, chunk.name, faces.name(k)):
+                seen[k] = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
+        return seen
 
     def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:
         """The edits that can do something for a track, and why the others can't."""

@@ -18,11 +18,12 @@ from ..artifacts.faces import Faces, FaceTable
 from ..artifacts.marks import KnownRows
 from ..batches import ahead, batched
 from ..device import batch_size
-from ..editing.touch import changed, touch_of
+from ..editing.touch import changed, check_region, held_in, touch_of, touch_of_region
 from ..faces.detection import landmarks_in
 from ..faces.paths import frames_around
 from ..faces.regions import Touch
 from ..faces.smoothing import window
+from ..generators.latents import Latents
 from ..media.encoding import EncodeSpec
 from ..media.reader import FrameReader
 from ..media.segments import output_ticks
@@ -78,7 +79,8 @@ class Resources:
     @cached_property
     def editor(self) -> Editor:
         """What the run edits with."""
-        return self.networks.editor(self.run.editor, self.run.keep)
+        run = self.run
+        return self.networks.editor(run.editor, run.keep, run.like, run.within)
 
     @cached_property
     def touch(self) -> Touch:
@@ -87,11 +89,17 @@ class Resources:
         Raises:
             UsageError: the run widens or narrows them by what there is not.
         """
+        run = self.run
         touches = [
-            touch_of(edit.attribute, min(alpha for _, alpha in edit.schedule.keyframes))
-            for edit in self.run.edits
+            touch_of_region(check_region(edit.attribute))
+            if run.like
+            else touch_of(edit.attribute, min(alpha for _, alpha in edit.schedule.keyframes))
+            for edit in run.edits
         ]
-        return changed(reduce(or_, touches) if touches else Touch(), self.run.touch)
+        touch = reduce(or_, touches) if touches else Touch()
+        if run.within:
+            touch = held_in(touch, run.within)
+        return changed(touch, run.touch)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -169,7 +177,7 @@ class FaceStage(Stage, ABC):
         return self.table(ctx).window(start, max(start, min(stop, frames.stop)))
 
     def pictures(
-        self, ctx: Context, codes: NDArray[np.float32], at: Sequence[int]
+        self, ctx: Context, codes: NDArray[np.float32] | Latents, at: Sequence[int]
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The generator's pictures of the codes at some positions, in their order: each position
         with its picture (s, s, 3) in [0, 1]."""
