@@ -23,6 +23,7 @@ from videdit.evaluation.attributes import (
     Seen,
     file_name,
 )
+from videdit.generators.latents import Latents
 from videdit.generators.wspace import WStatistics
 
 
@@ -34,7 +35,8 @@ class MadeUpEye:
     def __init__(self) -> None:
         self.looks = 0
 
-    def see(self, codes: np.ndarray, points: object) -> Seen:
+    def see(self, latents: np.ndarray | Latents, points: object) -> Seen:
+        codes = Latents.of(latents).codes
         self.looks += 1
         logits = codes[:, :2, 0].astype(np.float32)
         return Seen(logits, np.zeros((len(codes), 4), np.float32))
@@ -105,7 +107,8 @@ def test_edits_one_after_the_other(tmp_path: Path, codes: np.ndarray) -> None:
     class InRows:
         judge: Any = SimpleNamespace(names=(*SEQUENCE, "Else"))
 
-        def see(self, codes: np.ndarray, points: object) -> Seen:
+        def see(self, latents: np.ndarray | Latents, points: object) -> Seen:
+            codes = Latents.of(latents).codes
             return Seen(codes[:, :6, 0].astype(np.float32), codes[:, :1, 1].astype(float))
 
     class Rows(Editor):

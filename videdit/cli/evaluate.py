@@ -331,7 +331,8 @@ def attributes(
     methods: Annotated[
         str,
         typer.Option(
-            help="Editors of `videdit run`, with commas; interfacegan+keep keeps the others."
+            help="Editors of `videdit run`, with commas; interfacegan+keep keeps the others; all:"
+            " these and stylespace and styleflow."
         ),
     ] = "transformer,interfacegan,interfacegan+keep,ganspace",
     attrs: Annotated[

@@ -319,6 +319,57 @@ def stylespace(
 
 
 @app.command()
+def styleflow(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Working folder: result. That of `train classifier` adds its faces."),
+    ],
+    device: DeviceName = "auto",
+) -> None:
+    """Train StyleFlow: a flow between codes and noise, given attributes; goes on where it stopped.
+
+    Leaves FOLDER/styleflow.safetensors, for `--editor FOLDER/styleflow.safetensors`. Takes a
+    quarter of an hour on two cores.
+    """
+    from videdit.device import kept_memory
+    from videdit.training.styleflow import StyleFlowTraining, train_styleflow
+
+    with kept_memory():
+        train_styleflow(folder, _networks(device), StyleFlowTraining(), _reporter(folder))
+
+
+@app.command()
+def ganalyze(
+    folder: Annotated[Path, typer.Argument(help="Working folder: faces, scores, result.")],
+    assessor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What scores pictures: brightness, colourfulness, sharpness, Attractive, or a file"
+            " of your own, TorchScript (.pt) or ONNX (.onnx). Repeat for several.",
+            metavar="NAME|FILE",
+            show_default="the four",
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Learn the direction that raises an assessor's score (GANalyze); goes on where it stopped.
+
+    Leaves FOLDER/ganalyze.safetensors with all directions learned so far, each named after its
+    assessor: `--editor FOLDER/ganalyze.safetensors --attr brightness`. An assessor of your own is
+    given (n, 3, 256, 256) pictures, RGB from 0 to 1, and gives a score each, with a gradient. Takes
+    about five minutes each on two cores.
+    """
+    from videdit.device import kept_memory
+    from videdit.training.assessors import chosen_assessors
+    from videdit.training.ganalyze import train_ganalyze
+
+    networks = _networks(device)
+    with kept_memory():
+        chosen = chosen_assessors(assessor or [], networks)
+        train_ganalyze(folder, networks, chosen, report=_reporter(folder))
+
+
+@app.command()
 def judge(
     folder: Annotated[Path, typer.Argument(help="Working folder: pictures' looks, result.")],
     data: Labelled = _LABELLED,

@@ -34,6 +34,18 @@ def read_described(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np
         return about, {name: np.asarray(file.get_tensor(name), np.float32) for name in names}
 
 
+def format_of(path: Path) -> str:
+    """The format that a file's description names; empty where there is none.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    with readable(path, "the editor", "Check the name, or train it anew."):
+        with safe_open(str(path), framework="np") as file:
+            about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        return str(about.get("format", ""))
+
+
 @contextmanager
 def readable(
     path: Path, what: str, remedy: str = "Run `videdit weights verify`."

@@ -67,7 +67,7 @@ _COLOURS = frozenset(
 _BOUND = 3.0  # deviations at which conditions are squashed
 _WAVES = 4  # of the time's embedding
 _EMBEDDED = 192
-_FORMAT = "videdit.styleflow.1"
+FORMAT = "videdit.styleflow.1"
 
 Floats = npt.NDArray[np.float32]
 
@@ -311,7 +311,7 @@ class StyleFlow(Editor):
     def save(self, path: Path, notes: Mapping[str, object]) -> None:
         """Write half precision; ``notes`` say how it was made."""
         about = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "names": self.names,
             "rows": self.rows,
             "lengths": self.lengths,
@@ -348,8 +348,8 @@ def load_styleflow(
     remedy = "Run `videdit weights verify`, or train it anew."
     with readable(path, "the flow", remedy):
         about, tensors = read_described(path)
-        if about.get("format") != _FORMAT:
-            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        if about.get("format") != FORMAT:
+            raise ValueError(f"its format is {about.get('format')!r}, not {FORMAT!r}")
         if about["classifier"] != fingerprint(classifier):
             raise ValueError("it was trained with another latent classifier")
         width, conditions, hidden, layers = (int(value) for value in about["flow"])

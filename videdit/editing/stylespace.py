@@ -28,7 +28,7 @@ from .editor import Codes, Editor, Floats
 from .files import described, read_described, readable
 from .touch import EDITABLE, check_region
 
-_FORMAT = "videdit.stylespace.1"
+FORMAT = "videdit.stylespace.1"
 
 _CHANNEL = re.compile(r"(\d+):(\d+)")
 
@@ -109,7 +109,7 @@ class StyleChannels:
             for sign, (which, sizes) in zip("-+", sides, strict=True):
                 tensors[f"{name}{sign}.channels"] = which.astype(np.int32)
                 tensors[f"{name}{sign}.sizes"] = sizes.astype(np.float32)
-        about = {"format": _FORMAT, "layers": self.layers, "names": list(self.steps)}
+        about = {"format": FORMAT, "layers": self.layers, "names": list(self.steps)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as temporary:
             temporary.write_bytes(save(tensors, described(about | {"notes": dict(notes)})))
@@ -123,8 +123,8 @@ def load_channels(path: Path) -> StyleChannels:
     """
     with readable(path, "the style channels"):
         about, tensors = read_described(path)
-        if about.get("format") != _FORMAT:
-            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        if about.get("format") != FORMAT:
+            raise ValueError(f"its format is {about.get('format')!r}, not {FORMAT!r}")
 
         def side(name: str, sign: str) -> tuple[np.ndarray, Floats]:
             which = tensors[f"{name}{sign}.channels"].astype(np.int64)

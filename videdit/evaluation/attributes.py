@@ -21,12 +21,15 @@ more.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,8 +39,10 @@ import torch
 from ..arrays import keep_arrays
 from ..editing.editor import Codes, Editor
 from ..editing.picture_classifier import PictureClassifier, look
+from ..editing.touch import touch_of
 from ..faces.detection import Landmarker, largest
 from ..faces.recognition import FaceNetwork
+from ..faces.regions import REGIONS
 from ..generators.latents import Latents
 from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
@@ -56,6 +61,12 @@ Floats = npt.NDArray[np.float32]
 
 _BATCH = 50
 """Pictures at a time on a GPU."""
+
+SHEET_CHANGE = 0.8
+"""Share of faces that are changed, at which pictures are shown and localities taken."""
+
+_LOCAL = 12
+"""Faces that localities are taken on."""
 
 _JPEG = 75
 """Quality at which faces are compressed for the ceiling."""
@@ -292,6 +303,41 @@ class AttributeMeter:
             self.report(f"{method} {attribute}: {line} ({time.monotonic() - started:.0f} s)")
         return curves
 
+    def locality(
+        self,
+        method: str,
+        editor: Editor,
+        curves: Mapping[str, Curve],
+        parse: Callable[[npt.NDArray[np.floating[Any]]], Floats],
+    ) -> dict[str, float]:
+        """Share of the change of the pictures that falls into the regions that an attribute may
+        touch, in the unedited face or the edited one; by attribute, mean over some faces, at the
+        strength where the editor's change is `SHEET_CHANGE`.
+
+        Args:
+            method: the editor's name.
+            editor: it.
+            curves: as measured.
+            parse: regions (128, 128, regions) of a picture (256, 256, 3) in [0, 1].
+        """
+        found = {}
+        for attribute, curve in curves.items():
+            strength = curve.strength_at(SHEET_CHANGE)
+            index = self.eye.judge.names.index(attribute)
+            name = file_name(f"{method}-{attribute}-locality-{strength:.4g}-{len(self.codes)}")
+            path = self.folder / "parts" / f"{name}.npz"
+            if not path.exists():
+                alphas = self.signs(index)[:_LOCAL] * np.float32(strength)
+                codes = self.codes[:_LOCAL]
+                edited = editor.edited(Latents(codes), attribute, alphas)
+                pairs = zip(self.eye.pictures(codes), self.eye.pictures(edited), strict=True)
+                touched = touch_of(attribute).all
+                shares = [_share_inside(a, b, touched, parse) for a, b in pairs]
+                keep_arrays(path, share=np.array(shares))
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                found[attribute] = float(np.nanmean(arrays["share"]))
+        return found
+
     def spread(self, stats: WStatistics, editor: Editor | None = None) -> tuple[float, ...]:
         """How far codes lie out in W at each strength: the root of the mean square of whitened
         coordinates, mean over the faces and over the attributes that the editor knows. Samples of W
@@ -380,6 +426,21 @@ class AttributeMeter:
         )
 
 
+def _share_inside(
+    before: npt.NDArray[np.uint8],
+    after: npt.NDArray[np.uint8],
+    touched: AbstractSet[str],
+    parse: Callable[[npt.NDArray[np.floating[Any]]], Floats],
+) -> float:
+    """Share of the change of pictures (256, 256, 3) in some regions; NaN where nothing changes."""
+    columns = [REGIONS.index(name) for name in touched]
+    seen = [parse(p / np.float32(255))[:, :, columns].sum(2) for p in (before, after)]
+    inside = cv2.resize(np.maximum(*seen), before.shape[:2], interpolation=cv2.INTER_LINEAR)
+    change = np.abs(after.astype(np.float32) - before).mean(2)
+    total = float(change.sum())
+    return float((change * inside.clip(0, 1)).sum()) / total if total else math.nan
+
+
 def file_name(text: str) -> str:
     """A name for a file out of an editor's or an attribute's, which may hold a path: its letters,
     and a checksum where they are not all of it."""
@@ -393,7 +454,7 @@ def equal_change_sheet(
     meter: AttributeMeter,
     editors: Mapping[str, Editor],
     methods: Mapping[str, Mapping[str, Curve]],
-    change: float = 0.8,
+    change: float = SHEET_CHANGE,
     faces: int = 3,
 ) -> list[list[npt.NDArray[np.uint8]]]:
     """Rows of pictures, one per attribute: a few faces, each as reconstructed and then by each

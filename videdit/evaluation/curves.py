@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,18 @@ class Curve:
         strengths: |alpha|, rising.
         change, preservation: at each strength, shares.
         identity: at each strength, the distance to the unedited face; 0 is the same picture.
+        moved: at each strength, how far the judge's logit of the attribute went towards the edit's
+            goal, in standard deviations of it over the unedited faces.
+        dependency: at each strength, how far its logits of the others went either way, likewise:
+            attribute dependency (Wu et al., *StyleSpace Analysis*, 2021).
     """
 
     strengths: tuple[float, ...]
     change: tuple[float, ...]
     preservation: tuple[float, ...]
     identity: tuple[float, ...]
+    moved: tuple[float, ...]
+    dependency: tuple[float, ...]
 
     def _read(self, change: float, start: float, values: Sequence[float]) -> float:
         """One of the figures where ``change`` is first reached; NaN where it never is."""
@@ -59,6 +65,14 @@ class Curve:
         """|alpha| where ``change`` is first reached; the largest one where it never is."""
         found = self._read(change, 0.0, self.strengths)
         return self.strengths[-1] if math.isnan(found) else found
+
+    def dependency_at(self, moved: float) -> float:
+        """How far the other attributes went where this one has gone ``moved`` deviations; NaN where
+        it never goes so far. Linear in between, from nothing."""
+        reached = np.maximum.accumulate((0.0, *self.moved))
+        if moved > reached[-1]:
+            return math.nan
+        return float(np.interp(moved, reached, (0.0, *self.dependency)))
 
     def areas(self, change: float) -> tuple[float, float]:
         """Mean preservation and identity over changes from 0 to ``change``."""
@@ -93,13 +107,19 @@ def curve_of(
     others = np.arange(said.shape[1]) != index
     if counted is not None:
         others &= counted
-    change, kept, same = [], [], []
+    change, kept, same, moved, dependency = [], [], [], [], []
+    deviation = before.logits.std(0) + 1e-9
+    signs = np.where(said[:, index], -1, 1)
     for seen in after:
         now = seen.logits > 0
         change.append(float((now[:, index] != said[:, index]).mean()))
         kept.append(float((now == said)[:, others].mean()))
         same.append(mean_distance(before, seen))
-    return Curve(tuple(strengths), tuple(change), tuple(kept), tuple(same))
+        steps = (seen.logits - before.logits) / deviation
+        moved.append(float((signs * steps[:, index]).mean()))
+        dependency.append(float(np.abs(steps[:, others]).mean()))
+    columns = (change, kept, same, moved, dependency)
+    return Curve(tuple(strengths), *(tuple(column) for column in columns))
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
@@ -108,4 +128,5 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     def mean(name: str) -> tuple[float, ...]:
         return tuple(float(v) for v in np.mean([getattr(c, name) for c in curves], axis=0))
 
-    return Curve(curves[0].strengths, mean("change"), mean("preservation"), mean("identity"))
+    names = [field.name for field in fields(Curve)][1:]
+    return Curve(curves[0].strengths, *(mean(name) for name in names))

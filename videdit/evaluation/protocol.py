@@ -31,6 +31,11 @@ from .attributes import (
 from .curves import Curve, mean_curve
 from .report import draw_curves, write_tables
 
+ALL_METHODS = (
+    *("transformer", "interfacegan", "interfacegan+keep", "ganspace", "stylespace", "styleflow"),
+)
+"""What ``all`` stands for."""
+
 _SETTINGS = "settings.json"
 _BLOCK = 50
 """Faces that are measured together."""
@@ -60,7 +65,8 @@ def evaluate_attributes(
     Args:
         folder: is made; holds finished parts of a measurement that was stopped.
         methods: editors, see ``Networks.editor``; ``interfacegan+keep`` is the conditional one,
-            whose steps are orthogonal to the normals of all other attributes that are measured.
+            whose steps are orthogonal to the normals of all other attributes that are measured;
+            ``all`` stands for all editors of attributes that ship.
         protocol: what is measured; the attribute ``all`` stands for all of the judge's.
         data: labelled codes.
         report: takes lines of progress.
@@ -69,6 +75,8 @@ def evaluate_attributes(
     Raises:
         UsageError: unknown attribute or editor, or the folder holds another measurement.
     """
+    if tuple(methods) == ("all",):
+        methods = ALL_METHODS
     networks = open_networks(DEFAULT_BUNDLE, device, "fp32", say=report)
     judge, notes = load_picture_classifier(networks.bundle.file("judge"))
     if protocol.attributes == ("all",):
@@ -119,6 +127,10 @@ def evaluate_attributes(
             "reconstruction": meter.spread(networks.statistics)[0],
             **{name: meter.spread(networks.statistics, one) for name, one in editors.items()},
         },
+        "locality": {
+            method: meter.locality(method, editors[method], curves[method], networks.parser.parse)
+            for method in editors
+        },
         "weights": ids,
     }
     sequences = {
@@ -136,6 +148,7 @@ def evaluate_attributes(
         report(
             f"{method}: at a change of 90 % preservation {kept:.1%}"
             f" ({kept / ceiling['recompressed']:.1%} of the ceiling), distance {same:.3f};"
+            f" attribute dependency at one deviation {mean.dependency_at(1):.3f};"
             f" at |alpha| {mean.strengths[-1]:g} change {mean.change[-1]:.1%}"
         )
     for method, one in sequences.items():

@@ -14,6 +14,9 @@ from .curves import Curve, mean_curve
 
 CHANGES = (0.5, 0.8, 0.9, 0.95)
 
+MOVED = (1.0, 2.0)
+"""Deviations of the edited attribute at which the others' are read off."""
+
 
 def table_of(methods: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
     """Everything measured, as JSON: curves, and their values at equal change."""
@@ -33,6 +36,12 @@ def _figures(curve: Curve, common: float | None) -> dict[str, Any]:
             zip(("preservation", "identity"), _rounded(curve.at(change)), strict=True)
         )
         for change in CHANGES
+    }
+    out["dependency_at"] = {
+        f"{moved:g}": value
+        for moved, value in zip(
+            MOVED, _rounded([curve.dependency_at(m) for m in MOVED]), strict=True
+        )
     }
     if common is not None:
         areas = _rounded(curve.areas(common))
@@ -73,12 +82,12 @@ def write_tables(
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("method", "attribute", "alpha", "change", "preservation", "identity"))
+        columns = ("change", "preservation", "identity", "moved", "dependency")
+        writer.writerow(("method", "attribute", "alpha", *columns))
         for method, curves in methods.items():
             for name, curve in curves.items():
-                rows = zip(
-                    curve.strengths, curve.change, curve.preservation, curve.identity, strict=True
-                )
+                values = (getattr(curve, column) for column in columns)
+                rows = zip(curve.strengths, *values, strict=True)
                 for row in rows:
                     writer.writerow((method, name, *(f"{v:.5g}" for v in row)))
     return report

@@ -235,9 +235,6 @@ class Networks:
 
     def _editor(self, choice: str, keep: Sequence[str]) -> Editor:
         from ..editing import linear
-        from ..editing.directions import load_directions
-        from ..editing.shell import Shell
-        from ..editing.transformer import load_transformers
 
         path = self._editor_file(choice)
         if choice == "interfacegan":
@@ -246,24 +243,32 @@ class Networks:
             return linear.ganspace_editor(
                 self.statistics, linear.load_components(path), self.space.rows
             )
-        if choice == "stylespace":
-            from ..editing.stylespace import StyleSpaceEditor
-
-            return StyleSpaceEditor(self.channels)
-        if choice == "styleflow":
-            from ..editing.styleflow import load_styleflow
-
-            return load_styleflow(path, self.statistics, self.classifier)
         if choice.startswith(DIRECTION):
             return linear.direction_editor(path, self.space.shape)
-        if choice == "ganalyze":
+        return self._learned_editor(path, choice == "transformer")
+
+    def _learned_editor(self, path: Path, shipped: bool) -> Editor:
+        """The editor in a safetensors file, which says what it is."""
+        from ..editing.directions import FORMAT as DIRECTIONS
+        from ..editing.directions import load_directions
+        from ..editing.files import format_of
+        from ..editing.shell import Shell
+        from ..editing.styleflow import FORMAT as FLOW
+        from ..editing.styleflow import load_styleflow
+        from ..editing.stylespace import FORMAT as CHANNELS
+        from ..editing.stylespace import StyleSpaceEditor
+        from ..editing.transformer import load_transformers
+
+        stats, kind = self.statistics, format_of(path)
+        if kind == DIRECTIONS:
             return load_directions(path).editor(self.space.shape)
-        stats = self.statistics
+        if kind == CHANNELS:
+            return StyleSpaceEditor(self._checked_channels(path))
         shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
-        if choice == "transformer":
-            maps, *rest = self.bundle.files("editor-transformer")
-            return load_transformers(maps, rest[0] if rest else None, shell)
-        return load_transformers(path, shell=shell)
+        if kind == FLOW:
+            return load_styleflow(path, stats, self.classifier, shell)
+        lengths = self.bundle.files("editor-transformer")[1:] if shipped else []
+        return load_transformers(path, lengths[0] if lengths else None, shell)
 
     def _photo_editor(self, choice: str, like: Path) -> Editor:
         from ..editing.mixing import MixingEditor
@@ -278,9 +283,12 @@ class Networks:
     @cached_property
     def channels(self) -> StyleChannels:
         """What is known of the generator's style channels."""
+        return self._checked_channels(self.bundle.file("editor-stylespace"))
+
+    def _checked_channels(self, path: Path) -> StyleChannels:
         from ..editing.stylespace import load_channels
 
-        found = load_channels(self.bundle.file("editor-stylespace"))
+        found = load_channels(path)
         if found.layers != self.space.styles:
             raise WeightsError(
                 "the style channels are another generator's", "Run `videdit weights verify`."

@@ -18,11 +18,13 @@ What differs from the paper, and why:
   the faces that the generator knows last.
 - It begins at a regression of the scores of some hundred faces on their codes. Their pictures are
   kept, and decoded once for all assessors.
-- From there it is found by the Gauss-Newton method and not by Adam: each face that is moved gives a
-  linear equation of the step, its score and its score's gradient where it was moved to, and all of
-  them together are solved. A face's gradient says as much of the step as the scores of a hundred
-  faces or more, and differs so much from the next one's that Adam, whose steps are of one size
-  however small what they average, led away from the start.
+- From there on the derivative of what the loss asks for is solved for, and not the loss descended:
+  A(G(w + alpha theta)) is to rise with alpha at the rate of 1 everywhere, so that each face, moved
+  by an alpha, gives with the gradient g of its score there one linear equation, g theta = 1. All of
+  them are solved together, anew after every few faces. Faces' gradients differ much more than they
+  agree. One says as much of the step as the scores of a hundred faces or more, but Adam, whose
+  steps are of one size however small what they average, led away from the start; and the squared
+  difference of scores allows for faces whose score falls as long as others' rises the more.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def train_ganalyze(
     stopped, and ends as if it had not.
 
     Args:
-        folder: takes the faces, each assessor's scores of them, its equations on the way, the
+        folder: takes the faces, each assessor's scores of them, its gradients on the way, the
             settings, and ``ganalyze.safetensors`` (`editing.directions`) with all directions
             learned so far. Its notes hold for each: ``mean`` and ``deviation`` of the assessor's
             scores over generated faces; the share of their variance that the regression
@@ -147,8 +149,8 @@ def train_ganalyze(
         scale = _Scale.of(name, scores)
         start, explained = regress(shower.stats.whiten(faces.codes).double().numpy(), scale(scores))
         report(f"{name}: a regression explains {explained:.0%}, length {np.linalg.norm(start):.2f}")
-        task = _Task(name, assessor, scale, faces.codes, scale(scores), shower, how)
-        checkpoint = folder / f"equations-{name}.npz"
+        task = _Task(name, assessor, scale, faces.codes, shower, how)
+        checkpoint = folder / f"gradients-{name}.npz"
         whitened = _learn(task, start, checkpoint, report)
         step = shower.step(torch.from_numpy(whitened).float())
         notes = {
@@ -326,20 +328,19 @@ def regress(whitened: Doubles, scores: Doubles) -> tuple[Doubles, float]:
     return _limited(step), 1 - error / float(target.var())
 
 
-def solve(gradients: Doubles, targets: Doubles, alphas: Doubles) -> Doubles:
-    """The step (k,), not longer than 3, of n equations ``gradients @ step = targets``.
+def solve(gradients: Doubles) -> Doubles:
+    """The step (k,), not longer than 3, of n equations ``gradients @ step = 1``.
 
-    Its direction is the ridge's. Its length is such that on faces left out the score rises by alpha
-    in the mean: the squared error alone would make it the shorter the more faces differ.
+    Its direction is that of a ridge regression of the ones. Its length is such that on faces left
+    out the score rises at the rate of 1 in the mean: the squared error alone would make it the
+    shorter the more faces differ.
 
     Args:
         gradients: (n, k) of the scores of moved faces, by the step.
-        targets: (n,) what the step's product with them should have been.
-        alphas: (n,) by which the faces were moved.
     """
-    b, predicted, _ = _ridge(gradients, targets)
-    rise = float(predicted @ alphas) / float(alphas @ alphas)
-    return _limited(b / rise if rise > 0 else b)
+    b, predicted, _ = _ridge(gradients, np.ones(len(gradients)))
+    rate = float(predicted.mean())
+    return _limited(b / rate if rate > 0 else b)
 
 
 def _limited(step: Doubles) -> Doubles:
@@ -390,7 +391,6 @@ class _Task:
         assessor: scores pictures.
         scale: of its scores.
         codes: (n, width) faces to learn on.
-        scores: (n,) theirs, in deviations.
         shower: shows codes.
         how: settings.
     """
@@ -399,7 +399,6 @@ class _Task:
     assessor: Assessor
     scale: _Scale
     codes: Tensor
-    scores: Doubles
     shower: _Shower
     how: GanalyzeTraining
 
@@ -409,63 +408,52 @@ class _Task:
         _check(self.name, found)
         return (found - self.scale.mean) / self.scale.deviation
 
-    def equations(self, step: Doubles, first: int, last: int) -> tuple[Doubles, Doubles, Doubles]:
-        """What faces say that are moved by a whitened step (k,): gradients (n, k), targets (n,) and
-        alphas (n,), see `solve`.
+    def gradients(self, step: Doubles, first: int, last: int) -> Doubles:
+        """(n, k) gradients of the scores of faces that are moved by a whitened step (k,).
 
         Args:
             step: of alpha 1.
             first, last: numbers of the faces, the last excluded. Which they are and how far they
                 are moved depends on the settings and the number alone.
         """
-        count, seed = len(self.codes), self.how.seed
+        count, seed, strength = len(self.codes), self.how.seed, self.how.strength
         chosen, alphas = [], []
         for number in range(first, last):
             epoch, offset = divmod(number, count)
             chosen.append(np.random.default_rng((seed, epoch)).permutation(count)[offset])
-            strength = self.how.strength
             alphas.append(np.random.default_rng((seed, 1, number)).uniform(-strength, strength))
-        before, alpha = self.scores[chosen], np.array(alphas)
         # A step for each face, so that each has a gradient of its own.
-        own = torch.from_numpy(np.tile(step, (len(chosen), 1))).float().requires_grad_(True)
-        moved = self.codes[chosen] + torch.from_numpy(alpha)[:, None].float() * self.shower.step(
-            own
-        )
-        found = self.score(moved)
+        own = torch.from_numpy(np.outer(alphas, step)).float().requires_grad_(True)
+        found = self.score(self.codes[chosen] + self.shower.step(own))
         found.sum().backward()  # type: ignore[no-untyped-call]
         assert own.grad is not None
-        gradients = own.grad.double().numpy()
-        missed = found.detach().double().numpy() - before - alpha
-        return gradients, gradients @ step - missed, alpha
+        return own.grad.double().numpy()
 
 
 def _learn(task: _Task, start: Doubles, checkpoint: Path, report: Report) -> Doubles:
-    """(width,) the step in whitened coordinates: from ``start`` on by the Gauss-Newton method, or
-    from the equations in the checkpoint on."""
+    """(width,) the step in whitened coordinates: from ``start`` or the checkpoint on."""
     how, together = task.how, task.shower.together
-    known = [np.zeros((0, len(start))), np.zeros(0), np.zeros(0)]
+    gradients: Doubles = np.zeros((0, len(start)))
     if checkpoint.exists():
-        known = _read(checkpoint, "gradients", "targets", "alphas")
+        gradients = _read(checkpoint, "gradients")[0]
     step = start
     for number in range(how.steps):
-        ended, started, had = (number + 1) * how.batch, time.monotonic(), len(known[0])
-        while len(known[0]) < ended:
-            first = len(known[0])
-            more = task.equations(step, first, min(first + together, ended))
-            known = [np.concatenate(pair) for pair in zip(known, more, strict=True)]
-            count = len(known[0])
+        ended, started, had = (number + 1) * how.batch, time.monotonic(), len(gradients)
+        while len(gradients) < ended:
+            first = len(gradients)
+            more = task.gradients(step, first, min(first + together, ended))
+            gradients = np.concatenate((gradients, more))
+            count = len(gradients)
             if count == ended or count // _KEPT_EVERY > first // _KEPT_EVERY:
-                gradients, targets, alphas = known
-                keep_arrays(checkpoint, gradients=gradients, targets=targets, alphas=alphas)
-        gradients, targets, alphas = (part[:ended] for part in known)
-        last = slice(ended - how.batch, ended)
-        missed = gradients[last] @ step - targets[last]
-        step = solve(gradients, targets, alphas)
+                keep_arrays(checkpoint, gradients=gradients)
+        rates = gradients[ended - how.batch : ended] @ step
+        step = solve(gradients[:ended])
         if had < ended:
             pace = (time.monotonic() - started) / (ended - had)
             report(
-                f"{task.name}: step {number + 1}/{how.steps}: error {np.square(missed).mean():.3f},"
-                f" length {np.linalg.norm(step):.2f} ({pace:.1f} s a face)"
+                f"{task.name}: step {number + 1}/{how.steps}: rose on {(rates > 0).mean():.0%},"
+                f" at a rate of {rates.mean():.2f}, length {np.linalg.norm(step):.2f}"
+                f" ({pace:.1f} s a face)"
             )
     return step
 
