@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from .artifacts.codes import CodeReader
+from .artifacts.faces import FaceTable
 from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError
 from .media.known import known_content_id, known_timeline
@@ -35,7 +37,7 @@ from .pipeline.store import Store, default_cache_dir
 from .settings import RunSettings, method_of
 from .stages.assemble import assemble_output, planned_streams
 from .stages.chain import make_chain
-from .stages.resources import Resources
+from .stages.resources import OtherFace, Resources
 
 Edits = Mapping[str, float | str] | Sequence[Edit]
 
@@ -167,15 +169,59 @@ def prepare(
     with progress.doing(f"looking at {settings.source.name}"):
         timeline = timeline_of(settings.source, store)
     networks = networks or networks_for(settings, progress)
-    resources = Resources(settings, timeline, networks)
+    other = None
+    if settings.like is not None:
+        with progress.doing(f"looking at the face in {settings.like.name}"):
+            other = _other_face(settings, settings.like, store, networks)
+    resources = Resources(settings, timeline, networks, other)
+    # What cannot be is refused before any work is done.
+    _ = resources.marked
     for edit in settings.edits:
-        resources.editor.name(edit.attribute)  # an unknown one is refused before any work is done
+        resources.editor.name(edit.attribute)
     if not len(resources.frames):
         raise UsageError(
             "there is no frame between --from and --to",
             f"The video is {float(timeline.times()[-1]):.2f} s long.",
         )
     return resources, make_chain(resources)
+
+
+def _other_face(settings: RunSettings, like: Path, store: Store, networks: Networks) -> OtherFace:
+    """The face in another picture, as the chain itself finds it; looked up where it was found
+    before.
+
+    Raises:
+        UsageError: it is a video, or has several faces.
+        NoFaceError: it has none.
+        InputError: it cannot be read.
+    """
+    check_source(like)
+    same = ("backend", "method", "device", "precision", "bundle", "parameters")
+    values = {name: getattr(settings, name) for name in same}
+    asked = RunSettings(like, like, face="all", **values)
+    resources, chain = prepare(asked, store, as_progress(None), networks)
+    with resources:
+        timeline = resources.timeline
+        if not timeline.is_image:
+            raise UsageError(f"{like.name} is a video", "Give a picture of one person's face.")
+        names = [stage.name for stage in chain]
+        aligned = chain[: names.index("align") + 1]
+        faces = run(aligned, store, timeline.content_id, like, targets=("align",))
+        table = FaceTable(faces.artifacts["align"])
+        if len(table.tracks) != 1:
+            raise UsageError(
+                f"{len(table.tracks)} faces are to be seen in {like.name}",
+                "Give a picture of one person's face, from the front.",
+            )
+        coded = chain[: names.index("refine") + 1]
+        read = ("align", "encode", "refine")
+        found = run(coded, store, timeline.content_id, like, targets=read).artifacts
+        smoothing = settings.parameters.inversion.smoothing
+        reader = CodeReader(
+            found["encode"], found["refine"], table, resources.times, networks.space, smoothing
+        )
+        code = reader.read(table.first_frame, table.stop_frame)[0]
+        return OtherFace(code, f"{found['encode'].key} {found['refine'].key}")
 
 
 def edit_video(
@@ -261,9 +307,10 @@ def edit_images(
     first = Path(sources[0])
     asked = _asked(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
-    editor = networks.editor(asked.editor, asked.keep, asked.like, asked.within)
-    for edit in asked.edits:
-        editor.name(edit.attribute)
+    if asked.like is None:
+        editor = networks.editor(asked.editor, asked.keep, within=asked.within)
+        for edit in asked.edits:
+            editor.name(edit.attribute)
     for source in map(Path, sources):
         result: Result | VideditError
         try:

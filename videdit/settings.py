@@ -11,7 +11,7 @@ from typing import Any
 from videdit.blending.parameters import BlendingParameters
 from videdit.device import check_device
 from videdit.editing.schedule import Edit
-from videdit.editing.touch import changed, check_region
+from videdit.editing.touch import MASK, changed, check_region
 from videdit.errors import UsageError
 from videdit.faces.choice import check_face
 from videdit.faces.parameters import FaceParameters
@@ -51,7 +51,9 @@ class RunSettings:
             transformers or directions.
         keep: attributes that ``interfacegan`` holds.
         like: the picture that ``activations`` and ``local`` take regions from; the edits name them.
+            For ``scribble``, the source painted on.
         within: regions that the edits are held in; empty for all that they may touch.
+        mask: a picture of the source's size, white where the region ``mask`` is; of pictures only.
         touch: regions that the edits may change as well, or may not: ``+hair,-beard``.
         face: which faces: ``largest``, ``all`` or ``track:N``.
         backend: landmark backend, ``mesh`` or ``fan``.
@@ -78,6 +80,7 @@ class RunSettings:
     keep: tuple[str, ...] = ()
     like: Path | None = None
     within: tuple[str, ...] = ()
+    mask: Path | None = None
     touch: str = ""
     face: str = "largest"
     backend: str = "mesh"
@@ -102,11 +105,14 @@ class RunSettings:
         check_face(self.face)
         check_backend(self.backend)
         check_editor(self.editor, self.keep, self.like, self.within)
-        for name in self.within:
-            check_region(name)
+        regions = [check_region(name) for name in self.within]
         if self.like is not None:
-            for edit in self.edits:
-                check_region(edit.attribute)
+            regions += [check_region(edit.attribute) for edit in self.edits]
+        if (MASK in regions) != (self.mask is not None or self.editor == "scribble"):
+            raise UsageError(
+                "a mask and the region 'mask' go together",
+                "Write --region mask --mask FILE; a mask says where, with --attr or --like.",
+            )
         check_device(self.device, self.precision)
         if self.codec is not None and self.codec not in CODECS:
             raise UsageError(f"there is no codec {self.codec!r}", _one_of("--codec", tuple(CODECS)))
@@ -152,8 +158,9 @@ class RunSettings:
             values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
             for name in ("keep", "within"):
                 values[name] = tuple(values.get(name, ()))
-            values.setdefault("like", None)  # older versions knew no such thing
-            for name in ("source", "output", "cache_dir", "like"):
+            for name in ("like", "mask"):  # older versions knew no such thing
+                values.setdefault(name, None)
+            for name in ("source", "output", "cache_dir", "like", "mask"):
                 values[name] = None if values[name] is None else Path(values[name])
             return cls(**values)
         except (KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
+from videdit.editing.touch import MASK
 from videdit.errors import UsageError, VideditError
 from videdit.models.choices import check_editor
 
@@ -105,6 +106,21 @@ Strength = Annotated[
         help="How much of --like is shown, 0 to 1, or keyframes like --alpha.",
         metavar="A",
         show_default="1",
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture of the same size, white where the region mask is: what is taken from "
+        "--like, or where the edit is held.",
+        metavar="PICTURE",
+    ),
+]
+Scribble = Annotated[
+    Path | None,
+    typer.Option(
+        help="The picture painted on: strokes become what a face could have there.",
+        metavar="PICTURE",
     ),
 ]
 Channels = Annotated[
@@ -207,6 +223,8 @@ def image(
     like: Like = None,
     region: Region = "",
     strength: Strength = None,
+    mask: Mask = None,
+    scribble: Scribble = None,
     channel: Channels = [],  # noqa: B006
     keep: Keep = "",
     touch: TouchText = "",
@@ -228,10 +246,13 @@ def image(
         raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
     from videdit.settings import method_of
 
-    local = local_edits(editor, like, region, strength, channel)
+    if len(sources) > 1 and (mask or scribble):
+        raise UsageError("a mask or a scribble is of one picture", "Edit one at a time.")
+    local = local_edits(editor, like, region, strength, channel, mask, scribble)
     settings = {
         "editor": local.editor,
-        "like": like,
+        "like": scribble or like,
+        "mask": mask,
         "within": local.within,
         "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
         "touch": touch,
@@ -304,7 +325,13 @@ class LocalEdits:
 
 
 def local_edits(
-    editor: str | None, like: Path | None, region: str, strength: str | None, channels: list[str]
+    editor: str | None,
+    like: Path | None,
+    region: str,
+    strength: str | None,
+    channels: list[str],
+    mask: Path | None = None,
+    scribble: Path | None = None,
 ) -> LocalEdits:
     """Which editor is meant, and the edits that are not attributes.
 
@@ -312,6 +339,12 @@ def local_edits(
         UsageError: options that don't go together.
     """
     regions = tuple(name.strip() for name in region.split(",") if name.strip())
+    if mask is not None and MASK not in regions:
+        regions = (*regions, MASK)
+    if scribble is not None:
+        if like or regions or channels or editor not in (None, "scribble"):
+            raise UsageError("--scribble says by itself what is edited", "Leave the others out.")
+        return LocalEdits("scribble", [f"{MASK}={strength or 1}"], ())
     if channels and editor not in (None, "stylespace"):
         raise UsageError(
             f"the editor {editor!r} moves no single channels", "Use --editor stylespace."
@@ -320,7 +353,8 @@ def local_edits(
         raise UsageError("--strength says how much of --like is shown", "Name a picture.")
     if like is not None and not regions:
         raise UsageError(
-            "--like takes regions from a picture", "Name them: --region nose, or mouth,eyes."
+            "--like takes regions from a picture",
+            "Name them: --region nose, or mouth,eyes; or mark one with --mask.",
         )
     usual = "activations" if like else "stylespace" if channels else "transformer"
     check_editor(editor or usual, like=like)

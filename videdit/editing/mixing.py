@@ -20,7 +20,7 @@ from ..faces.regions import REGIONS
 from ..generators.latents import MASK_SIDE, Latents, Mixture
 from .editor import Codes, Editor, Floats
 from .schedule import Edit
-from .touch import EDITABLE, check_region
+from .touch import EDITABLE, MASK, check_region
 
 _GROWN = 7
 """By how many of 128 pixels a region is widened: the other's part may be larger."""
@@ -37,7 +37,7 @@ class MixingEditor(Editor):
         coarse: how many of the first rows are the face's own.
     """
 
-    names = EDITABLE
+    names = (*EDITABLE, MASK)
     by_region = True
 
     def __init__(self, other: Floats, coarse: int) -> None:
@@ -113,14 +113,19 @@ class WithinEditor(Editor):
 
 
 def region_mask(regions: Floats, names: Sequence[str]) -> Floats:
-    """(n, 128, 128) from 0 to 1: where some regions are, widened and with a soft border.
+    """(n, 128, 128) from 0 to 1: where some regions are, widened and with a soft border; a mask of
+    one's own as it is, softened.
 
     Args:
-        regions: (n, 128, 128, regions) probabilities.
+        regions: (n, 128, 128, regions) probabilities; behind them perhaps a mask.
         names: of regions.
     """
-    columns = [REGIONS.index(name) for name in names]
-    there = regions[..., columns].sum(-1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROWN + 1,) * 2)
-    masks = [cv2.GaussianBlur(cv2.dilate(one, kernel), (0, 0), _SOFT) for one in there]
+    columns = [REGIONS.index(name) for name in names if name != MASK]
+    masks = []
+    for seen in regions:
+        there = cv2.dilate(np.ascontiguousarray(seen[:, :, columns].sum(2)), kernel)
+        if MASK in names:
+            there = np.maximum(there, seen[:, :, len(REGIONS)])
+        masks.append(cv2.GaussianBlur(there, (0, 0), _SOFT))
     return np.asarray(masks, np.float32).reshape(-1, MASK_SIDE, MASK_SIDE).clip(0, 1)

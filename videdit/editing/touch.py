@@ -22,6 +22,9 @@ from videdit.faces.regions import NEVER, REGIONS, Touch
 EDITABLE = tuple(name for name in REGIONS if name not in NEVER)
 """Regions that can be edited."""
 
+MASK = "mask"
+"""The region that a picture of one's own marks."""
+
 _FACE = "skin brows eyes nose lips mouth"
 
 
@@ -145,13 +148,15 @@ def taken_away(edit: Edit) -> str | None:
 
 
 def touch_of_region(name: str) -> Touch:
-    """What may be touched where a region is given another form or another face's: itself."""
-    return Touch(shape=frozenset({name}), matter=frozenset({name}))
+    """What may be touched where a region is given another form or another face's: itself; where a
+    mask says it, all that can be edited."""
+    regions = frozenset(EDITABLE if name == MASK else {name})
+    return Touch(shape=regions, matter=regions)
 
 
 def held_in(touch: Touch, regions: Collection[str]) -> Touch:
     """A touch without all other regions."""
-    kept = frozenset(regions)
+    kept = frozenset(EDITABLE if MASK in regions else regions)
     return replace(
         touch,
         shape=touch.shape & kept,
@@ -162,13 +167,13 @@ def held_in(touch: Touch, regions: Collection[str]) -> Touch:
 
 
 def check_region(name: str) -> str:
-    """The region of that name; case and separators don't matter.
+    """The region of that name, `MASK` among them; case does not matter.
 
     Raises:
         UsageError: there is none, or it is one that nothing edits.
     """
     region = name.strip().lower()
-    if region not in EDITABLE:
+    if region not in (*EDITABLE, MASK):
         raise UsageError(
             f"there is no region {name.strip()!r} to edit", f"Choose among {', '.join(EDITABLE)}."
         )

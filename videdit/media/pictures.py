@@ -1,4 +1,4 @@
-"""Writing pictures."""
+"""Reading and writing pictures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.errors import StorageError
+from videdit.errors import StorageError, UsageError
 from videdit.files import write_atomically
 from videdit.media.exif import upright_exif
 from videdit.media.output import check_suffix
+from videdit.media.probe import probe
 from videdit.media.reader import Frame, read_frames
+from videdit.media.source import check_source
 from videdit.media.stills import heif_profile, jpeg_end
 from videdit.media.timeline import Timeline
 
@@ -25,6 +27,21 @@ _ICC_HEADER = 128  # bytes; what is shorter is no profile (ICC.1:2022, 7.2)
 
 # XMP that describes a second picture in the file, which a result does not have.
 _OF_MORE_PICTURES = (b"hdrgm", b"GContainer", b"google.com/photos/1.0/container")
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of a picture, upright.
+
+    Raises:
+        InputError: it cannot be read.
+        UsageError: it is a video.
+    """
+    check_source(path)
+    timeline = probe(path)
+    if not timeline.is_image:
+        raise UsageError(f"{path.name} is a video", "Give a picture.")
+    (frame,) = read_frames(timeline)
+    return frame.rgb8
 
 
 def write_picture(

@@ -11,8 +11,17 @@ from ..faces.backend import BACKENDS
 EDITORS = ("transformer", "interfacegan", "ganspace", "stylespace", "styleflow", "ganalyze")
 """Editors that a bundle may have, in the role ``editor-NAME``."""
 
-BY_PHOTO = ("activations", "local")
-"""Editors that take regions out of the face of another picture."""
+TRAINED = {
+    "transformer": "transformers.safetensors",
+    "stylespace": "stylespace.safetensors",
+    "styleflow": "styleflow.safetensors",
+    "ganalyze": "ganalyze.safetensors",
+}
+"""Editors that `videdit train` makes as a file that ``--editor`` takes, and its name."""
+
+BY_PHOTO = ("activations", "local", "scribble")
+"""Editors that take regions out of the face of another picture; ``scribble`` out of the source
+itself, painted on."""
 
 DIRECTION = "direction:"
 """What the name of a file with a direction of one's own begins with."""
@@ -20,7 +29,7 @@ DIRECTION = "direction:"
 
 def by_region(choice: str, within: Sequence[str] = ()) -> bool:
     """Whether an editor must be told where the regions of each face are."""
-    return choice == "activations" or bool(within)
+    return choice in ("activations", "scribble") or bool(within)
 
 
 def check_backend(name: str) -> None:

@@ -23,7 +23,7 @@ from ..device import Device, choose_device
 from ..errors import UsageError, WeightsError
 from ..faces.parameters import DEFAULT, Detecting
 from ..files import sha256_of
-from .choices import DIRECTION, EDITORS, check_editor
+from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
 
 if TYPE_CHECKING:
     from ..editing.classifier import LatentClassifier
@@ -209,7 +209,7 @@ class Networks:
         self,
         choice: str,
         keep: Sequence[str] = (),
-        like: Path | None = None,
+        other: NDArray[np.float32] | None = None,
         within: Sequence[str] = (),
     ) -> Editor:
         """What moves codes along attributes.
@@ -218,19 +218,19 @@ class Networks:
             choice: one of `choices.EDITORS` or `choices.BY_PHOTO`, ``direction:FILE.npy``, or the
                 path of transformers or directions of one's own (.safetensors).
             keep: attributes that an edit of ``interfacegan`` holds.
-            like: the picture that `choices.BY_PHOTO` take regions from.
+            other: (rows, width) code of the face that `choices.BY_PHOTO` take regions from.
             within: regions that the edits are held in; all, if none is named.
 
         Raises:
-            UsageError: unknown editor, or one that has no use for what it is given; no face in the
-                picture, or several.
-            InputError: the picture cannot be read.
+            UsageError: unknown editor, or one that cannot keep attributes.
             WeightsError: its file is missing or damaged.
         """
         from ..editing.mixing import WithinEditor
 
-        check_editor(choice, keep, like, within)
-        made = self._photo_editor(choice, like) if like else self._editor(choice, keep)
+        if other is not None:
+            return self._photo_editor(choice, other)
+        check_editor(choice, keep, within=within)
+        made = self._editor(choice, keep)
         return WithinEditor(made, within) if within else made
 
     def _editor(self, choice: str, keep: Sequence[str]) -> Editor:
@@ -270,20 +270,19 @@ class Networks:
         lengths = self.bundle.files("editor-transformer")[1:] if shipped else []
         return load_transformers(path, lengths[0] if lengths else None, shell)
 
-    def _photo_editor(self, choice: str, like: Path) -> Editor:
+    def _photo_editor(self, choice: str, other: NDArray[np.float32]) -> Editor:
         from ..editing.mixing import MixingEditor
         from ..editing.stylespace import LocalEditor
-        from .photo import code_of_photo
 
-        code = code_of_photo(self, like)
-        if choice == "activations":
-            return MixingEditor(code, self.space.bands["pose"][1])
-        return LocalEditor(self.channels, self.styles_of, self.styles_of(code[None])[0])
+        if choice == "local":
+            return LocalEditor(self.channels, self.styles_of, self.styles_of(other[None])[0])
+        # What was painted on has the face's own head, and may have changed its outline.
+        return MixingEditor(other, 0 if choice == "scribble" else self.space.bands["pose"][1])
 
     @cached_property
     def channels(self) -> StyleChannels:
         """What is known of the generator's style channels."""
-        return self._checked_channels(self.bundle.file("editor-stylespace"))
+        return self._checked_channels(self.bundle.file(self._editor_role("stylespace")))
 
     def _checked_channels(self, path: Path) -> StyleChannels:
         from ..editing.stylespace import load_channels
@@ -302,29 +301,37 @@ class Networks:
         with torch.no_grad():
             return np.asarray(self.synthesis.cpu().styles(torch.from_numpy(codes)).numpy())
 
-    def editor_ids(self, choice: str, like: Path | None = None) -> dict[str, str]:
+    def editor_ids(self, choice: str) -> dict[str, str]:
         """The content ids of what an editor is made of, for a stage's key.
-
-        Args:
-            choice, like: see `editor`.
 
         Raises:
             UsageError: unknown editor, or its file does not exist.
         """
-        ids: dict[str, str] = {}
-        if like is not None:
-            if not like.is_file():
-                raise UsageError(f"the picture {like} does not exist", "Check the name.")
-            ids = self.ids("encoder", "generator") | self.landmark_models()
-            ids["like"] = sha256_of(like)[:ID_LENGTH]
-            return ids | (self.ids("editor-stylespace") if choice == "local" else {})
+        if choice in BY_PHOTO:  # and of the other face, which is not known here
+            return self.ids(self._editor_role("stylespace")) if choice == "local" else {}
         if choice in EDITORS:
-            return self.ids(f"editor-{choice}")
+            return self.ids(self._editor_role(choice))
         return {"editor": sha256_of(self._editor_file(choice))[:ID_LENGTH]}
+
+    def _editor_role(self, choice: str) -> str:
+        """The role of one of `choices.EDITORS`.
+
+        Raises:
+            WeightsError: the bundle has no such editor.
+        """
+        role = f"editor-{choice}"
+        if role not in self.bundle.manifest.roles:
+            has = [name for name in EDITORS if f"editor-{name}" in self.bundle.manifest.roles]
+            remedy = f"It has {', '.join(has) or 'none'}."
+            if choice in TRAINED:
+                file = f"FOLDER/{TRAINED[choice]}"
+                remedy = f"Train it: videdit train {choice} FOLDER, and use --editor {file}."
+            raise WeightsError(f"the bundle {self.bundle.name!r} has no editor {choice!r}", remedy)
+        return role
 
     def _editor_file(self, choice: str) -> Path:
         if choice in EDITORS:
-            return self.bundle.files(f"editor-{choice}")[0]
+            return self.bundle.files(self._editor_role(choice))[0]
         path = Path(choice.removeprefix(DIRECTION))
         if not path.is_file():
             raise UsageError(f"the editor's file {path} does not exist", "Check the name.")

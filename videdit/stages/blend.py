@@ -65,7 +65,9 @@ class BlendStage(FaceStage):
         }
 
     def models(self) -> dict[str, str]:
-        return self.resources.networks.ids("regions")
+        ids = self.resources.networks.ids("regions")
+        marked = self.resources.marked_id()
+        return ids | {"mask": marked} if marked else ids
 
     def expected(self) -> int:
         return len(self.resources.timeline)
@@ -213,6 +215,7 @@ class _FacesToPaste:
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.parser: RegionParser = resources.network(ctx, "parser")
         self.touch = resources.touch
+        self.marked = resources.marked
         self.how = resources.parameters.blending
         self.times = resources.times
         # How long each frame stands, for frames of different length.
@@ -267,6 +270,9 @@ class _FacesToPaste:
             change = steadied([change for _, change in around], weights, at)
             assert rgb is not None
             x, y, colours, alpha = applied(rgb, quad, change, self.how.grain)
+            if self.marked is not None:
+                h, w = alpha.shape
+                alpha = alpha * self.marked[y : y + h, x : x + w]
             if alpha.any():
                 made.append(Patch(x, y, colours, alpha))
         return made

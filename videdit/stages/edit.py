@@ -16,6 +16,7 @@ from ..artifacts.notes import write_notes
 from ..artifacts.pictures import has_picture, read_picture
 from ..editing.schedule import Edit
 from ..editing.touch import taken_away
+from ..faces.align import cut_crop
 from ..faces.regions import REGIONS, SIDE
 from ..generators.latents import Latents, joined
 from ..models.choices import by_region
@@ -63,7 +64,11 @@ class EditStage(FaceStage):
     def models(self) -> dict[str, str]:
         networks = self.resources.networks
         run = self.resources.run
-        ids = networks.editor_ids(run.editor, run.like)
+        ids = networks.editor_ids(run.editor)
+        if self.resources.other is not None:
+            ids = ids | {"other": self.resources.other.key}
+        if marked := self.resources.marked_id():
+            ids = ids | {"mask": marked}
         return ids | networks.ids("regions") if self.removing or self.mixing else ids
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
@@ -91,14 +96,21 @@ class EditStage(FaceStage):
         ctx.tick(chunk.frames)
 
     def _regions(self, ctx: Context, faces: Faces) -> NDArray[np.float32]:
-        """(k, 128, 128, regions) where what is in the faces' reconstructions."""
+        """(k, 128, 128, regions) where what is in the faces' reconstructions; behind that, where
+        the region ``mask`` is."""
         pictures, parser = ctx.input("reconstruct"), self.resources.network(ctx, "parser")
-        seen = np.zeros((len(faces), SIDE, SIDE, len(REGIONS)), np.float32)
+        marked = self.resources.marked
+        seen = np.zeros((len(faces), SIDE, SIDE, len(REGIONS) + 1), np.float32)
         for k in range(len(faces)):
+            if marked is not None:
+                grey = np.repeat(marked[:, :, None], 3, 2)
+                seen[k, :, :, -1] = cut_crop(
+                    np.rint(grey * 255).astype(np.uint8), faces.quad[k], SIDE
+                )[:, :, 0]
             frame = int(faces.frame[k])
             (chunk,) = pictures.overlapping(frame, frame + 1)
             if has_picture(pictures, chunk.name, faces.name(k)):
-                seen[k] = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
+                seen[k, :, :, :-1] = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
         return seen
 
     def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +18,18 @@ from ..artifacts.codes import CodeReader
 from ..artifacts.faces import Faces, FaceTable
 from ..artifacts.marks import KnownRows
 from ..batches import ahead, batched
+from ..bundles.manifest import ID_LENGTH
 from ..device import batch_size
 from ..editing.touch import changed, check_region, held_in, touch_of, touch_of_region
+from ..errors import UsageError
 from ..faces.detection import landmarks_in
 from ..faces.paths import frames_around
 from ..faces.regions import Touch
 from ..faces.smoothing import window
+from ..files import sha256_of
 from ..generators.latents import Latents
 from ..media.encoding import EncodeSpec
+from ..media.pictures import read_picture
 from ..media.reader import FrameReader
 from ..media.segments import output_ticks
 from ..media.timeline import Timeline
@@ -36,6 +41,26 @@ if TYPE_CHECKING:
     from ..editing.editor import Editor
 
 
+_PAINTED = 24
+"""From which difference, of 255, a pixel was painted on; less is another compression."""
+
+_EDGE = 0.015
+"""Width of a mask's soft border, share of the picture's longer side; strokes are widened by it."""
+
+
+@dataclass(frozen=True)
+class OtherFace:
+    """The face in another picture.
+
+    Attributes:
+        code: (rows, width).
+        key: of all that it was made from.
+    """
+
+    code: NDArray[np.float32]
+    key: str
+
+
 class Resources:
     """What the stages of one run work with. Use it as a context manager, or :meth:`close` it.
 
@@ -44,12 +69,20 @@ class Resources:
         parameters: the rooms' numbers.
         timeline: the source's frames and their times.
         networks: everything with weights.
+        other: the face that regions are taken from.
         frames: the indices of the frames to edit.
         reader: of the source's frames; it stays open from chunk to chunk.
     """
 
-    def __init__(self, run: RunSettings, timeline: Timeline, networks: Networks) -> None:
+    def __init__(
+        self,
+        run: RunSettings,
+        timeline: Timeline,
+        networks: Networks,
+        other: OtherFace | None = None,
+    ) -> None:
         self.run = run
+        self.other = other
         self.parameters = run.parameters
         self.timeline = timeline
         self.networks = networks
@@ -80,7 +113,51 @@ class Resources:
     def editor(self) -> Editor:
         """What the run edits with."""
         run = self.run
-        return self.networks.editor(run.editor, run.keep, run.like, run.within)
+        other = None if self.other is None else self.other.code
+        return self.networks.editor(run.editor, run.keep, other, run.within)
+
+    @cached_property
+    def marked(self) -> NDArray[np.float32] | None:
+        """(H, W) from 0 to 1: where the region ``mask`` is, by the mask or by what was painted on
+        the source, falling off towards its border; None where there is none.
+
+        Raises:
+            InputError: the picture cannot be read.
+            UsageError: it has another size than the source, or the source is a video.
+        """
+        run = self.run
+        path = run.like if run.editor == "scribble" else run.mask
+        if path is None:
+            return None
+        if not self.timeline.is_image:
+            raise UsageError(
+                f"{path.name} marks one picture, and {run.source.name} is a video",
+                "Name regions of the face, which move with it: --region mouth,eyes.",
+            )
+        (frame,) = self.reader.read(0, 1)
+        picture, own = read_picture(path), frame.rgb8
+        if picture.shape != own.shape:
+            sizes = [f"{p.shape[1]}x{p.shape[0]}" for p in (picture, own)]
+            raise UsageError(
+                f"{path.name} has {sizes[0]} pixels, {run.source.name} has {sizes[1]}",
+                "Give a picture of the same size.",
+            )
+        edge = _EDGE * max(own.shape[:2])
+        if run.mask is not None:
+            there = picture.mean(2) / np.float32(255)
+        else:
+            painted = np.abs(picture.astype(np.int16) - own).max(2) > _PAINTED
+            side = 2 * int(np.ceil(edge)) + 1
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+            there = cv2.dilate(painted.astype(np.float32), kernel)
+        # Inwards, so that nothing changes outside.
+        far = cv2.distanceTransform((there > 0).astype(np.uint8), cv2.DIST_L2, 5)
+        return np.asarray(there * np.minimum(far / edge, 1), np.float32)
+
+    def marked_id(self) -> str:
+        """The content id of what marks the region ``mask``; empty where nothing does."""
+        path = self.run.like if self.run.editor == "scribble" else self.run.mask
+        return "" if path is None else sha256_of(path)[:ID_LENGTH]
 
     @cached_property
     def touch(self) -> Touch:
