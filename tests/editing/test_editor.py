@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from videdit.editing.linear import (
     Component,
+    GANSpaceEditor,
     LinearEditor,
     Normals,
     direction_editor,
@@ -241,6 +242,84 @@ def test_components_move_their_rows_by_deviations() -> None:
     assert editor.steps["pc0"].all(axis=1).sum() == 16
     with pytest.raises(WeightsError, match="more than 7 rows"):
         ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, 7)
+
+
+def components() -> GANSpaceEditor:
+    import torch
+
+    axes = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0)))[0]
+    stats = WStatistics(torch.zeros(32), axes, torch.linspace(2, 0.1, 32))
+    return ganspace_editor(stats, {"Smiling": Component(7, 4, 7, -3.0)}, 16, components=12)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "rows"),
+    [
+        ("pc3", "pc3", (0, 15)),
+        ("PC-3", "pc3", (0, 15)),
+        ("pc3:4-7", "pc3:4-7", (4, 7)),
+        (" Pc 03 : 4 - 07 ", "pc3:4-7", (4, 7)),
+        ("pc3:5", "pc3:5", (5, 5)),
+        ("pc3:5-5", "pc3:5", (5, 5)),
+        ("pc3:0-15", "pc3", (0, 15)),
+        # Not pc11, which these are without their colon.
+        ("pc1:1", "pc1:1", (1, 1)),
+    ],
+)
+def test_a_component_is_called_by_number_and_rows(
+    text: str, name: str, rows: tuple[int, int]
+) -> None:
+    editor = components()
+    assert editor.name(text) == editor.name(name) == name
+    what = editor.component(name)
+    assert (what.first, what.last, what.sigma) == (*rows, 1)
+    step = editor.step(name)
+    touched = np.arange(rows[0], rows[1] + 1)
+    assert np.flatnonzero(step.any(1)).tolist() == touched.tolist()
+    np.testing.assert_array_equal(step[touched], editor.steps[f"pc{what.number}"][touched])
+
+
+def test_rows_of_a_component_are_edited_over_a_schedule() -> None:
+    editor = components()
+    before = RANDOM.standard_normal((3, 16, 32)).astype(np.float32)
+    edit = Edit.parse("pc3:4-7=2")
+    assert (edit.attribute, str(edit)) == ("pc3:4-7", "pc3:4-7=2.0")
+    assert Edit.parse(str(edit)) == edit
+    after = editor.apply(before, [edit, Edit.parse("pc2:9=0s:0,2s:1")], [0.0, 1.0, 2.0]).codes
+    step = after - before
+    np.testing.assert_allclose(step[:, 4:8], np.tile(2 * editor.steps["pc3"][0], (3, 4, 1)), 1e-3)
+    np.testing.assert_allclose(step[:, 9], np.outer([0, 0.5, 1], editor.steps["pc2"][0]), 1e-3)
+    assert not step[:, [0, 3, 8, 10, 15]].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pc12", r"pc12\. .* from pc0 to pc11"),
+        ("pc12:4-7", r"pc12\. .* from pc0 to pc11"),
+        ("pc3:4-16", "Rows go from 0 to 15"),
+        ("pc3:16", "Rows go from 0 to 15"),
+        ("pc3:7-4", "Rows go from 0 to 15"),
+        ("pc3:", "Rows go from 0 to 15"),
+        ("pc3:-4", "Rows go from 0 to 15"),
+        ("pc3:4-7-9", "Rows go from 0 to 15"),
+        ("pc", "unknown attribute"),
+        ("pcs:4", "unknown attribute"),
+    ],
+)
+def test_components_and_rows_that_there_are_not(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        components().name(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_named_components_beyond_w_are_refused() -> None:
+    import torch
+
+    stats = WStatistics(torch.zeros(8), torch.eye(8), torch.ones(8))
+    assert ganspace_editor(stats, {}, 16).listed == 8  # no more than there are
+    with pytest.raises(WeightsError, match="8 components"):
+        ganspace_editor(stats, {"Smiling": Component(8, 4, 7, 1.0)}, 16)
 
 
 def test_a_direction_of_ones_own(tmp_path: Path) -> None:

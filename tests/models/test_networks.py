@@ -91,8 +91,14 @@ def test_the_bundles_editors(networks: Networks, space: LatentSpace) -> None:
     assert moved.shape == codes.shape
     assert np.linalg.norm(moved[0]) == pytest.approx(1, abs=1e-2)
     assert list(networks.editor_ids("interfacegan")) == ["normals.safetensors"]
-    with pytest.raises(WeightsError, match="no 'editor-ganspace'"):
+    with pytest.raises(WeightsError, match="no editor 'ganspace'") as caught:
         networks.editor("ganspace")
+    assert caught.value.remedy == "It has transformer, interfacegan."
+    for ask in (networks.editor, networks.editor_ids):
+        with pytest.raises(WeightsError, match="no editor 'styleflow'") as caught:
+            ask("styleflow")
+        assert "videdit train styleflow FOLDER" in caught.value.remedy
+        assert "--editor FOLDER/styleflow.safetensors" in caught.value.remedy
 
 
 def test_editors_of_ones_own(networks: Networks, space: LatentSpace, tmp_path: Path) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from videdit.bundles.bundle import load_bundle
 from videdit.bundles.manifest import DEFAULT_BUNDLE
-from videdit.cli.options import BundleName, PrintJson
+from videdit.cli.options import BundleName, DeviceName, PrintJson
+from videdit.device import Device
 from videdit.editing.attributes import resolve
 from videdit.editing.quality import load_quality, plain_figures
 from videdit.editing.touch import touch_of
+from videdit.errors import UsageError
 from videdit.faces.regions import WAYS
 
 app = typer.Typer(add_completion=False)
@@ -29,8 +34,41 @@ TOUCHES: the regions that may change, in shape (own pixels moved and shaded), in
 See `videdit run --touch`."""
 
 
+_Editor = Annotated[
+    str | None,
+    typer.Option(
+        "--editor",
+        help="List what this editor can edit, by the names that it takes: one of `videdit run`'s, "
+        "or a file of your own.",
+        metavar="EDITOR",
+    ),
+]
+_Names = Annotated[
+    list[str],
+    typer.Option(
+        "--attr", "-a", help="With --editor: this edit alone; repeat for several.", metavar="NAME"
+    ),
+]
+_Sheet = Annotated[
+    Path | None,
+    typer.Option(
+        "--sheet",
+        help="With --editor: draw its edits on two generated faces, at alphas of -2 and 2, or of "
+        "-3 and 3 where 1 is a standard deviation. Of ganspace, the first components.",
+        metavar="FILE.jpg",
+    ),
+]
+
+
 @app.command()
-def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) -> None:
+def attributes(
+    as_json: PrintJson = False,
+    editor: _Editor = None,
+    attr: _Names = [],  # noqa: B006 - typer copies it
+    sheet: _Sheet = None,
+    device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
+) -> None:
     """List what can be edited: what alpha > 0 does (alpha < 0 does the reverse), and how well.
 
     Measured on final pictures of real people, at an alpha of 1 and of -1, by a judge that took no
@@ -41,7 +79,17 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     that may change. SHAPE: their own pixels are moved and shaded; COLOUR: they are recoloured;
     MATTER: they may come, go or be painted anew; RENEWED: their texture is, in part. Background and
     clothes never are. `videdit run --touch` changes it for one run.
+
+    What another editor can edit: videdit attributes --editor ganspace --sheet sheet.jpg
     """
+    if editor is not None:
+        _of_editor(editor, attr, sheet, as_json=as_json, device=device, bundle=bundle)
+        return
+    if attr or sheet is not None:
+        raise UsageError(
+            f"{'--attr' if attr else '--sheet'} is about what an editor edits",
+            "Name it: --editor transformer.",
+        )
     table = load_quality(load_bundle(bundle).file("quality"))
     if as_json:
         rows = []
@@ -68,6 +116,40 @@ def attributes(as_json: PrintJson = False, bundle: BundleName = DEFAULT_BUNDLE) 
     for name in table:
         print(f"{name:<{width}}  {touch_of(name)}")
     print(f"\n{_LEGEND}")
+
+
+def _of_editor(
+    editor: str, names: list[str], sheet: Path | None, *, as_json: bool, device: str, bundle: str
+) -> None:
+    """List what an editor can edit, or draw it."""
+    from videdit.evaluation.browse import check_drawn, draw_edits, list_edits, sheet_names
+    from videdit.models.networks import Networks, open_networks
+
+    if sheet is None:
+        # A list needs none of the weights that are fetched.
+        listing = list_edits(
+            Networks(load_bundle(bundle), Device("cpu", "fp32"), "mesh"), editor, names
+        )
+        print(json.dumps(listing.plain(), indent=2) if as_json else listing.text())
+        return
+    from videdit.media.output import check_folder, check_suffix
+    from videdit.media.pictures import write_picture
+
+    check_drawn(editor)
+    check_suffix(sheet, None)
+    check_folder(sheet.absolute().parent)
+    networks = open_networks(bundle, device, say=_note)
+    made = networks.editor(editor)
+    drawn = sheet_names(networks, made, names)
+    write_picture(sheet, draw_edits(networks, made, drawn, _note))
+    if as_json:
+        print(json.dumps(list_edits(networks, editor, drawn).plain(), indent=2))
+    else:
+        print(f"{sheet}: {len(drawn)} edit{'' if len(drawn) == 1 else 's'}")
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _share(value: float) -> str:

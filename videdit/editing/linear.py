@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _FORMAT = "videdit.normals.1"
 
+_NUMBERED = re.compile(r"pc[\s_-]*(?P<number>[0-9]+)\s*(?::(?P<rows>.*))?", re.IGNORECASE)
+_SPAN = re.compile(r"(?P<first>[0-9]+)(?:\s*-\s*(?P<last>[0-9]+))?")
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -45,8 +49,12 @@ class LinearEditor(Editor):
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
         """See ``Editor.move``."""
-        moved: Codes = codes + strengths[:, None, None] * self.steps[name]
+        moved: Codes = codes + strengths[:, None, None] * self.step(name)
         return moved
+
+    def step(self, name: str) -> Floats:
+        """(rows, width) what an alpha of 1 adds along one attribute, W units."""
+        return self.steps[name]
 
 
 @dataclass(frozen=True)
@@ -129,10 +137,11 @@ class Component:
     sigma: float
 
 
-def ganspace_editor(
-    stats: WStatistics, named: Mapping[str, Component], rows: int, components: int = 80
-) -> LinearEditor:
-    """GANSpace's edits: by component (``pc0``: one standard deviation on all rows), and named ones.
+class GANSpaceEditor(LinearEditor):
+    """Moves along W's principal components; knows named edits, and every component by its number.
+
+    ``pc3`` is the fourth component on all rows, ``pc3:4-7`` on rows 4 to 7, ``pc3:5`` on row 5
+    alone: alpha 1 is one standard deviation along it.
 
     Args:
         stats: of W.
@@ -140,21 +149,105 @@ def ganspace_editor(
         rows: of a code.
         components: how many are listed by number.
 
+    Attributes:
+        named: see above.
+        listed: how many components are listed by number, from 0.
+        rows: of a code.
+
     Raises:
-        WeightsError: a named edit moves rows that a code does not have.
+        WeightsError: a named edit moves rows that a code does not have, or along a component that
+            W does not have.
     """
-    if any(what.last >= rows for what in named.values()):
-        raise WeightsError(
-            f"components move more than {rows} rows", "Run `videdit weights verify`."
-        )
-    axes, scale = stats.axes.numpy(), stats.scale.numpy()
-    steps = {}
-    listed = {f"pc{i}": Component(i, 0, rows - 1, 1.0) for i in range(components)}
-    for name, what in (dict(named) | listed).items():
-        step = np.zeros((rows, len(scale)), np.float32)
-        step[what.first : what.last + 1] = axes[:, what.number] * scale[what.number] * what.sigma
-        steps[name] = step
-    return LinearEditor(steps)
+
+    def __init__(
+        self, stats: WStatistics, named: Mapping[str, Component], rows: int, components: int
+    ) -> None:
+        self._axes, self._scale = stats.axes.numpy(), stats.scale.numpy()
+        self.rows = rows
+        if any(what.last >= rows for what in named.values()):
+            raise WeightsError(
+                f"components move more than {rows} rows", "Run `videdit weights verify`."
+            )
+        if any(not 0 <= what.number < len(self._scale) for what in named.values()):
+            raise WeightsError(
+                f"W has {len(self._scale)} components, not those that are named",
+                "Run `videdit weights verify`.",
+            )
+        self.named = dict(named)
+        self.listed = min(components, len(self._scale))
+        listed = {f"pc{i}": Component(i, 0, rows - 1, 1.0) for i in range(self.listed)}
+        table = self.named | listed
+        super().__init__({name: self._step_of(what) for name, what in table.items()})
+
+    def name(self, text: str) -> str:
+        """See ``Editor.name``; of a component, ``pcN`` for all rows, else with its rows.
+
+        Raises:
+            UsageError: unknown attribute; a component that is not listed, or rows that a code does
+                not have.
+        """
+        if text in self.steps:
+            return text
+        what = self._numbered(text)
+        if what is None:
+            return super().name(text)
+        if (what.first, what.last) == (0, self.rows - 1):
+            return f"pc{what.number}"
+        more = "" if what.first == what.last else f"-{what.last}"
+        return f"pc{what.number}:{what.first}{more}"
+
+    def step(self, name: str) -> Floats:
+        """See ``LinearEditor.step``."""
+        found = self.steps.get(name)
+        return self._step_of(self.component(name)) if found is None else found
+
+    def component(self, name: str) -> Component:
+        """What an edit moves.
+
+        Args:
+            name: as `name` gives it.
+        """
+        what = self.named.get(name) or self._numbered(name)
+        if what is None:
+            raise KeyError(name)
+        return what
+
+    def _numbered(self, text: str) -> Component | None:
+        """The component that ``pcN``, ``pcN:ROW`` or ``pcN:FIRST-LAST`` means; None if the text is
+        of no such form."""
+        match = _NUMBERED.fullmatch(text.strip())
+        if match is None:
+            return None
+        number, last = int(match["number"]), self.rows - 1
+        if number >= self.listed:
+            raise UsageError(
+                f"there is no component pc{number}",
+                f"Components go from pc0 to pc{self.listed - 1}.",
+            )
+        if match["rows"] is None:
+            return Component(number, 0, last, 1.0)
+        span = _SPAN.fullmatch(match["rows"].strip())
+        ends = (int(span["first"]), int(span["last"] or span["first"])) if span else (1, 0)
+        if not ends[0] <= ends[1] <= last:
+            raise UsageError(
+                f"{text.strip()!r} names no rows of a code",
+                f"Rows go from 0 to {last}, the lower one first: pc{number}:0-{last}.",
+            )
+        return Component(number, *ends, 1.0)
+
+    def _step_of(self, what: Component) -> Floats:
+        step = np.zeros((self.rows, len(self._scale)), np.float32)
+        along = self._axes[:, what.number] * self._scale[what.number] * what.sigma
+        step[what.first : what.last + 1] = along
+        return step
+
+
+def ganspace_editor(
+    stats: WStatistics, named: Mapping[str, Component], rows: int, components: int = 80
+) -> GANSpaceEditor:
+    """GANSpace's edits: by component (``pc0``: one standard deviation on all rows; ``pc0:4-7``: on
+    some), and named ones. See `GANSpaceEditor`."""
+    return GANSpaceEditor(stats, named, rows, components)
 
 
 def load_components(path: Path) -> dict[str, Component]:
