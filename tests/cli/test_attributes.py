@@ -56,7 +56,7 @@ def test_an_editors_edits_are_listed(capsys: pytest.CaptureFixture[str], tmp_pat
         (["--sheet", "sheet.jpg"], 2, "--sheet is about"),
         (["--editor", "magic"], 2, "no editor 'magic'"),
         (["--editor", "magic", "--sheet", "sheet.jpg"], 2, "no editor 'magic'"),
-        (["--editor", "local", "--sheet", "sheet.jpg"], 2, "regions of a photo"),
+        (["--editor", "local", "--sheet", "sheet.jpg"], 2, "needs a photo"),
         (["--editor", "ganspace", "--sheet", "sheet.mp4"], 2, "cannot be written as .mp4"),
         (["--editor", "ganspace", "--sheet", "nowhere/sheet.jpg"], 6, "does not exist"),
         (["--editor", "ganspace", "--attr", "pc80"], 2, "from pc0 to pc79"),

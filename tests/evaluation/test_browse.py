@@ -29,6 +29,7 @@ from videdit.evaluation.browse import (
 from videdit.faces.regions import REGIONS
 from videdit.generators.latents import Latents
 from videdit.generators.wspace import WStatistics
+from videdit.models.choices import BY_PHOTO
 
 SPACE = LatentSpace(6, 8, 16, {"pose": (0, 2), "features": (2, 4), "colour": (4, 6)}, (4, 2))
 STATS = WStatistics(torch.full((8,), 0.5), torch.eye(8), torch.linspace(2, 0.5, 8))
@@ -115,7 +116,12 @@ def test_other_editors_have_names_and_regions() -> None:
         assert [edit.name for edit in listing.edits] == list(EDITABLE)
         assert "--like" in listing.note
         assert [edit.name for edit in list_edits(one, choice, ["Nose"]).edits] == ["nose"]
-        with pytest.raises(UsageError, match="of a photo"):
+    listing = list_edits(one, "scribble")
+    assert not listing.edits
+    assert listing.text() == listing.note
+    assert "--scribble" in listing.note
+    for choice in BY_PHOTO:
+        with pytest.raises(UsageError, match="needs a photo"):
             check_drawn(choice)
     with pytest.raises(UsageError, match="no editor 'magic'"):
         check_drawn("magic")

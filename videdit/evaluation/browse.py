@@ -149,9 +149,8 @@ def check_drawn(choice: str) -> None:
     """
     if choice in BY_PHOTO:
         raise UsageError(
-            f"the editor {choice!r} shows regions of a photo, which a sheet has not",
-            "Leave --sheet out for the list of regions, and try one: videdit image portrait.jpg"
-            f" --editor {choice} --like photo.jpg --region nose.",
+            f"the editor {choice!r} needs a photo, which a sheet of generated faces has not",
+            f"See how it is used: videdit attributes --editor {choice}.",
         )
     check_editor(choice)
 
