@@ -170,14 +170,15 @@ def prepare(
         timeline = timeline_of(settings.source, store)
     networks = networks or networks_for(settings, progress)
     other = None
-    if settings.like is not None:
+    if settings.like is not None and settings.editor != "scribble":
         with progress.doing(f"looking at the face in {settings.like.name}"):
             other = _other_face(settings, settings.like, store, networks)
     resources = Resources(settings, timeline, networks, other)
     # What cannot be is refused before any work is done.
     _ = resources.marked
-    for edit in settings.edits:
-        resources.editor.name(edit.attribute)
+    if settings.editor != "scribble":
+        for edit in settings.edits:
+            resources.editor.name(edit.attribute)
     if not len(resources.frames):
         raise UsageError(
             "there is no frame between --from and --to",

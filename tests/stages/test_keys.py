@@ -14,6 +14,7 @@ import pytest
 from videdit.device import Device
 from videdit.editing.schedule import Edit
 from videdit.media.timeline import Timeline
+from videdit.models.choices import EDITORS
 from videdit.models.networks import Networks
 from videdit.pipeline.stage import stage_key
 from videdit.settings import Parameters, RunSettings
@@ -43,6 +44,7 @@ FIRST_SHAPED = {
     "inversion.smoothing": ("reconstruct", "edit"),
     "inversion.refinement": "refine",
     "inversion.projection": None,  # of another method
+    "inversion.strokes": None,  # of scribbles
     "blending": "blend",
 }
 """By the beginning of a parameter's name, the stages that it shapes first."""
@@ -75,7 +77,10 @@ def keys(timeline: Timeline, edit: str = "Smiling=1", **settings: Any) -> dict[s
         (Edit.parse(edit),),
         **settings,
     )
-    bundle: Any = SimpleNamespace(ids=lambda *roles: {role: f"id of {role}" for role in roles})
+    bundle: Any = SimpleNamespace(
+        ids=lambda *roles: {role: f"id of {role}" for role in roles},
+        manifest=SimpleNamespace(roles=[f"editor-{name}" for name in EDITORS]),
+    )
     networks = Networks(
         bundle, Device("cpu", asked.precision.replace("auto", "fp32")), asked.backend
     )

@@ -84,10 +84,33 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Strokes:
+    """How what was painted on a face is turned into a code (:mod:`videdit.inversion.strokes`).
+
+    Attributes:
+        steps: Adam steps.
+        learning_rate: Adam's, in whitened coordinates; it falls to 0 over the steps.
+        blur: side in pixels of the squares in which colours are compared; odd.
+        margin: pixels around the strokes that are free.
+        drawn, kept: weights of the strokes and of what is around them.
+        prior: weight of how far the code goes.
+    """
+
+    steps: int = 60
+    learning_rate: float = 0.08
+    blur: int = 5
+    margin: int = 6
+    drawn: float = 4.0
+    kept: float = 4.0
+    prior: float = 0.01
+
+
+@dataclass(frozen=True)
 class InversionParameters:
     """All of the room's."""
 
     smoothing: CodeSmoothing = CodeSmoothing()
+    strokes: Strokes = Strokes()
     refinement: Refinement = Refinement()
     projection: Projection = Projection()
 

@@ -65,7 +65,7 @@ _KEPT_BLOCKS = 3
 """Blocks of the generator whose results are kept for the way back."""
 
 
-class _Shown(nn.Module):
+class Shown(nn.Module):
     """Codes to pictures (n, 3, size, size) in [-1, 1], by the generator. Its last blocks are
     checkpointed: what they compute is computed again on the way back, which takes an eighth longer
     and a fifth less memory."""
@@ -125,7 +125,7 @@ def refine_person(
     offset = torch.zeros_like(start[:1, :, : how.axes]).requires_grad_(True)
     rest = start.shape[-1] - offset.shape[-1]
     optimiser = torch.optim.Adam([offset], lr=how.learning_rate)
-    generator = _Shown(network, size)
+    generator = Shown(network, size)
     for step in range(how.steps):
         for group in optimiser.param_groups:
             group["lr"] = how.learning_rate * (1 - step / how.steps)

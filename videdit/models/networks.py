@@ -276,8 +276,7 @@ class Networks:
 
         if choice == "local":
             return LocalEditor(self.channels, self.styles_of, self.styles_of(other[None])[0])
-        # What was painted on has the face's own head, and may have changed its outline.
-        return MixingEditor(other, 0 if choice == "scribble" else self.space.bands["pose"][1])
+        return MixingEditor(other, self.space.bands["pose"][1])
 
     @cached_property
     def channels(self) -> StyleChannels:

@@ -14,11 +14,15 @@ from ..artifacts.codes import code_pictures, read_codes, write_latents
 from ..artifacts.faces import Faces
 from ..artifacts.notes import write_notes
 from ..artifacts.pictures import has_picture, read_picture
+from ..editing.editor import Editor
+from ..editing.mixing import MixingEditor
 from ..editing.schedule import Edit
 from ..editing.touch import taken_away
 from ..faces.align import cut_crop
 from ..faces.regions import REGIONS, SIDE
 from ..generators.latents import Latents, joined
+from ..inversion.predict import INPUT_SIZE
+from ..media.pictures import read_picture as read_photo
 from ..models.choices import by_region
 from ..pipeline.stage import Chunk, Context, Json
 from .resources import FaceStage, Resources
@@ -57,6 +61,8 @@ class EditStage(FaceStage):
             "within": list(run.within),
             "smoothing": asdict(parameters.inversion.smoothing),
         }
+        if run.editor == "scribble":
+            settings["strokes"] = asdict(parameters.inversion.strokes)
         if self.removing:
             settings["removing"] = asdict(parameters.faces.removing)
         return settings
@@ -85,8 +91,11 @@ class EditStage(FaceStage):
             edits, why = ctx.once(f"edits {track}", partial(self._possible, ctx, track))
             notes += why
             seen = None if regions is None else regions[rows]
-            apply = self.resources.editor.apply
-            edited.append((rows, apply(codes[rows], edits, at[rows], calm[rows], seen)))
+            if self.resources.run.editor == "scribble":
+                editor: Editor = self._painted(ctx, faces, codes, int(rows[0]))
+            else:
+                editor = self.resources.editor
+            edited.append((rows, editor.apply(codes[rows], edits, at[rows], calm[rows], seen)))
             strengths = [edit.schedule.at(at[rows]) for edit in edits]
             active[rows] = np.any(strengths, axis=0) if strengths else False
         latents = joined(edited, codes)
@@ -112,6 +121,34 @@ class EditStage(FaceStage):
             if has_picture(pictures, chunk.name, faces.name(k)):
                 seen[k, :, :, :-1] = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
         return seen
+
+    def _painted(
+        self, ctx: Context, faces: Faces, codes: NDArray[np.float32], k: int
+    ) -> MixingEditor:
+        """What shows the strokes on one of the faces of a picture."""
+        with ctx.loading("PyTorch"):
+            from ..inversion.strokes import fit_strokes
+
+        resources, networks = self.resources, self.resources.networks
+        run, marked = resources.run, resources.marked
+        assert run.like is not None
+        assert marked is not None
+        crop = cut_crop(read_photo(run.like), faces.quad[k], INPUT_SIZE)
+        grey = np.rint(np.repeat(marked[:, :, None], 3, 2) * 255).astype(np.uint8)
+        mask = cut_crop(grey, faces.quad[k], INPUT_SIZE)[:, :, 0]
+        found = codes[k]
+        if mask.any():
+            found = fit_strokes(
+                resources.network(ctx, "synthesis"),
+                networks.statistics,
+                crop,
+                mask,
+                codes[k],
+                resources.parameters.inversion.strokes,
+                networks.device.name,
+                ctx.check_stop,
+            )
+        return MixingEditor(found, 0)
 
     def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:
         """The edits that can do something for a track, and why the others can't."""
