@@ -74,6 +74,8 @@ class StyleSpaceTraining:
         candidates: of each of an attribute's two lists of channels.
         chosen: channels that an attribute may get.
         others: weight of the attributes that are to stay, in the fit.
+        ridge: weight of how far channels are moved, in the fit: many a little way rather than a few
+            far out, where the generator has never been.
         lacking: faces on which the length of alpha 1 is found.
         spots: faces on which regions are looked at.
         seed: decides everything random.
@@ -83,8 +85,9 @@ class StyleSpaceTraining:
     measured: int = 6
     deviations: float = 6.0
     candidates: int = 12
-    chosen: int = 10
+    chosen: int = 40
     others: float = 0.5
+    ridge: float = 0.05
     lacking: int = 10
     spots: int = 8
     seed: int = 0
@@ -152,7 +155,7 @@ def train_stylespace(
         for sign in (-1, 1):
             path = kept / f"step-{name}{'+' if sign > 0 else '-'}.json"
             if not path.exists():
-                which, sizes = fit_step(effects, index, sign, how.chosen, how.others)
+                which, sizes = fit_step(effects, index, sign, how)
                 lacking = codes[sign * logits[:, index] < 0][: how.lacking]
                 length = _length(lacking, wanted[which], sizes, index, sign, seer, scale)
                 sizes = sizes * length
@@ -221,7 +224,7 @@ def candidates(
 
 
 def fit_step(
-    effects: Floats, target: int, sign: int, most: int, others: float
+    effects: Floats, target: int, sign: int, how: StyleSpaceTraining
 ) -> tuple[npt.NDArray[np.int64], Floats]:
     """The few channels that move one attribute, and by how many deviations each.
 
@@ -232,13 +235,12 @@ def fit_step(
         effects: (m, 2, k) what a deviation down and one up of each channel change of the
             attributes, in deviations of theirs.
         target: which attribute, that is to change by one towards ``sign``.
-        most: channels at most.
-        others: weight of the attributes that are to stay.
+        how: how many channels at most, and the weights of the fit.
 
     Returns:
         Which of the m channels, and by how much.
     """
-    weights = np.full(effects.shape[2], others)
+    weights = np.full(effects.shape[2], how.others)
     weights[target] = 1
     columns = (effects.reshape(-1, effects.shape[2]) * weights).T.astype(np.float64)
     wanted = np.zeros(len(weights))
@@ -247,7 +249,7 @@ def fit_step(
     sizes = np.zeros(0)
     left = wanted
     lengths = np.linalg.norm(columns, axis=0) + 1e-9
-    while len(used) < most:
+    while len(used) < how.chosen:
         gain = columns.T @ left / lengths
         # A channel goes one way.
         gain[[i ^ 1 for i in used] + used] = -np.inf
@@ -255,8 +257,7 @@ def fit_step(
         if gain[best] <= 1e-3:
             break
         used.append(best)
-        # The ridge keeps a weak channel from being moved out of its range.
-        ridge = 0.01 * np.eye(len(used))
+        ridge = how.ridge * np.eye(len(used))
         stacked = np.vstack((columns[:, used], ridge))
         sizes = nnls(stacked, np.concatenate((wanted, np.zeros(len(used)))))[0]
         left = wanted - columns[:, used] @ sizes
