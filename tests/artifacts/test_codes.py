@@ -15,9 +15,12 @@ from videdit.artifacts.codes import (
     CodeReader,
     code_of,
     code_pictures,
+    latent_pictures,
     read_codes,
+    read_latents,
     read_offset,
     write_codes,
+    write_latents,
     write_offset,
     write_offsets,
 )
@@ -25,6 +28,7 @@ from videdit.artifacts.faces import FaceTable
 from videdit.artifacts.rows import read_rows, smooth_rows
 from videdit.bundles.latent import LatentSpace
 from videdit.faces.smoothing import smooth
+from videdit.generators.latents import MASK_SIDE, Latents, Mixture
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.parameters import CodeSmoothing
 from videdit.pipeline.stage import Artifact, Chunk, frame_chunks
@@ -198,6 +202,62 @@ def test_the_code_of_one_face(store: Store) -> None:
     assert code_of(artifact, table, "some", 30, 38, 2) is None  # it went a frame before
     with pytest.raises(ChunkDamaged):
         code_of(artifact, table, "other", 40, 40, 1)
+
+
+def test_latents_are_read_back_over_chunks_of_which_some_have_nothing_to_add(store: Store) -> None:
+    table = FaceTable(stored_table(store, 11))
+    artifact = store.open("source", "edit", "0" * 16)
+    random = np.random.default_rng(3)
+    offsets = np.zeros((len(ALL), 20), np.float32)
+    offsets[:, [2, 7]] = random.normal(size=(len(ALL), 2)).astype(np.float16)
+    other = random.normal(size=(len(ALL), *SPACE.shape)).astype(np.float16).astype(np.float32)
+    mask = np.rint(random.random((len(ALL), MASK_SIDE, MASK_SIDE)) * 255).astype(np.float32) / 255
+    plain = []
+    chunks = frame_chunks(table.first_frame, table.stop_frame, 16)
+    for number, chunk in enumerate(chunks):
+        rows = table.rows(chunk.start, chunk.stop)
+        at = slice(rows.start, rows.stop)
+        latents = Latents(CODES[at].astype(np.float32), offsets[at], Mixture(other[at], mask[at]))
+        if number == 1:  # all its edits were left out
+            latents = Latents(latents.codes)
+            plain += list(range(rows.start, rows.stop))
+        with artifact.commit(chunk) as folder:
+            write_latents(folder, latents, SPACE)
+    artifact.finish(chunks)
+    found = read_latents(artifact, table, table.first_frame, table.stop_frame)
+    np.testing.assert_array_equal(found.codes, CODES)
+    offsets[plain], mask[plain] = 0, 0
+    assert found.offsets is not None
+    assert found.mixture is not None
+    np.testing.assert_array_equal(found.offsets, offsets)
+    np.testing.assert_allclose(found.mixture.mask, mask, atol=1e-6)
+    told = np.delete(np.arange(len(ALL)), plain)
+    np.testing.assert_array_equal(found.mixture.codes[told], other[told])
+    some = read_latents(artifact, table, 30, 34)
+    rows = table.rows(30, 34)
+    np.testing.assert_array_equal(some.codes, CODES[rows.start : rows.stop])
+
+
+def test_pictures_of_latents() -> None:
+    import torch
+
+    statistics = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
+    space = LatentSpace(
+        16, 512, 64, {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)}, (512, 512)
+    )
+    codes = np.zeros((1, 16, 512), np.float32)
+    offsets = np.zeros((1, 1024), np.float32)
+    offsets[0, 600] = -2
+    mask = np.zeros((1, MASK_SIDE, MASK_SIDE), np.float32)
+    mask[0, 3, 4] = 1
+    shown = latent_pictures([Latents(codes, offsets, Mixture(codes, mask))], statistics, space)
+    code, styles, marked = shown
+    assert (code == 255).all()
+    assert (styles[:16] == 255).all()
+    assert tuple(styles[20, 0]) == (0, 0, 255)  # the strongest comes first, blue
+    assert marked[3, 4].tolist() == [255] * 3
+    assert not marked[0].any()
+    assert len(latent_pictures([Latents(codes)], statistics, space)) == 1
 
 
 def test_codes_of_a_chunk_without_faces(tmp_path: Path) -> None:

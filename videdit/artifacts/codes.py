@@ -205,3 +205,29 @@ def code_pictures(
     flat = [code for group in codes for code in group]
     tensors = [torch.from_numpy(np.asarray(code, np.float32)) for code in flat]
     return [code_picture(statistics.whiten(tensor).numpy()) for tensor in tensors]
+
+
+def latent_pictures(
+    found: Sequence[Latents], statistics: WStatistics, space: LatentSpace
+) -> list[NDArray[np.uint8]]:
+    """Pictures of latents, for previews: each code; then its offsets to styles, a band per layer,
+    blue below nothing and red above; then the mask of what is mixed in."""
+    pictures = []
+    for latents in found:
+        for k, code in enumerate(code_pictures([latents.codes], statistics)):
+            pictures.append(code)
+            if latents.offsets is not None:
+                pictures.append(_offset_picture(latents.offsets[k], space))
+            if latents.mixture is not None:
+                grey = np.rint(latents.mixture.mask[k] * 255).astype(np.uint8)
+                pictures.append(np.repeat(grey[:, :, None], 3, 2))
+    return pictures
+
+
+def _offset_picture(offsets: NDArray[np.float32], space: LatentSpace) -> NDArray[np.uint8]:
+    largest = float(np.abs(offsets).max()) or 1.0
+    layers = np.split(3 * offsets / largest, np.cumsum(space.styles)[:-1])
+    width = max(space.styles)
+    # The strongest channels of each layer first, or single ones could not be seen.
+    rows = [np.pad(one[np.argsort(-np.abs(one))], (0, width - len(one))) for one in layers]
+    return code_picture(np.array(rows, np.float32))

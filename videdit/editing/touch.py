@@ -97,8 +97,8 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
-_CHANNEL = re.compile(r"\d+:\d+")
-"""The name of a style channel."""
+_CHANNEL = re.compile(r"\d+:\d+|pc\d+(:\d+(-\d+)?)?")
+"""The name of a style channel, or of a component."""
 
 _LESS_MOTION = {"Young": 0.5}
 """By name: how much of the motion a negative alpha follows, where it is another share."""
@@ -120,7 +120,7 @@ DEFAULT = _touch(_FACE + " neck beard", matter="mouth lips")
 """What an edit with a name of its own may touch."""
 
 _ANY = _touch(" ".join(EDITABLE), matter="hair beard mouth lips eyes brows glasses hat ears")
-"""What a single style channel may touch, which are thousands."""
+"""What a single style channel or component may touch, which can be anything."""
 
 
 def touch_of(name: str, least: float = 1.0) -> Touch:

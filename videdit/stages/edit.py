@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.codes import code_pictures, read_codes, write_latents
+from ..artifacts.codes import latent_pictures, read_latents, write_latents
 from ..artifacts.faces import Faces
 from ..artifacts.notes import write_notes
 from ..artifacts.pictures import has_picture, read_picture
@@ -195,5 +195,6 @@ class EditStage(FaceStage):
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
         table = self.table(ctx)
         shown = [i for i in frames if len(self.to_edit(ctx, i, i + 1))]
-        codes = [read_codes(ctx.own, table, i, i + 1) for i in shown]
-        return code_pictures(codes, self.resources.networks.statistics)
+        latents = [read_latents(ctx.own, table, i, i + 1) for i in shown]
+        networks = self.resources.networks
+        return latent_pictures(latents, networks.statistics, networks.space)
