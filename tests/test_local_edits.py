@@ -15,7 +15,9 @@ import torch
 
 from videdit.api import Result, edit_image, edit_video
 from videdit.bundles import Bundle
-from videdit.errors import NoFaceError, UsageError
+from videdit.editing.stylespace import StyleChannels
+from videdit.errors import NoFaceError, UsageError, WeightsError
+from videdit.faces.regions import REGIONS
 from videdit.inversion.parameters import InversionParameters, Strokes
 from videdit.models.networks import Networks, open_networks
 from videdit.settings import Parameters
@@ -230,6 +232,32 @@ def test_a_clip_takes_a_region_from_a_picture_and_another_strength_reuses_the_re
     mask = write(tmp_path / "mask.png", frame)
     with pytest.raises(UsageError, match="marks one picture"):
         edit(clip, output, networks, {"Smiling": 1}, within=("mask",), mask=mask)
+
+
+def test_style_channels_out_of_a_file(
+    source: Path, frame: np.ndarray, networks: Networks, tmp_path: Path
+) -> None:
+    layers = networks.space.styles
+    count = sum(layers)
+    shares = np.full((len(REGIONS), count), 1 / len(REGIONS), np.float32)
+    start = sum(layers[:9])
+    moved = np.arange(start, start + 40), np.full(40, 6, np.float32)
+    steps = {"Mouth": ((moved[0], -moved[1]), moved)}
+    channels = StyleChannels(layers, np.ones(count, np.float32), steps, shares, shares)
+    file = tmp_path / "own.safetensors"
+    channels.save(file, {})
+    output = tmp_path / "out.png"
+    done = edit(source, output, networks, {"Mouth": 1}, editor=str(file))
+    assert done.edited == [0]
+    assert changed(frame, output).max() > 8
+    edit(source, output, networks, {"9:3": 9}, editor=str(file))
+    assert changed(frame, output).max() > 0
+    assert edit(source, output, networks, {"9:3": 0}, editor=str(file)).edited == []
+    with pytest.raises(UsageError, match="no style layer 77"):
+        edit(source, output, networks, {"77:3": 1}, editor=str(file))
+    StyleChannels((3,), np.ones(3, np.float32), {}, shares[:, :3], shares[:, :3]).save(file, {})
+    with pytest.raises(WeightsError, match="another generator's"):
+        edit(source, output, networks, {"9:3": 1}, editor=str(file))
 
 
 def test_pictures_that_regions_cannot_be_taken_from(

@@ -21,15 +21,14 @@ from videdit.models.networks import Networks, open_networks
 from videdit.training.stylespace import (
     StyleSpaceTraining,
     activation_energy,
-    candidates,
     change_energy,
     deviations,
+    differences,
     fit_step,
     train_stylespace,
 )
 
 HOW = StyleSpaceTraining(chosen=5, ridge=0.01)
-ONE = replace(HOW, chosen=1)
 NOSE, HAIR = REGIONS.index("nose"), REGIONS.index("hair")
 
 
@@ -57,72 +56,68 @@ def halves() -> np.ndarray:
 # --- the fit --------------------------------------------------------------------------------------
 
 
-def effects_of(up: np.ndarray) -> np.ndarray:
-    """Effects (m, 2, k) of channels that do the reverse the other way."""
-    return np.stack((-up, up), 1).astype(np.float32)
+def fitted(jacobian: np.ndarray, free: np.ndarray, how: StyleSpaceTraining = HOW) -> np.ndarray:
+    """(channels,) the step towards the first attribute."""
+    which, sizes = fit_step(jacobian.astype(np.float32), free.astype(np.float32), 0, how)
+    assert len(which) <= how.chosen
+    assert np.all(np.diff(which) > 0)
+    step = np.zeros(jacobian.shape[1])
+    step[which] = sizes
+    return step
 
 
-def test_the_channel_that_does_one_thing_is_chosen() -> None:
-    effects = effects_of(np.array([[0.2, 0.2, 0.2], [0.1, 0, 0], [0, 0.3, 0]]))
-    which, sizes = fit_step(effects, 0, 1, ONE)
-    assert which.tolist() == [1]
-    assert sizes[0] == pytest.approx(10, rel=0.02)
-    which, sizes = fit_step(effects, 0, -1, ONE)
-    assert which.tolist() == [1]
-    assert sizes[0] == pytest.approx(-10, rel=0.02)
-
-
-def test_what_a_channel_does_besides_another_takes_back() -> None:
-    effects = effects_of(np.array([[0.2, 0.2], [0, 0.1]]))
-    which, sizes = fit_step(effects, 0, 1, HOW)
-    step = dict(zip(which.tolist(), sizes.tolist(), strict=True))
-    assert step[0] == pytest.approx(5, rel=0.05)
-    assert step[1] == pytest.approx(-10, rel=0.05)
-
-
-def test_a_channel_is_moved_one_way_and_by_that_ways_effect() -> None:
-    effects = np.zeros((2, 2, 2), np.float32)
-    effects[0, 0, 0] = 0.1  # down gives it, up does nothing
-    effects[1, :, 1] = 0.2  # another attribute, both ways
-    which, sizes = fit_step(effects, 0, 1, HOW)
-    assert which.tolist() == [0]
-    assert sizes[0] == pytest.approx(-10, rel=0.02)
-    which, sizes = fit_step(effects, 0, -1, HOW)  # nothing takes it away
-    assert len(which) == 0
-
-
-def test_the_ridge_shares_the_work_and_most_channels_limit_it() -> None:
+def test_a_step_moves_its_attribute_by_one_and_little_else() -> None:
     random = np.random.default_rng(0)
-    up = random.normal(0, 0.02, (60, 8))
-    up[:, 0] = np.abs(up[:, 0])
-    effects = effects_of(up)
-    few = fit_step(effects, 0, 1, replace(HOW, chosen=3))
-    many = fit_step(effects, 0, 1, replace(HOW, chosen=40, ridge=0.05))
-    assert len(few[0]) == 3
-    assert 10 < len(many[0]) <= 40
-    per_unit = []
-    for which, sizes in (few, many):
-        moved = (up[which] * sizes[:, None]).sum(0)
-        assert moved[0] > 0.1
-        per_unit.append(np.abs(sizes).max() / moved[0])
-    assert per_unit[1] < per_unit[0]
+    jacobian = random.normal(0, 0.05, (8, 200))
+    step = fitted(jacobian, np.ones(200), replace(HOW, chosen=60))
+    moved = jacobian @ step
+    assert moved[0] == pytest.approx(1, abs=1e-5)
+    assert np.abs(moved[1:]).max() < 0.1
+    # A ridge that weighs all leaves the way that is shortest.
+    short = fitted(jacobian, np.ones(200), replace(HOW, chosen=60, ridge=1e6))
+    assert np.linalg.norm(short) < np.linalg.norm(step)
+    assert (jacobian @ short)[0] == pytest.approx(1, abs=1e-5)
+    assert np.abs(short)[short != 0] / np.abs(jacobian[0])[short != 0] == pytest.approx(
+        (np.linalg.norm(short) / np.linalg.norm(jacobian[0][short != 0])), rel=1e-3
+    )
 
 
-def test_candidates_stand_out_on_faces_that_have_the_attribute() -> None:
-    random = np.random.default_rng(0)
-    styles = random.standard_normal((400, 30)).astype(np.float32)
-    labels = np.zeros((400, 2), np.float32)
-    labels[:60, 0] = 1
-    styles[:60, 7] = 3 + 0.1 * random.standard_normal(60)
-    styles[:60, 9] += 1.5
-    local = np.full((len(REGIONS), 30), 1 / len(REGIONS), np.float32)
-    scale = styles.std(0)
-    (first,) = candidates(styles, labels[:, :1], scale, local, ["Big_Nose"], 1)
-    assert first == 7
-    # Where the regions decide, the one that is in the nose comes, too.
-    local[:, 7], local[:, 9] = 0, 0
-    local[HAIR, 7] = local[NOSE, 9] = 1
-    assert candidates(styles, labels, scale, local, ["Big_Nose", "Rare"], 1).tolist() == [7, 9]
+def test_the_solution_is_that_of_the_normal_equations() -> None:
+    random = np.random.default_rng(1)
+    jacobian, free = random.normal(0, 0.1, (4, 9)), random.uniform(0.2, 2, 9)
+    how = replace(HOW, chosen=9, others=0.5, ridge=0.3)
+    squares = free**2 / np.mean(free**2)
+    moved = (jacobian * squares) @ jacobian.T
+    weights = np.diag([1, 0.25, 0.25, 0.25])  # squared
+    unit = how.ridge * moved[0, 0]
+    slow = np.linalg.solve(
+        jacobian.T @ weights @ jacobian + unit * np.diag(1 / squares), jacobian.T @ weights[0]
+    )
+    slow /= jacobian[0] @ slow
+    np.testing.assert_allclose(fitted(jacobian, free, how), slow, rtol=1e-3, atol=1e-6)
+
+
+def test_channels_that_go_easily_carry_a_step() -> None:
+    jacobian = np.full((1, 3), 0.1)
+    step = fitted(jacobian, np.array([1.0, 3.0, 0.0]))
+    assert step[2] == 0
+    assert step[1] == pytest.approx(9 * step[0], rel=1e-4)
+
+
+def test_the_foremost_channels_are_kept_and_where_there_are_none_nothing_moves() -> None:
+    jacobian = np.zeros((2, 30))
+    jacobian[0] = np.linspace(0.01, 0.3, 30)
+    step = fitted(jacobian, np.ones(30))
+    assert np.flatnonzero(step).tolist() == [25, 26, 27, 28, 29]
+    assert not fitted(jacobian * 0, np.ones(30)).any()
+    assert not fitted(jacobian, np.zeros(30)).any()
+
+
+def test_differences_are_in_deviations() -> None:
+    styles = np.array([[1, 5], [3, 5], [0, 1], [0, 1]], np.float32)
+    labels = np.array([1, 1, 0, 0], np.float32)
+    np.testing.assert_allclose(differences(styles, labels, np.float32([2, 4])), [1, 1])
+    assert not differences(styles, labels * 0, np.float32([2, 4])).any()
 
 
 # --- the generator's channels ---------------------------------------------------------------------

@@ -107,9 +107,6 @@ def attribute_assessor(
 ) -> Assessor:
     """An attribute's logit, as the picture classifier sees aligned faces (n, 3, 256, 256).
 
-    What it sees is `picture_classifier.look`, which has no gradient and rounds, done again without
-    rounding.
-
     Args:
         judge: the classifier.
         face: the face network that it sees through.
@@ -121,17 +118,22 @@ def attribute_assessor(
     if name not in judge.names:
         raise unknown(name, judge.names)
     index = judge.names.index(name)
+    return lambda pictures: seen_logits(judge, face, pictures)[:, index]
 
-    def score(pictures: Tensor) -> Tensor:
-        pictures = pictures.clamp(0, 1)
-        seen = face(pictures)
-        parts = (seen.whole, seen.regions, seen.parts)
-        features = torch.cat([F.adaptive_avg_pool2d(part, _GRID) for part in parts], 1)
-        small = F.adaptive_avg_pool2d(pictures, _SMALL) * _LEVELS
-        logits: Tensor = judge(Looks(features, small))
-        return logits[:, index]
 
-    return score
+def seen_logits(judge: PictureClassifier, face: FaceNetwork, pictures: Tensor) -> Tensor:
+    """(n, k) a picture classifier's logits of aligned faces (n, 3, 256, 256), with a gradient.
+
+    What it sees is `picture_classifier.look`, which has no gradient and rounds, done again without
+    rounding.
+    """
+    pictures = pictures.clamp(0, 1)
+    seen = face(pictures)
+    parts = (seen.whole, seen.regions, seen.parts)
+    features = torch.cat([F.adaptive_avg_pool2d(part, _GRID) for part in parts], 1)
+    small = F.adaptive_avg_pool2d(pictures, _SMALL) * _LEVELS
+    logits: Tensor = judge(Looks(features, small))
+    return logits
 
 
 # --- a user's own ---------------------------------------------------------------------------------

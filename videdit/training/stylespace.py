@@ -2,13 +2,19 @@
 
 Two things are known of a channel in the end: which attributes it gives, and where.
 
-*Attributes*, from faces that have them (thirty suffice). As the paper does: with ``d = (s - mean) /
-deviation`` the styles of faces with the attribute, channels are ranked by ``|mean d| / std d`` over
-them; once for all channels, once times the share of their change that falls into the regions that
-the attribute may touch. Attributes go together in people (grey hair, wrinkles and a tie), and so do
-channels in this ranking. So the first of both lists are then moved on a few faces, the teacher
-looks at the pictures, and an attribute gets the few channels that together move it and nothing
-else: a non-negative least squares fit, one more channel at a time.
+*Attributes*, in the two ways of the paper. From faces that have them (thirty suffice): by how many
+deviations d a channel's style differs between faces with and without. And from gradients: how much
+the attribute, as the teacher sees it in the picture, and all others change with the channel, and
+into which regions its change of the picture falls. Neither does alone. Attributes go together in
+people (grey hair, wrinkles and a tie), so d holds them all; and gradients are known at a point,
+where no glasses are. So an attribute gets the step v that by the gradients J moves it by one and
+nothing else, at the least cost, where a channel costs the less the more it differs between faces
+with and without, and the more its change falls into the regions that the attribute may touch::
+
+    min |W (J v - e)|^2 + ridge * sum (v / D)^2,   D = |d| sqrt(share in the regions)
+
+whose solution is ``D^2 J' (J D^2 J' + ridge W^-2)^-1 e``. Its foremost channels are kept and fitted
+anew. They move together, each little: out of what the generator knows, there are no faces.
 
 *Regions*, twice. Where a channel's activations have their energy (Collins et al. 2020), for edits
 that give one region another face's style. And where the picture changes with it: the energy of the
@@ -19,7 +25,6 @@ sums over the region's pixels, whose mean square it is.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,10 +35,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ..arrays import keep_arrays
+from ..editing.assessors import seen_logits
 from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier, join, look
 from ..editing.stylespace import StyleChannels
@@ -56,11 +61,8 @@ Report = Callable[[str], None]
 _GOAL = 1.75
 """Alpha 1 takes the median face without the attribute to this logit, a probability of 0.85."""
 
-_FARTHEST = 30.0
-"""Standard deviations that no channel is moved beyond."""
-
-_PART = 20
-"""Channels that are looked at between two lines of progress."""
+_FARTHEST = 8.0
+"""Standard deviations that no channel is moved beyond by an alpha of 1."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +71,20 @@ class StyleSpaceTraining:
 
     Attributes:
         pool: faces whose attributes are known from their pictures.
-        measured: of these, on which channels are tried.
-        deviations: how far channels are tried, either way.
-        candidates: of each of an attribute's two lists of channels.
-        chosen: channels that an attribute may get.
+        measured: of these, at which gradients are taken.
+        chosen: channels of an attribute.
         others: weight of the attributes that are to stay, in the fit.
-        ridge: weight of how far channels are moved, in the fit: many a little way rather than a few
-            far out, where the generator has never been.
+        ridge: weight of a step's cost, in the fit.
         lacking: faces on which the length of alpha 1 is found.
         spots: faces on which regions are looked at.
         seed: decides everything random.
     """
 
     pool: int = 240
-    measured: int = 6
-    deviations: float = 6.0
-    candidates: int = 12
-    chosen: int = 40
+    measured: int = 12
+    chosen: int = 100
     others: float = 0.5
-    ridge: float = 0.05
+    ridge: float = 0.1
     lacking: int = 10
     spots: int = 8
     seed: int = 0
@@ -135,37 +132,41 @@ def train_stylespace(
     drawn = rng.permutation(np.flatnonzero(part.random))[: how.pool]
     codes = part.codes[drawn]
     logits = _kept(kept / "pool.npz", lambda: seer.logits(Latents(codes)))
-    spread = logits.std(0)
+    gradients = []
+    for number in range(min(how.measured, len(codes))):
+
+        def gradient(code: Floats = codes[number : number + 1]) -> Floats:
+            return seer.gradients(code)
+
+        gradients.append(_kept(kept / f"gradients-{number:02d}.npz", gradient))
+        report(f"gradients of face {number + 1}/{how.measured}")
+    # In deviations of the attribute for one of the channel.
+    jacobian = np.mean(gradients, 0) * scale / logits.std(0)[:, None]
     with torch.no_grad():
-        styles = np.concatenate(
-            [
-                synthesis.styles(torch.from_numpy(piece)).numpy()
-                for piece in np.array_split(part.codes, 20)
-            ]
-        )
-    wanted = candidates(styles, part.labels, scale, local, part.names, how.candidates)
-    report(f"{len(wanted)} channels to try")
-    effects = _effects(
-        kept, wanted, codes[: how.measured], logits[: how.measured], seer, scale, how, report
-    )
-    effects /= how.deviations * spread
+        pieces = [torch.from_numpy(piece) for piece in np.array_split(part.codes, 20)]
+        styles = np.concatenate([synthesis.styles(piece).numpy() for piece in pieces])
     steps = {}
     for index, name in enumerate(part.names):
+        natural = differences(styles, part.labels[:, index], scale)
+        touched = [REGIONS.index(region) for region in touch_of(name).all - NEVER]
+        free = np.abs(natural) * np.sqrt(local[touched].sum(0))
+        which, step = fit_step(jacobian, free, index, how)
         sides = []
         for sign in (-1, 1):
-            path = kept / f"step-{name}{'+' if sign > 0 else '-'}.json"
-            if not path.exists():
-                which, sizes = fit_step(effects, index, sign, how)
+            path = kept / f"length-{name}{'+' if sign > 0 else '-'}.npz"
+
+            def length(
+                index: int = index,
+                which: npt.NDArray[np.int64] = which,
+                sizes: Floats = sign * step,
+                sign: int = sign,
+            ) -> Floats:
                 lacking = codes[sign * logits[:, index] < 0][: how.lacking]
-                length = _length(lacking, wanted[which], sizes, index, sign, seer, scale)
-                sizes = sizes * length
-                table = {"channels": wanted[which].tolist(), "sizes": sizes.tolist()}
-                write_atomically(path, json.dumps(table).encode())
-            table = json.loads(path.read_text())
-            sides.append(
-                (np.array(table["channels"], np.int64), np.array(table["sizes"], np.float32))
-            )
-        report(f"{name}: {', '.join(str(len(which)) for which, _ in sides)} channels")
+                return np.array(_length(lacking, which, sizes, index, sign, seer, scale))
+
+            sides.append((which, np.asarray(sign * step * _kept(path, length), np.float32)))
+        far = ", ".join(f"{np.abs(sizes).max(initial=0):.1f}" for _, sizes in sides)
+        report(f"{name}: {len(which)} channels, up to {far} deviations")
         steps[name] = sides[0], sides[1]
     channels = StyleChannels(LAYERS, scale, steps, shares, local)
     result = folder / "stylespace.safetensors"
@@ -192,79 +193,56 @@ def _rows(w: Tensor) -> Tensor:
     return w[:, None].expand(-1, 16, -1)
 
 
-def candidates(
-    styles: Floats,
-    labels: Floats,
-    scale: Floats,
-    local: Floats,
-    names: Sequence[str],
-    count: int,
-) -> npt.NDArray[np.int64]:
-    """Channels that may have to do with some attribute, rising.
+def differences(styles: Floats, labels: Floats, scale: Floats) -> Floats:
+    """(channels,) by how many deviations styles differ between faces with and without.
 
     Args:
         styles: (n, channels) of labelled faces.
-        labels: (n, k).
-        scale: (channels,) their deviations.
-        local: (regions, channels), see `StyleChannels`.
-        names: of the attributes.
-        count: of each of an attribute's two lists.
+        labels: (n,).
+        scale: (channels,) the deviations.
     """
-    apart = (styles - styles.mean(0)) / scale
-    found: set[int] = set()
-    for index, name in enumerate(names):
-        shown = apart[labels[:, index] > 0.5]
-        if len(shown) < 2:
-            continue
-        ranking = np.abs(shown.mean(0)) / (shown.std(0) + 1e-6)
-        touched = [REGIONS.index(region) for region in touch_of(name).all - NEVER]
-        for order in (ranking, ranking * local[touched].sum(0)):
-            found.update(np.argsort(-order)[:count].tolist())
-    return np.array(sorted(found), np.int64)
+    with_, without = styles[labels > 0.5], styles[labels < 0.5]
+    if not len(with_) or not len(without):
+        return np.zeros(len(scale), np.float32)
+    return np.asarray((with_.mean(0) - without.mean(0)) / scale, np.float32)
 
 
 def fit_step(
-    effects: Floats, target: int, sign: int, how: StyleSpaceTraining
+    jacobian: Floats, free: Floats, target: int, how: StyleSpaceTraining
 ) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The few channels that move one attribute, and by how many deviations each.
-
-    Orthogonal matching pursuit with non-negative coefficients: of all channels, each either way,
-    the one that fits what is left best is added, and all are fitted anew.
+    """The channels that move one attribute and nothing else, and by how many deviations each.
 
     Args:
-        effects: (m, 2, k) what a deviation down and one up of each channel change of the
-            attributes, in deviations of theirs.
-        target: which attribute, that is to change by one towards ``sign``.
+        jacobian: (k, channels) what a deviation of each channel changes of the attributes, in
+            deviations of theirs.
+        free: (channels,) how far each channel may easily go.
+        target: which attribute, that is to change by one.
         how: how many channels at most, and the weights of the fit.
 
     Returns:
-        Which of the m channels, and by how much.
+        Which channels, rising, and by how much each; none where nothing moves the attribute.
     """
-    weights = np.full(effects.shape[2], how.others)
+    which = np.flatnonzero(free * np.abs(jacobian[target]) > 0)
+    step = _solved(jacobian[:, which], free[which], target, how)
+    foremost = np.argsort(-step * jacobian[target, which])[: how.chosen]
+    which = np.sort(which[foremost])
+    return which, _solved(jacobian[:, which], free[which], target, how)
+
+
+def _solved(jacobian: Floats, free: Floats, target: int, how: StyleSpaceTraining) -> Floats:
+    if not len(free):
+        return np.zeros(0, np.float32)
+    # As costs: the mean channel's is 1, so that the ridge means the same for all attributes.
+    squares = (free / np.sqrt(np.mean(free**2))).astype(np.float64) ** 2
+    j = jacobian.astype(np.float64)
+    moved = (j * squares) @ j.T
+    weights = np.full(len(j), how.others)
     weights[target] = 1
-    columns = (effects.reshape(-1, effects.shape[2]) * weights).T.astype(np.float64)
-    wanted = np.zeros(len(weights))
-    wanted[target] = sign
-    used: list[int] = []
-    sizes = np.zeros(0)
-    left = wanted
-    lengths = np.linalg.norm(columns, axis=0) + 1e-9
-    while len(used) < how.chosen:
-        gain = columns.T @ left / lengths
-        # A channel goes one way.
-        gain[[i ^ 1 for i in used] + used] = -np.inf
-        best = int(gain.argmax())
-        if gain[best] <= 1e-3:
-            break
-        used.append(best)
-        ridge = how.ridge * np.eye(len(used))
-        stacked = np.vstack((columns[:, used], ridge))
-        sizes = nnls(stacked, np.concatenate((wanted, np.zeros(len(used)))))[0]
-        left = wanted - columns[:, used] @ sizes
-    kept = sizes > 0
-    places = np.array(used, np.int64)[kept]
-    signs = np.where(places % 2 == 1, 1, -1)
-    return places // 2, np.asarray(signs * sizes[kept], np.float32)
+    unit = how.ridge * moved[target, target]
+    wanted = np.eye(len(j))[target]
+    step = squares * (j.T @ np.linalg.solve(moved + np.diag(unit / weights**2), wanted))
+    reached = float(j[target] @ step)
+    return np.asarray(step / reached if reached > 0 else step * 0, np.float32)
 
 
 class _Seer:
@@ -287,42 +265,24 @@ class _Seer:
             looks.append(look(self._networks.recognition.to(self._device), tensor))
         return np.asarray(judged(self._teacher, join(looks)).cpu().numpy(), np.float32)
 
+    def gradients(self, code: Floats) -> Floats:
+        """(k, channels) of the logits with respect to the styles of a code (1, 16, 512)."""
+        synthesis = self._networks.synthesis.to(self._device)
+        offsets = torch.zeros(1, sum(LAYERS), device=self._device, requires_grad=True)
+        shown = synthesis(torch.from_numpy(code).to(self._device), offsets) * 0.5 + 0.5
+        small = F.avg_pool2d(shown, shown.shape[-1] // PARSED)
+        logits = seen_logits(self._teacher, self._networks.recognition.to(self._device), small)[0]
+        rows = [
+            torch.autograd.grad(logit, offsets, retain_graph=True)[0][0].cpu() for logit in logits
+        ]
+        return np.asarray(torch.stack(rows).numpy(), np.float32)
+
 
 def _kept(path: Path, make: Callable[[], Floats]) -> Floats:
     if not path.exists():
         keep_arrays(path, values=make())
     with np.load(path, allow_pickle=False) as found:
         return np.asarray(found["values"])
-
-
-def _effects(
-    folder: Path,
-    channels: npt.NDArray[np.int64],
-    codes: Floats,
-    before: Floats,
-    seer: _Seer,
-    scale: Floats,
-    how: StyleSpaceTraining,
-    report: Report,
-) -> Floats:
-    """(m, 2, k) what the channels change of the logits, down and up by ``how.deviations``; mean
-    over the faces."""
-
-    def effect(channel: int, sign: int) -> Floats:
-        offsets = np.zeros((len(codes), len(scale)), np.float32)
-        offsets[:, channel] = sign * how.deviations * scale[channel]
-        return np.asarray((seer.logits(Latents(codes, offsets)) - before).mean(0), np.float32)
-
-    parts = []
-    for start in range(0, len(channels), _PART):
-        piece, began = channels[start : start + _PART], time.monotonic()
-
-        def make(piece: npt.NDArray[np.int64] = piece) -> Floats:
-            return np.stack([[effect(int(c), sign) for sign in (-1, 1)] for c in piece])
-
-        parts.append(_kept(folder / f"effects-{start:04d}.npz", make))
-        report(f"tried {start + len(piece)}/{len(channels)} ({time.monotonic() - began:.0f} s)")
-    return np.concatenate(parts)
 
 
 def _length(
