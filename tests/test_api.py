@@ -46,6 +46,15 @@ def test_each_edit_has_its_own_output() -> None:
     assert names[-1] == "a-Smiling+1-Young-0.5.mp4"
 
 
+def test_where_an_edit_is_made_is_in_its_name() -> None:
+    edits = parse_edits({"nose": 1})
+    names = [
+        default_output(Path("a.png"), edits, picture=True, where=where).name
+        for where in ("", "my photo", "lips-mouth")
+    ]
+    assert names == ["a-nose+1.png", "a-nose+1-my_photo.png", "a-nose+1-lips-mouth.png"]
+
+
 @pytest.mark.parametrize("letter", ["a", "ä", "\udce4", "漢"])
 @pytest.mark.parametrize("length", [1, 60, 250])
 def test_default_output_fits_the_file_system(letter: str, length: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from videdit.api import Result, edit_image, edit_video
 from videdit.bundles import Bundle
 from videdit.editing.stylespace import StyleChannels
-from videdit.errors import NoFaceError, UsageError, WeightsError
+from videdit.errors import InputError, NoFaceError, UsageError, WeightsError
 from videdit.faces.regions import REGIONS
 from videdit.inversion.parameters import InversionParameters, Strokes
 from videdit.models.networks import Networks, open_networks
@@ -130,6 +130,43 @@ def test_a_region_comes_from_another_face_and_nothing_else_changes(
     assert not changed(frame, none).any()
 
 
+def test_another_picture_is_another_result(
+    source: Path,
+    other: Path,
+    frame: np.ndarray,
+    networks: Networks,
+    tmp_path: Path,
+) -> None:
+    """Also of the same name: what counts is what is in it."""
+    like, results = tmp_path / "like.png", []
+    for picture in (read(other), np.ascontiguousarray(frame[:, ::-1])):
+        write(like, picture)
+        output = tmp_path / "out.png"
+        edit(source, output, networks, {"nose": 1}, editor="activations", like=str(like))
+        results.append(read(output).astype(int))
+    assert np.abs(results[0] - results[1]).max() > 10
+
+
+def test_edits_that_may_touch_nothing_and_masks_that_mark_nothing_are_refused(
+    source: Path, frame: np.ndarray, networks: Networks, tmp_path: Path
+) -> None:
+    output = tmp_path / "result.png"
+    with pytest.raises(UsageError, match=r"Blond_Hair.* may touch nothing"):
+        edit(source, output, networks, {"Blond_Hair": 1}, within=("nose",))
+    black = write(tmp_path / "black.png", frame * 0)
+    with pytest.raises(UsageError, match=r"black.* marks nothing"):
+        edit(source, output, networks, {"Smiling": 1}, within=("mask",), mask=black)
+    same = write(tmp_path / "same.png", frame)
+    with pytest.raises(UsageError, match=r"same.* marks nothing"):
+        edit(source, output, networks, {"mask": 1}, editor="scribble", like=same)
+    with pytest.raises(UsageError, match="not a mask"):
+        edit(source, output, networks, {"mask": 1}, editor="local", like=same, mask=black)
+    gone = tmp_path / "missing.png"
+    with pytest.raises(InputError, match="missing"):
+        edit(source, output, networks, {"nose": 1}, editor="activations", like=gone)
+    assert not output.exists()
+
+
 def test_several_regions_come_together(
     source: Path,
     other: Path,
@@ -151,7 +188,7 @@ def test_an_edit_is_held_in_its_region(
     source: Path, frame: np.ndarray, points: np.ndarray, networks: Networks, tmp_path: Path
 ) -> None:
     output = tmp_path / "smile.png"
-    edit(source, output, networks, {"Smiling": 1.5}, within=("lips", "mouth"))
+    edit(source, output, networks, {"Smiling": 1.5}, within="Lips, mouth")
     differs, near = changed(frame, output), box(points, MOUTH, frame.shape, 0.5)
     assert differs[near].max() > 20
     assert not differs[~near].any()
@@ -255,6 +292,8 @@ def test_style_channels_out_of_a_file(
     assert edit(source, output, networks, {"9:3": 0}, editor=str(file)).edited == []
     with pytest.raises(UsageError, match="no style layer 77"):
         edit(source, output, networks, {"77:3": 1}, editor=str(file))
+    with pytest.raises(UsageError, match="held in no region"):
+        edit(source, output, networks, {"Mouth": 1}, editor=str(file), within=("mouth",))
     StyleChannels((3,), np.ones(3, np.float32), {}, shares[:, :3], shares[:, :3]).save(file, {})
     with pytest.raises(WeightsError, match="another generator's"):
         edit(source, output, networks, {"9:3": 1}, editor=str(file))

@@ -40,9 +40,21 @@ SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
         ({"within": ("moustache",)}, "no region 'moustache'"),
         ({"within": ("background",)}, "no region 'background'"),
         ({"within": ("nose",), "editor": "stylespace"}, "held in no region"),
+        ({"within": ("mask",)}, "a mask and the region"),
+        ({"mask": Path("m.png")}, "a mask and the region"),
+        ({"editor": "scribble", "like": Path("a.png"), "mask": Path("m.png")}, "by itself"),
+        (
+            {
+                "editor": "local",
+                "like": Path("a.jpg"),
+                "mask": Path("m.png"),
+                "edits": (Edit.parse("mask=1"),),
+            },
+            "not a mask",
+        ),
         (
             {"editor": "local", "like": Path("a.jpg"), "edits": (Edit.parse("Smiling=1"),)},
-            "no region 'Smiling'",
+            "regions are edited: there is no region 'Smiling'",
         ),
     ],
 )
@@ -96,3 +108,10 @@ def test_the_rooms_numbers_are_no_part_of_equality_by_accident() -> None:
     )
     changed = replace(asked, parameters=replace(asked.parameters, inversion=other))
     assert changed != asked
+
+
+def test_what_is_written_in_other_ways_is_the_same() -> None:
+    said = RunSettings(SOURCE, OUTPUT, within=("Mouth", " lips"))
+    assert said == RunSettings(SOURCE, OUTPUT, within=("mouth", "lips"))
+    like = RunSettings(SOURCE, OUTPUT, editor="local", like="b.jpg")  # type: ignore[arg-type]
+    assert like.like == Path("b.jpg").absolute()

@@ -82,7 +82,12 @@ def parse_edits(edits: Edits) -> tuple[Edit, ...]:
 
 
 def default_output(
-    source: Path, edits: Sequence[Edit], *, picture: bool, folder: Path | None = None
+    source: Path,
+    edits: Sequence[Edit],
+    *,
+    picture: bool,
+    folder: Path | None = None,
+    where: str = "",
 ) -> Path:
     """Where the result goes if no name is said: ``clip-Smiling+1.5.mp4`` for an edit of
     ``clip.mp4``, in the source's folder. What suffixes there are not to write becomes MP4 or PNG.
@@ -91,11 +96,14 @@ def default_output(
         edits: they are part of the name, so that each has its own.
         picture: whether the source is one.
         folder: another folder than the source's.
+        where: the regions that the edits are held in, or the picture that they are taken from;
+            part of the name, too.
     """
     suffix = source.suffix.lower()
     if suffix not in (PICTURE_SUFFIXES if picture else CONTAINERS):
         suffix = ".png" if picture else ".mp4"
     done = "".join(f"-{_file_name(edit)}" for edit in edits)
+    done += re.sub(r"[^\w.-]", "_", f"-{where}") if where else ""
     # Room for the hidden names under which files are written first.
     longest = 200 - len(os.fsencode(done[:120] + suffix))
     stem = os.fsdecode(os.fsencode(source.stem)[:longest])
@@ -174,17 +182,30 @@ def prepare(
         with progress.doing(f"looking at the face in {settings.like.name}"):
             other = _other_face(settings, settings.like, store, networks)
     resources = Resources(settings, timeline, networks, other)
-    # What cannot be is refused before any work is done.
-    _ = resources.marked
-    if settings.editor != "scribble":
+    try:
+        _refuse(resources)  # before any work is done
+    except BaseException:
+        resources.close()
+        raise
+    return resources, make_chain(resources)
+
+
+def _refuse(resources: Resources) -> None:
+    """Refuse what cannot be.
+
+    Raises:
+        VideditError: the settings don't suit the source, or the editor.
+    """
+    settings = resources.run
+    if settings.editor != "scribble":  # which knows the mask alone
         for edit in settings.edits:
             resources.editor.name(edit.attribute)
     if not len(resources.frames):
         raise UsageError(
             "there is no frame between --from and --to",
-            f"The video is {float(timeline.times()[-1]):.2f} s long.",
+            f"The video is {float(resources.timeline.times()[-1]):.2f} s long.",
         )
-    return resources, make_chain(resources)
+    _ = resources.marked, resources.touch
 
 
 def _other_face(settings: RunSettings, like: Path, store: Store, networks: Networks) -> OtherFace:
@@ -222,7 +243,8 @@ def _other_face(settings: RunSettings, like: Path, store: Store, networks: Netwo
             found["encode"], found["refine"], table, resources.times, networks.space, smoothing
         )
         code = reader.read(table.first_frame, table.stop_frame)[0]
-        return OtherFace(code, f"{found['encode'].key} {found['refine'].key}")
+        keys = (timeline.content_id, found["encode"].key, found["refine"].key)
+        return OtherFace(code, " ".join(keys))
 
 
 def edit_video(
@@ -308,7 +330,10 @@ def edit_images(
     first = Path(sources[0])
     asked = _asked(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
-    if asked.like is None:
+    if asked.like is not None:  # what is wrong with it is so for all
+        with Store(asked.cache_dir) as store:
+            _other_face(asked, asked.like, store, networks)
+    else:
         editor = networks.editor(asked.editor, asked.keep, within=asked.within)
         for edit in asked.edits:
             editor.name(edit.attribute)
@@ -355,6 +380,9 @@ def _asked(
     values = dict(settings or {})
     if "quality" in values:
         values["method"] = method_of(str(values.pop("quality")))
+    for name in ("keep", "within"):
+        if isinstance(value := values.get(name), str):
+            values[name] = tuple(part.strip() for part in value.split(",") if part.strip())
     known = {each.name for each in fields(RunSettings)} - {"source", "output", "edits"}
     unknown = sorted(set(values) - known)
     if unknown:
@@ -373,7 +401,9 @@ def _edit(
     named = None if output is None else Path(output)
     folder = source.parent if named is None else named
     asked = _asked(source, folder, parse_edits(edits), how.settings)
-    check_source(source)
+    for path in (source, asked.like, asked.mask):
+        if path is not None:
+            check_source(path)
     if named is None or os.path.isdir(named):
         check_folder(folder)
         named = None
@@ -385,7 +415,13 @@ def _edit(
         if picture and not timeline.is_image:
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
         if named is None:
-            named = default_output(source, asked.edits, picture=timeline.is_image, folder=folder)
+            named = default_output(
+                source,
+                asked.edits,
+                picture=timeline.is_image,
+                folder=folder,
+                where="-".join((*asked.within, *([asked.like.stem] if asked.like else []))),
+            )
             check_place(source, named, overwrite=how.overwrite)
         # A link goes on leading where it does.
         target = named.resolve() if named.is_symlink() else named

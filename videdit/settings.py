@@ -105,13 +105,24 @@ class RunSettings:
         check_face(self.face)
         check_backend(self.backend)
         check_editor(self.editor, self.keep, self.like, self.within)
+        for name in ("like", "mask"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, None if path is None else Path(path).absolute())
         regions = [check_region(name) for name in self.within]
+        object.__setattr__(self, "within", tuple(regions))
         if self.like is not None:
-            regions += [check_region(edit.attribute) for edit in self.edits]
+            regions += [_region_of(edit) for edit in self.edits]
+        if self.editor == "scribble" and self.mask is not None:
+            raise UsageError("a scribble says by itself where it is", "Leave the mask out.")
+        if self.editor == "local" and MASK in regions:
+            raise UsageError(
+                "the editor 'local' knows regions of a face, not a mask",
+                "Name a region, or use --editor activations.",
+            )
         if (MASK in regions) != (self.mask is not None or self.editor == "scribble"):
             raise UsageError(
                 "a mask and the region 'mask' go together",
-                "Write --region mask --mask FILE; a mask says where, with --attr or --like.",
+                "Name a mask's picture with --mask (videdit image), with --attr or --like.",
             )
         check_device(self.device, self.precision)
         if self.codec is not None and self.codec not in CODECS:
@@ -178,6 +189,15 @@ def method_of(quality: str) -> str:
     if quality not in QUALITIES:
         raise UsageError(f"there is no quality {quality!r}", "Use fast or balanced.")
     return QUALITIES[quality]
+
+
+def _region_of(edit: Edit) -> str:
+    try:
+        return check_region(edit.attribute)
+    except UsageError as error:
+        raise UsageError(
+            f"with another picture, regions are edited: {error.message}", error.remedy
+        ) from None
 
 
 def _one_of(option: str, values: tuple[str, ...]) -> str:

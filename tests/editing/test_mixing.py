@@ -23,9 +23,9 @@ def codes(count: int = 2) -> np.ndarray:
 
 def regions(count: int = 2) -> np.ndarray:
     """A nose and a mouth, far from each other."""
-    seen = np.zeros((count, MASK_SIDE, MASK_SIDE, len(REGIONS)), np.float32)
-    seen[:, 40:60, 50:70, NOSE] = 1
-    seen[:, 100:105, 50:70, MOUTH] = 1
+    seen = np.zeros((count, MASK_SIDE, MASK_SIDE, len(REGIONS)), np.uint8)
+    seen[:, 40:60, 50:70, NOSE] = 255
+    seen[:, 100:105, 50:70, MOUTH] = 255
     return seen
 
 
@@ -87,9 +87,6 @@ def test_an_edit_is_held_in_a_region() -> None:
     np.testing.assert_array_equal(after.mixture.codes, inner.apply(before, edits, times).codes)
     np.testing.assert_array_equal(after.mixture.mask, region_mask(regions(), ["mouth"]))
     assert editor.name("smiling") == "Smiling"
-    one = editor.edited(Latents(before), "Smiling", np.ones(2, np.float32), regions())
-    assert one.mixture is not None
-    np.testing.assert_allclose(one.mixture.codes, before + step)
 
 
 def test_without_regions_nothing_can_be_mixed() -> None:

@@ -345,12 +345,13 @@ def local_edits(
         if like or regions or channels or editor not in (None, "scribble"):
             raise UsageError("--scribble says by itself what is edited", "Leave the others out.")
         return LocalEdits("scribble", [f"{MASK}={strength or 1}"], ())
-    if channels and editor not in (None, "stylespace"):
+    own = editor is not None and Path(editor).suffix == ".safetensors"
+    if channels and editor not in (None, "stylespace") and not own:
         raise UsageError(
             f"the editor {editor!r} moves no single channels", "Use --editor stylespace."
         )
-    if strength is not None and like is None:
-        raise UsageError("--strength says how much of --like is shown", "Name a picture.")
+    if strength is not None:
+        _check_strength(strength, like or scribble)
     if like is not None and not regions:
         raise UsageError(
             "--like takes regions from a picture",
@@ -363,6 +364,16 @@ def local_edits(
         texts += [f"{name}={strength or 1}" for name in regions]
         regions = ()
     return LocalEdits(editor or usual, texts, regions)
+
+
+def _check_strength(text: str, like: Path | None) -> None:
+    from videdit.editing.schedule import AlphaSchedule
+
+    if like is None:
+        raise UsageError("--strength says how much of --like is shown", "Name a picture.")
+    strengths = [alpha for _, alpha in AlphaSchedule.parse(text).keyframes]
+    if not all(0 <= alpha <= 1 for alpha in strengths):
+        raise UsageError(f"--strength is {text}", "Give numbers from 0 to 1.")
 
 
 def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:

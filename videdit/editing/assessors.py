@@ -118,7 +118,7 @@ def attribute_assessor(
     if name not in judge.names:
         raise unknown(name, judge.names)
     index = judge.names.index(name)
-    return lambda pictures: seen_logits(judge, face, pictures)[:, index]
+    return lambda pictures: seen_logits(judge, face, pictures)[:, index].to(pictures.device)
 
 
 def seen_logits(judge: PictureClassifier, face: FaceNetwork, pictures: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def seen_logits(judge: PictureClassifier, face: FaceNetwork, pictures: Tensor) -
     What it sees is `picture_classifier.look`, which has no gradient and rounds, done again without
     rounding.
     """
-    pictures = pictures.clamp(0, 1)
+    pictures = pictures.to(next(judge.parameters()).device).clamp(0, 1)
     seen = face(pictures)
     parts = (seen.whole, seen.regions, seen.parts)
     features = torch.cat([F.adaptive_avg_pool2d(part, _GRID) for part in parts], 1)
@@ -234,6 +234,15 @@ def _try(network: nn.Module, name: str) -> None:
         raise UsageError(f"the assessor {name} gives {found} for two pictures", _TAKES)
     if not bool(torch.isfinite(scores).all()):
         raise UsageError(f"the assessor {name} gives scores that are not finite", _TAKES)
+    try:
+        with torch.no_grad():
+            single: Any = network(pictures[:1])
+    except Exception as error:
+        raise UsageError(
+            f"the assessor {name} takes two pictures, but not one ({_reason(error)})", _TAKES
+        ) from error
+    if not isinstance(single, Tensor) or single.shape not in ((1,), (1, 1)):
+        raise UsageError(f"the assessor {name} gives no single score for one picture", _TAKES)
     remedy = "Only an assessor that can be differentiated can be learned from."
     blind = f"the scores of the assessor {name} have no gradient with respect to the picture"
     if not scores.requires_grad:

@@ -6,7 +6,6 @@ format, the names in their order, each step's scale, what each step's score was,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
 from safetensors.numpy import save
 
 from ..errors import WeightsError
@@ -76,19 +74,6 @@ class Directions:
             for number, (name, step) in enumerate(self.steps.items())
         }
         path.write_bytes(save(tensors, described(about)))
-
-
-def is_directions(path: Path) -> bool:
-    """Whether a file says that it holds directions; no for one that cannot be read."""
-    try:
-        (entry,) = described({})
-        # The description alone: a file of transformers has many megabytes of tensors.
-        with safe_open(str(path), framework="np") as file:
-            about = json.loads((file.metadata() or {}).get(entry, "{}"))
-        return bool(about.get("format") == FORMAT)
-    # safetensors has an exception class of its own, derived from Exception alone.
-    except Exception:
-        return False
 
 
 def load_directions(path: Path) -> Directions:

@@ -21,6 +21,7 @@ from .schedule import Edit
 
 Floats = npt.NDArray[np.float32]
 Codes = Floats
+Maps = npt.NDArray[np.uint8]
 
 
 class Editor(ABC):
@@ -28,11 +29,9 @@ class Editor(ABC):
 
     Attributes:
         names: of what can be edited.
-        by_region: whether it must be told where the regions of each face are.
     """
 
     names: tuple[str, ...]
-    by_region = False
 
     def name(self, text: str) -> str:
         """The editor's own form of a name; case, spaces, hyphens and underscores don't matter.
@@ -57,7 +56,7 @@ class Editor(ABC):
         return None
 
     def edited(
-        self, latents: Latents, name: str, strengths: Floats, regions: Floats | None = None
+        self, latents: Latents, name: str, strengths: Floats, regions: Maps | None = None
     ) -> Latents:
         """Latents after one edit.
 
@@ -65,8 +64,8 @@ class Editor(ABC):
             latents: of n faces.
             name: one of ``names``.
             strengths: (n,).
-            regions: (n, 128, 128, regions) where what is in the faces' reconstructions; for editors
-                ``by_region``.
+            regions: (n, 128, 128, regions) from 0 to 255, where what is in the faces'
+                reconstructions; for editors that must be told (`models.choices.by_region`).
         """
         codes = self.move(latents.codes, name, strengths)
         more = self.shift(latents.codes, name, strengths)
@@ -85,7 +84,7 @@ class Editor(ABC):
         edits: Sequence[Edit],
         times_s: npt.ArrayLike,
         calm: Codes | None = None,
-        regions: Floats | None = None,
+        regions: Maps | None = None,
     ) -> Latents:
         """Codes after all edits, in their order.
 

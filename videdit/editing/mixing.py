@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..faces.regions import REGIONS
 from ..generators.latents import MASK_SIDE, Latents, Mixture
-from .editor import Codes, Editor, Floats
+from .editor import Codes, Editor, Floats, Maps
 from .schedule import Edit
 from .touch import EDITABLE, MASK, check_region
 
@@ -38,7 +38,6 @@ class MixingEditor(Editor):
     """
 
     names = (*EDITABLE, MASK)
-    by_region = True
 
     def __init__(self, other: Floats, coarse: int) -> None:
         self._other = other
@@ -53,7 +52,7 @@ class MixingEditor(Editor):
         return True
 
     def edited(
-        self, latents: Latents, name: str, strengths: Floats, regions: Floats | None = None
+        self, latents: Latents, name: str, strengths: Floats, regions: Maps | None = None
     ) -> Latents:
         """See ``Editor.edited``; strengths beyond 0 and 1 are taken as these."""
         if regions is None:
@@ -75,8 +74,6 @@ class WithinEditor(Editor):
         regions: where it is seen.
     """
 
-    by_region = True
-
     def __init__(self, editor: Editor, regions: Sequence[str]) -> None:
         self._editor = editor
         self._regions = tuple(check_region(name) for name in regions)
@@ -86,23 +83,13 @@ class WithinEditor(Editor):
         """See ``Editor.name``."""
         return self._editor.name(text)
 
-    def edited(
-        self, latents: Latents, name: str, strengths: Floats, regions: Floats | None = None
-    ) -> Latents:
-        """See ``Editor.edited``; on top of what is mixed in already."""
-        if regions is None:
-            raise ValueError("activations are mixed where regions are")
-        before = latents.codes if latents.mixture is None else latents.mixture.codes
-        after = self._editor.move(before, name, strengths)
-        return replace(latents, mixture=Mixture(after, region_mask(regions, self._regions)))
-
     def apply(
         self,
         codes: Codes,
         edits: Sequence[Edit],
         times_s: npt.ArrayLike,
         calm: Codes | None = None,
-        regions: Floats | None = None,
+        regions: Maps | None = None,
     ) -> Latents:
         """See ``Editor.apply``: the codes stay, what the edits make of them is the other face."""
         if regions is None:
@@ -112,18 +99,19 @@ class WithinEditor(Editor):
         return Latents(np.array(codes, np.float32), None, mixture)
 
 
-def region_mask(regions: Floats, names: Sequence[str]) -> Floats:
+def region_mask(regions: Maps, names: Sequence[str]) -> Floats:
     """(n, 128, 128) from 0 to 1: where some regions are, widened and with a soft border; a mask of
     one's own as it is, softened.
 
     Args:
-        regions: (n, 128, 128, regions) probabilities; behind them perhaps a mask.
+        regions: (n, 128, 128, regions) probabilities from 0 to 255; behind them perhaps a mask.
         names: of regions.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROWN + 1,) * 2)
     columns = [REGIONS.index(name) for name in names if name != MASK]
     masks = []
-    for seen in regions:
+    for bytes_ in regions:
+        seen = bytes_ / np.float32(255)
         there = cv2.dilate(np.ascontiguousarray(seen[:, :, columns].sum(2)), kernel)
         if MASK in names:
             there = np.maximum(there, seen[:, :, len(REGIONS)])

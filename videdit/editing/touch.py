@@ -97,7 +97,7 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
-_CHANNEL = re.compile(r"\d+:\d+|pc\d+(:\d+(-\d+)?)?")
+_CHANNEL = re.compile(r"\d+:\d+|pc\W?\d+(:\d+(-\d+)?)?", re.IGNORECASE)
 """The name of a style channel, or of a component."""
 
 _LESS_MOTION = {"Young": 0.5}
@@ -133,7 +133,7 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
     """
     by_plain = {plain(known): known for known in TOUCHES}
     known = by_plain.get(plain(name), "")
-    touch = TOUCHES.get(known, _ANY if _CHANNEL.fullmatch(name) else DEFAULT)
+    touch = TOUCHES.get(known, _ANY if _CHANNEL.fullmatch("".join(name.split())) else DEFAULT)
     touch = replace(touch, renewed=_RENEWED.get((known, -1 if least < 0 else 1), frozenset()))
     if least < 0:
         closes = touch.closes or "mouth" in touch.matter

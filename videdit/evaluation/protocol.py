@@ -34,7 +34,7 @@ from .report import draw_curves, write_tables
 ALL_METHODS = (
     *("transformer", "interfacegan", "interfacegan+keep", "ganspace", "stylespace", "styleflow"),
 )
-"""What ``all`` stands for."""
+"""What ``all`` stands for, as far as the bundle has them."""
 
 _SETTINGS = "settings.json"
 _BLOCK = 50
@@ -75,9 +75,10 @@ def evaluate_attributes(
     Raises:
         UsageError: unknown attribute or editor, or the folder holds another measurement.
     """
-    if tuple(methods) == ("all",):
-        methods = ALL_METHODS
     networks = open_networks(DEFAULT_BUNDLE, device, "fp32", say=report)
+    if tuple(methods) == ("all",):
+        roles = networks.bundle.manifest.roles
+        methods = [m for m in ALL_METHODS if f"editor-{m.removesuffix(_KEEPING)}" in roles]
     judge, notes = load_picture_classifier(networks.bundle.file("judge"))
     if protocol.attributes == ("all",):
         protocol = replace(protocol, attributes=judge.names)

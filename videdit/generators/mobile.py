@@ -186,7 +186,9 @@ class SynthesisNetwork(nn.Module):
 
     def features(self, codes: Tensor, blocks: int) -> Tensor:
         """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
-        *_, last = islice(self.stepwise(codes), blocks + 1)
+        # One at a time: all depths together are large.
+        for features in islice(self.stepwise(codes), blocks + 1):
+            last = features
         return last
 
     def stepwise(
@@ -229,8 +231,9 @@ class SynthesisNetwork(nn.Module):
         Args:
             codes, offsets, mixed: see `stepwise`.
         """
-        *_, features = self.stepwise(codes, offsets, mixed)
-        return self.shown(features, codes, None if offsets is None else offsets[:, -LAYERS[-1] :])
+        for features in self.stepwise(codes, offsets, mixed):
+            last = features
+        return self.shown(last, codes, None if offsets is None else offsets[:, -LAYERS[-1] :])
 
     def shown(self, features: Tensor, codes: Tensor, offsets: Tensor | None = None) -> Tensor:
         """The picture of the features after the last block: the published network's of 1024 pixels,

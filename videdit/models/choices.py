@@ -76,7 +76,9 @@ def check_editor(
     if choice in BY_PHOTO and like is None:
         raise UsageError(
             f"the editor {choice!r} takes regions from another picture",
-            "Name it, and the regions: --like photo.jpg --region nose.",
+            "Paint on a copy and name it: --scribble painted.png."
+            if choice == "scribble"
+            else "Name it, and the regions: --like photo.jpg --region nose.",
         )
     if like is not None and choice not in BY_PHOTO:
         raise UsageError(

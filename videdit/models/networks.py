@@ -226,11 +226,17 @@ class Networks:
             WeightsError: its file is missing or damaged.
         """
         from ..editing.mixing import WithinEditor
+        from ..editing.stylespace import StyleSpaceEditor
 
         if other is not None:
             return self._photo_editor(choice, other)
         check_editor(choice, keep, within=within)
         made = self._editor(choice, keep)
+        if within and isinstance(made, StyleSpaceEditor):
+            raise UsageError(
+                f"the editor {choice!r} moves channels, not codes, and is held in no region",
+                "Leave --region out; most channels are local by themselves.",
+            )
         return WithinEditor(made, within) if within else made
 
     def _editor(self, choice: str, keep: Sequence[str]) -> Editor:
@@ -297,8 +303,10 @@ class Networks:
         """(n, channels) the styles that the generator makes of codes."""
         import torch
 
+        device = self.synthesis.const.device
         with torch.no_grad():
-            return np.asarray(self.synthesis.cpu().styles(torch.from_numpy(codes)).numpy())
+            found = self.synthesis.styles(torch.from_numpy(codes).to(device))
+            return np.asarray(found.cpu().numpy())
 
     def editor_ids(self, choice: str) -> dict[str, str]:
         """The content ids of what an editor is made of, for a stage's key.

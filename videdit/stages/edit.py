@@ -104,22 +104,21 @@ class EditStage(FaceStage):
         np.save(folder / "active.npy", active.astype(bool))
         ctx.tick(chunk.frames)
 
-    def _regions(self, ctx: Context, faces: Faces) -> NDArray[np.float32]:
-        """(k, 128, 128, regions) where what is in the faces' reconstructions; behind that, where
-        the region ``mask`` is."""
+    def _regions(self, ctx: Context, faces: Faces) -> NDArray[np.uint8]:
+        """(k, 128, 128, regions) where what is in the faces' reconstructions, 0 to 255; behind
+        that, where the region ``mask`` is."""
         pictures, parser = ctx.input("reconstruct"), self.resources.network(ctx, "parser")
         marked = self.resources.marked
-        seen = np.zeros((len(faces), SIDE, SIDE, len(REGIONS) + 1), np.float32)
+        # Bytes: of many faces these are large.
+        seen = np.zeros((len(faces), SIDE, SIDE, len(REGIONS) + 1), np.uint8)
         for k in range(len(faces)):
             if marked is not None:
-                grey = np.repeat(marked[:, :, None], 3, 2)
-                seen[k, :, :, -1] = cut_crop(
-                    np.rint(grey * 255).astype(np.uint8), faces.quad[k], SIDE
-                )[:, :, 0]
+                seen[k, :, :, -1] = np.rint(_cut_mask(marked, faces.quad[k], SIDE) * 255)
             frame = int(faces.frame[k])
             (chunk,) = pictures.overlapping(frame, frame + 1)
             if has_picture(pictures, chunk.name, faces.name(k)):
-                seen[k, :, :, :-1] = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
+                found = parser.parse(read_picture(pictures, chunk.name, faces.name(k)))
+                seen[k, :, :, :-1] = np.rint(found * 255)
         return seen
 
     def _painted(
@@ -134,8 +133,7 @@ class EditStage(FaceStage):
         assert run.like is not None
         assert marked is not None
         crop = cut_crop(read_photo(run.like), faces.quad[k], INPUT_SIZE)
-        grey = np.rint(np.repeat(marked[:, :, None], 3, 2) * 255).astype(np.uint8)
-        mask = cut_crop(grey, faces.quad[k], INPUT_SIZE)[:, :, 0]
+        mask = _cut_mask(marked, faces.quad[k], INPUT_SIZE)
         found = codes[k]
         if mask.any():
             found = fit_strokes(
@@ -198,3 +196,11 @@ class EditStage(FaceStage):
         latents = [read_latents(ctx.own, table, i, i + 1) for i in shown]
         networks = self.resources.networks
         return latent_pictures(latents, networks.statistics, networks.space)
+
+
+def _cut_mask(
+    marked: NDArray[np.float32], quad: NDArray[np.float64], side: int
+) -> NDArray[np.float32]:
+    """(side, side) a mask (H, W) from 0 to 1 as a face's crop has it."""
+    grey = np.rint(np.repeat(marked[:, :, None], 3, 2) * 255).astype(np.uint8)
+    return np.ascontiguousarray(cut_crop(grey, quad, side)[:, :, 0])

@@ -123,7 +123,8 @@ class Resources:
 
         Raises:
             InputError: the picture cannot be read.
-            UsageError: it has another size than the source, or the source is a video.
+            UsageError: it has another size than the source, or marks nothing; or the source is a
+                video.
         """
         run = self.run
         path = run.like if run.editor == "scribble" else run.mask
@@ -150,6 +151,11 @@ class Resources:
             side = 2 * int(np.ceil(edge)) + 1
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
             there = cv2.dilate(painted.astype(np.float32), kernel)
+        if not there.any():
+            raise UsageError(
+                f"{path.name} marks nothing",
+                "A mask is white where something may change; a scribble is the source painted on.",
+            )
         # Inwards, so that nothing changes outside.
         far = cv2.distanceTransform((there > 0).astype(np.uint8), cv2.DIST_L2, 5)
         return np.asarray(there * np.minimum(far / edge, 1), np.float32)
@@ -164,7 +170,7 @@ class Resources:
         """The regions that the run's edits may change.
 
         Raises:
-            UsageError: the run widens or narrows them by what there is not.
+            UsageError: the run widens or narrows them by what there is not, or leaves none.
         """
         run = self.run
         touches = [
@@ -176,7 +182,14 @@ class Resources:
         touch = reduce(or_, touches) if touches else Touch()
         if run.within:
             touch = held_in(touch, run.within)
-        return changed(touch, run.touch)
+        touch = changed(touch, run.touch)
+        if run.edits and not touch.all:
+            edits = ", ".join(str(edit) for edit in run.edits)
+            raise UsageError(
+                f"{edits} may touch nothing of what is left",
+                "`videdit attributes` lists what each attribute touches.",
+            )
+        return touch
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
