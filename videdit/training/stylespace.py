@@ -125,7 +125,8 @@ def train_stylespace(
     )
     teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
     synthesis = networks.synthesis
-    scale = deviations(synthesis, networks.statistics)
+    device = networks.device.name
+    scale = deviations(synthesis, networks.statistics, device)
     shares, local = _regions(kept, part, networks, how, report)
     seer = _Seer(networks, teacher)
     rng = np.random.default_rng(how.seed)
@@ -143,8 +144,8 @@ def train_stylespace(
     # In deviations of the attribute for one of the channel.
     jacobian = np.mean(gradients, 0) * scale / logits.std(0)[:, None]
     with torch.no_grad():
-        pieces = [torch.from_numpy(piece) for piece in np.array_split(part.codes, 20)]
-        styles = np.concatenate([synthesis.styles(piece).numpy() for piece in pieces])
+        pieces = [torch.from_numpy(p).to(device) for p in np.array_split(part.codes, 20)]
+        styles = np.concatenate([synthesis.styles(piece).cpu().numpy() for piece in pieces])
     steps = {}
     for index, name in enumerate(part.names):
         natural = differences(styles, part.labels[:, index], scale)
@@ -175,7 +176,7 @@ def train_stylespace(
     return result
 
 
-def deviations(synthesis: SynthesisNetwork, stats: WStatistics) -> Floats:
+def deviations(synthesis: SynthesisNetwork, stats: WStatistics, device: str = "cpu") -> Floats:
     """(channels,) standard deviations of the styles over W.
 
     Styles are affine in w, ``s = A w + b``, so their covariance is ``A C A'``: with the principal
@@ -185,8 +186,8 @@ def deviations(synthesis: SynthesisNetwork, stats: WStatistics) -> Floats:
     with torch.no_grad():
         mean = stats.mean[None]
         steps = mean + stats.axes.T * stats.scale[:, None]
-        changed = rows(_rows(steps)) - rows(_rows(mean))
-    return np.asarray(changed.square().sum(0).sqrt().numpy(), np.float32)
+        changed = rows(_rows(steps).to(device)) - rows(_rows(mean).to(device))
+    return np.asarray(changed.square().sum(0).sqrt().cpu().numpy(), np.float32)
 
 
 def _rows(w: Tensor) -> Tensor:
@@ -315,14 +316,15 @@ def _regions(
     rng = np.random.default_rng(how.seed)
     chosen = rng.permutation(len(part.codes))[: how.spots]
     energies, changes = [], []
-    parser, synthesis = networks.parser, networks.synthesis
+    parser, synthesis, device = networks.parser, networks.synthesis, networks.device.name
     for number, place in enumerate(chosen):
         code = part.codes[place : place + 1]
 
         def both(code: Floats = code, number: int = number) -> Floats:
             regions = parser.parse(networks.generator.decode(code)[0])
-            energy = activation_energy(synthesis, code, regions)
-            return np.stack((energy, change_energy(synthesis, code, regions, number)))
+            energy = activation_energy(synthesis, code, regions, device)
+            change = change_energy(synthesis, code, regions, number, device=device)
+            return np.stack((energy, change))
 
         energy, change = _kept(folder / f"regions-{number:02d}.npz", both)
         energies.append(energy)
@@ -337,7 +339,9 @@ def _shared(parts: Sequence[Floats]) -> Floats:
 
 
 @torch.no_grad()
-def activation_energy(synthesis: SynthesisNetwork, code: Floats, regions: Floats) -> Floats:
+def activation_energy(
+    synthesis: SynthesisNetwork, code: Floats, regions: Floats, device: str = "cpu"
+) -> Floats:
     """(regions, channels) squares of what each style scales, less its mean over the picture, summed
     over each region.
 
@@ -345,9 +349,10 @@ def activation_energy(synthesis: SynthesisNetwork, code: Floats, regions: Floats
         synthesis: the generator.
         code: (1, 16, 512).
         regions: (128, 128, regions) of its picture.
+        device: where the generator is.
     """
-    maps = torch.from_numpy(np.ascontiguousarray(regions.transpose(2, 0, 1)))[None]
-    codes = torch.from_numpy(code)
+    maps = torch.from_numpy(np.ascontiguousarray(regions.transpose(2, 0, 1)))[None].to(device)
+    codes = torch.from_numpy(code).to(device)
     found = []
 
     def scaled(x: Tensor, style: Tensor) -> None:
@@ -367,7 +372,7 @@ def activation_energy(synthesis: SynthesisNetwork, code: Floats, regions: Floats
             scaled(x, style)
             x = step(x, style)
     scaled(x, synthesis.image_style(codes[:, 15]))
-    return np.asarray(torch.cat(found, 1).numpy(), np.float32)
+    return np.asarray(torch.cat(found, 1).cpu().numpy(), np.float32)
 
 
 def _sized(maps: Tensor, side: int) -> Tensor:
@@ -377,7 +382,12 @@ def _sized(maps: Tensor, side: int) -> Tensor:
 
 
 def change_energy(
-    synthesis: SynthesisNetwork, code: Floats, regions: Floats, seed: int, probes: int = 2
+    synthesis: SynthesisNetwork,
+    code: Floats,
+    regions: Floats,
+    seed: int,
+    probes: int = 2,
+    device: str = "cpu",
 ) -> Floats:
     """(regions, channels) summed squares of ``dI/ds`` over each region's pixels.
 
@@ -390,20 +400,21 @@ def change_energy(
         regions: (128, 128, regions) of its picture.
         seed: of the signs.
         probes: gradients that are averaged.
+        device: where the generator is.
     """
     generator = torch.Generator().manual_seed(seed)
-    codes = torch.from_numpy(code)
-    offsets = torch.zeros(1, sum(LAYERS), requires_grad=True)
+    codes = torch.from_numpy(code).to(device)
+    offsets = torch.zeros(1, sum(LAYERS), device=device, requires_grad=True)
     picture = synthesis(codes, offsets)
     picture = F.avg_pool2d(picture, picture.shape[-1] // SIDE)
     found = torch.zeros(regions.shape[2], offsets.shape[1])
     for region in range(regions.shape[2]):
-        weight = torch.from_numpy(np.ascontiguousarray(regions[:, :, region])).sqrt()
+        weight = torch.from_numpy(np.ascontiguousarray(regions[:, :, region])).sqrt().to(device)
         if not bool((weight > 0.5).any()):
             continue
         for _ in range(probes):
             signs = torch.randint(0, 2, picture.shape, generator=generator) * 2.0 - 1
-            total = (picture * signs * weight).sum()
+            total = (picture * signs.to(device) * weight).sum()
             (gradient,) = torch.autograd.grad(total, offsets, retain_graph=True)
-            found[region] += gradient[0].square() / probes
+            found[region] += gradient[0].square().cpu() / probes
     return np.asarray(found.numpy(), np.float32)
