@@ -12,7 +12,14 @@ import videdit.api
 from videdit.api import Result
 from videdit.bundles import Bundle
 from videdit.cli.main import main
-from videdit.cli.run import collect_edits, frame_ranges, parse_time, summary
+from videdit.cli.run import (
+    LocalEdits,
+    collect_edits,
+    frame_ranges,
+    local_edits,
+    parse_time,
+    summary,
+)
 from videdit.editing.schedule import Edit
 from videdit.errors import InputError, Interrupted, NoFaceError, UsageError, VideditError
 from videdit.pipeline.runner import RunReport, StageReport
@@ -224,7 +231,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     def fake(*_: object) -> object:
         editor = SimpleNamespace(name=lambda text: text)
-        made.append(SimpleNamespace(editor=lambda choice, keep: editor))
+        made.append(SimpleNamespace(editor=lambda choice, keep, within: editor))
         return made[-1]
 
     monkeypatch.setattr(videdit.api, "networks_for", fake)
@@ -299,3 +306,50 @@ def test_an_unknown_attribute_is_refused_before_any_work(
     # Nothing but what the source is was found out.
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert not list((tmp_path / "cache").glob("[!.]*"))
+
+
+PHOTO, MASK = Path("b.jpg"), Path("mask.png")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ((None, None, "", None, []), ("transformer", [], ())),
+        (("ganspace", None, "", None, []), ("ganspace", [], ())),
+        ((None, None, "lips, mouth", None, []), ("transformer", [], ("lips", "mouth"))),
+        ((None, PHOTO, "nose", None, []), ("activations", ["nose=1"], ())),
+        (("local", PHOTO, "nose,eyes", "0.5", []), ("local", ["nose=0.5", "eyes=0.5"], ())),
+        ((None, PHOTO, "nose", "0s:0,2s:1", []), ("activations", ["nose=0s:0,2s:1"], ())),
+        ((None, None, "", None, ["9:409=5"]), ("stylespace", ["9:409=5"], ())),
+        (("own.safetensors", None, "", None, ["9:4=5"]), ("own.safetensors", ["9:4=5"], ())),
+        ((None, None, "", None, [], MASK), ("transformer", [], ("mask",))),
+        ((None, PHOTO, "", None, [], MASK), ("activations", ["mask=1"], ())),
+        ((None, PHOTO, "mask", None, [], MASK), ("activations", ["mask=1"], ())),
+        ((None, None, "", None, [], None, PHOTO), ("scribble", ["mask=1"], ())),
+    ],
+)
+def test_what_is_said_of_regions_and_channels(
+    said: tuple[Any, ...], meant: tuple[Any, ...]
+) -> None:
+    assert local_edits(*said) == LocalEdits(*meant)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ((None, PHOTO, "", None, []), "--like takes regions"),
+        ((None, None, "nose", "0.5", []), "--strength says"),
+        ((None, PHOTO, "nose", "1.5", []), "--strength is 1.5"),
+        ((None, PHOTO, "nose", "0s:0,1s:-1", []), "--strength is"),
+        ((None, PHOTO, "nose", "much", []), "much"),
+        (("transformer", PHOTO, "nose", None, []), "no use for another picture"),
+        (("local", None, "nose", None, []), "from another picture"),
+        (("ganspace", None, "", None, ["9:4=1"]), "no single channels"),
+        ((None, PHOTO, "nose", None, [], None, PHOTO), "--scribble says by itself"),
+        (("scribble", None, "", None, []), "--scribble painted.png"),
+    ],
+)
+def test_what_does_not_go_together(said: tuple[Any, ...], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        local_edits(*said)
+    assert told in str(caught.value)

@@ -21,6 +21,7 @@ from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.faces.detection import Detection
 from videdit.faces.regions import REGIONS, SIDE
+from videdit.generators.latents import Latents
 from videdit.generators.mobile import SPACE
 from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.compose import Patch
@@ -95,10 +96,11 @@ class FakeGenerator:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, latents: np.ndarray | Latents) -> np.ndarray:
+        codes = Latents.of(latents).codes
         self.batches.append(len(codes))
         pictures = np.empty((len(codes), 1024, 1024, 3), np.float32)
-        for picture, code in zip(pictures, np.asarray(codes, np.float32), strict=True):
+        for picture, code in zip(pictures, codes, strict=True):
             picture[:] = code[15].mean()
             picture[620:760, 400:624] += 0.1 * code[0].mean() - 0.1 * code[15].mean()
         return np.clip(pictures, 0, 1)
@@ -162,6 +164,7 @@ class Chain:
             ids=lambda *roles: {role: f"id of {role}" for role in roles},
             file=lambda role: Path("file of") / role,
             latent=SPACE,
+            manifest=SimpleNamespace(roles=["editor-transformer"]),
         )
         networks = Networks(bundle, self.device, asked.backend)
         vars(networks).update(
@@ -169,7 +172,7 @@ class Chain:
             encoder=self.encoder,
             generator=self.generator,
             parser=self.parser,
-            editor=lambda choice, keep: FakeEditor(),
+            editor=lambda *_: FakeEditor(),
             **dict.fromkeys(("recognition", "synthesis", "statistics")),
         )
         with Resources(asked, timeline, networks) as resources:
