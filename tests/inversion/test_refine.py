@@ -13,7 +13,7 @@ from videdit.device import Device
 from videdit.errors import Interrupted
 from videdit.inversion.losses import face_weight, structure_loss
 from videdit.inversion.parameters import DEFAULT
-from videdit.inversion.refine import _Shown, choose_keyframes, describe, refine_person
+from videdit.inversion.refine import Shown, choose_keyframes, describe, refine_person
 from videdit.models.networks import Networks
 
 HOW = replace(DEFAULT.refinement, steps=3)
@@ -47,7 +47,7 @@ def test_the_checkpointed_picture_is_the_generators(
     networks: Networks, truth: torch.Tensor
 ) -> None:
     codes = truth.clone().requires_grad_(True)
-    shown = _Shown(networks.synthesis, 256)(codes)
+    shown = Shown(networks.synthesis, 256)(codes)
     expected = torch.nn.functional.avg_pool2d(networks.synthesis(truth), 2)
     torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
     shown.square().mean().backward()
