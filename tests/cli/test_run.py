@@ -247,6 +247,15 @@ def test_image_edits_each_picture_with_the_same_networks(
     assert all(call.networks is loaded[0] for call in calls)
 
 
+def test_several_pictures_go_into_a_folder(
+    calls: list[SimpleNamespace], loaded: list[object], clip: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    assert main(["image", clip, clip, "-e", "Smiling", "-o", str(folder)]) == 0
+    assert [call.output for call in calls] == [folder, folder]
+
+
 def test_a_picture_that_goes_wrong_does_not_stop_the_others(
     loaded: list[object],
     tmp_path: Path,

@@ -242,8 +242,10 @@ def image(
     A picture that cannot be edited does not stop the others; the exit code is that of the one that
     went worst.
     """
-    if output is not None and len(sources) > 1:
-        raise UsageError("one output for several pictures", "Leave -o out, or edit one at a time.")
+    if output is not None and len(sources) > 1 and not output.is_dir():
+        raise UsageError(
+            "one output for several pictures", "Name a folder that is there, or leave -o out."
+        )
     from videdit.settings import method_of
 
     if len(sources) > 1 and (mask or scribble):
