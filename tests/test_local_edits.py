@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from videdit.api import Result, edit_image, edit_video
+from videdit.api import Result, edit_image, edit_images, edit_video
 from videdit.bundles import Bundle
 from videdit.editing.stylespace import StyleChannels
 from videdit.errors import InputError, NoFaceError, UsageError, WeightsError
@@ -236,6 +236,19 @@ def test_strokes_become_what_a_face_could_have(
     cv2.fillPoly(inside, [lips], 1)
     before, after = (p[inside > 0].astype(float).mean(0) for p in (frame, read(output)))
     assert (after[0] - after[1]) > (before[0] - before[1])
+
+
+def test_a_painted_picture_need_show_no_face_of_its_own(
+    source: Path, frame: np.ndarray, networks: Networks, tmp_path: Path
+) -> None:
+    """It is the source: whose face it is, the source says."""
+    strokes = write(tmp_path / "painted.png", np.full_like(frame, 120))
+    few = Parameters(inversion=InversionParameters(strokes=Strokes(steps=1)))
+    asked = {"editor": "scribble", "like": strokes, "parameters": few, "quality": "fast"}
+    output = tmp_path / "out.png"
+    ((_, done),) = edit_images([source], output, {"mask": 1}, settings=asked)
+    assert isinstance(done, Result), done
+    assert output.exists()
 
 
 def test_a_clip_takes_a_region_from_a_picture_and_another_strength_reuses_the_rest(

@@ -178,9 +178,9 @@ def prepare(
         timeline = timeline_of(settings.source, store)
     networks = networks or networks_for(settings, progress)
     other = None
-    if settings.like is not None and settings.editor != "scribble":
-        with progress.doing(f"looking at the face in {settings.like.name}"):
-            other = _other_face(settings, settings.like, store, networks)
+    if settings.photo is not None:
+        with progress.doing(f"looking at the face in {settings.photo.name}"):
+            other = _other_face(settings, settings.photo, store, networks)
     resources = Resources(settings, timeline, networks, other)
     try:
         _refuse(resources)  # before any work is done
@@ -330,10 +330,10 @@ def edit_images(
     first = Path(sources[0])
     asked = _asked(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
-    if asked.like is not None:  # what is wrong with it is so for all
+    if asked.photo is not None:  # what is wrong with it is so for all
         with Store(asked.cache_dir) as store:
-            _other_face(asked, asked.like, store, networks)
-    else:
+            _other_face(asked, asked.photo, store, networks)
+    elif asked.like is None:  # a scribble knows the mask alone
         editor = networks.editor(asked.editor, asked.keep, within=asked.within)
         for edit in asked.edits:
             editor.name(edit.attribute)

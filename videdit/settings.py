@@ -142,6 +142,17 @@ class RunSettings:
         if self.chunk_frames < 1:
             raise UsageError(f"a chunk has at least one frame, not {self.chunk_frames}")
 
+    @property
+    def photo(self) -> Path | None:
+        """The picture of another face that regions are taken from: not a scribble, which is the
+        source itself."""
+        return None if self.editor == "scribble" else self.like
+
+    @property
+    def marking(self) -> Path | None:
+        """The picture that says where the region ``mask`` is."""
+        return self.like if self.editor == "scribble" else self.mask
+
     def to_json(self) -> dict[str, Any]:
         """All settings but the rooms' numbers as plain JSON; edits and paths as their texts."""
         plain: dict[str, Any] = {}

@@ -348,6 +348,7 @@ def test_what_is_said_of_regions_and_channels(
     [
         ((None, PHOTO, "", None, []), "--like takes regions"),
         ((None, None, "nose", "0.5", []), "--strength says"),
+        ((None, None, "", "1.5", [], None, PHOTO), "--strength is 1.5"),
         ((None, PHOTO, "nose", "1.5", []), "--strength is 1.5"),
         ((None, PHOTO, "nose", "0s:0,1s:-1", []), "--strength is"),
         ((None, PHOTO, "nose", "much", []), "much"),

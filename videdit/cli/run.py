@@ -343,6 +343,8 @@ def local_edits(
     regions = tuple(name.strip() for name in region.split(",") if name.strip())
     if mask is not None and MASK not in regions:
         regions = (*regions, MASK)
+    if strength is not None:
+        _check_strength(strength, like or scribble)
     if scribble is not None:
         if like or regions or channels or editor not in (None, "scribble"):
             raise UsageError("--scribble says by itself what is edited", "Leave the others out.")
@@ -352,8 +354,6 @@ def local_edits(
         raise UsageError(
             f"the editor {editor!r} moves no single channels", "Use --editor stylespace."
         )
-    if strength is not None:
-        _check_strength(strength, like or scribble)
     if like is not None and not regions:
         raise UsageError(
             "--like takes regions from a picture",

@@ -305,7 +305,7 @@ def stylespace(
     """Find what each style channel of the generator does; goes on where it stopped.
 
     Leaves FOLDER/stylespace.safetensors: the channels of each attribute and each region, for
-    `--editor stylespace` and `local`. Takes about forty minutes on two cores.
+    `--editor stylespace` and `local`. Takes about a quarter of an hour on two cores.
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces

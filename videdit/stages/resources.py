@@ -127,7 +127,7 @@ class Resources:
                 video.
         """
         run = self.run
-        path = run.like if run.editor == "scribble" else run.mask
+        path = run.marking
         if path is None:
             return None
         if not self.timeline.is_image:
@@ -162,7 +162,7 @@ class Resources:
 
     def marked_id(self) -> str:
         """The content id of what marks the region ``mask``; empty where nothing does."""
-        path = self.run.like if self.run.editor == "scribble" else self.run.mask
+        path = self.run.marking
         return "" if path is None else sha256_of(path)[:ID_LENGTH]
 
     @cached_property

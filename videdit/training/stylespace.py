@@ -67,7 +67,7 @@ _FARTHEST = 8.0
 
 @dataclass(frozen=True)
 class StyleSpaceTraining:
-    """Settings; the defaults made what ships.
+    """Settings.
 
     Attributes:
         pool: faces whose attributes are known from their pictures.
