@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from videdit.device import Device
-from videdit.editing.classifier import LatentClassifier
+from videdit.editing.classifier import GOAL, LatentClassifier
 from videdit.editing.files import read_described
-from videdit.editing.styleflow import GOAL, ConditionalFlow, StyleFlow, load_styleflow
+from videdit.editing.styleflow import ConditionalFlow, StyleFlow, load_styleflow
 from videdit.errors import UsageError
 from videdit.generators.mobile import MappingNetwork
 from videdit.generators.wspace import WStatistics

@@ -33,6 +33,9 @@ GROUPS = ((0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 10), (10, 
 POSE_ROWS = 4
 """The pose is read off the rows below this one: 94 % of the yaw that codes explain is theirs."""
 
+GOAL = 1.75
+"""Alpha 1 takes the median face without the attribute to this logit, a probability of 0.85."""
+
 _LEAK = 0.2
 _GROUP_WIDTH = 160
 _WIDTH = 512

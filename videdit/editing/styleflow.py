@@ -43,14 +43,11 @@ from torchdiffeq import odeint  # type: ignore[import-untyped]
 from ..files import replaced
 from ..generators.mobile import ROWS
 from ..generators.wspace import WStatistics
-from .classifier import LatentClassifier
+from .classifier import GOAL, LatentClassifier
 from .editor import Codes, Editor
 from .files import described, read_described, readable
 from .shell import Shell
 from .transformer import EDITED_ROWS
-
-GOAL = 1.75
-"""Alpha 1 asks for this logit, a probability of 0.85, as the baselines do."""
 
 STEPS = 8
 """Of the solver, from noise to code."""

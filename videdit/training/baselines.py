@@ -15,6 +15,7 @@ from ..editing.classifier import LatentClassifier
 from ..editing.linear import Component, Normals
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
+from .reach import bracketed
 
 _CODES = 10_000
 """Codes that the SVMs choose from."""
@@ -26,8 +27,6 @@ _COMPONENTS = 80
 _ROW_RANGES = ((0, 15), (0, 3), (4, 7), (8, 15), (0, 7), (4, 15))
 _SIGMAS = 3.0
 _MOST_SIGMAS = 12.0
-_GOAL = 1.75
-"""Alpha 1 takes the median face without the attribute to this logit, a probability of 0.85."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -97,12 +96,11 @@ def _length(
     """How often ``step`` must be added until the median face without the attribute has it."""
     without = codes[own < 0][:500]
     unit = float(np.sqrt(((codes[:500] - codes[:500].mean(0)) ** 2).sum((1, 2)).mean()))
-    low, high = 0.0, 2 * unit / float(np.linalg.norm(step))
-    for _ in range(20):
-        middle = (low + high) / 2
-        reached = np.median(classifier.logits(without + middle * step)[:, index])
-        low, high = (middle, high) if reached < _GOAL else (low, middle)
-    return high
+
+    def reached(length: float) -> float:
+        return float(np.median(classifier.logits(without + length * step)[:, index]))
+
+    return bracketed(reached, 0.0, 2 * unit / float(np.linalg.norm(step)), 20)[1]
 
 
 @torch.no_grad()

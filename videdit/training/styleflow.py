@@ -49,7 +49,6 @@ from torch import Tensor
 from ..editing.classifier import LatentClassifier
 from ..editing.shell import Shell
 from ..editing.styleflow import (
-    GOAL,
     POSE,
     STEPS,
     ConditionalFlow,
@@ -63,6 +62,7 @@ from ..files import replaced
 from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
+from .reach import bracketed
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -437,14 +437,14 @@ def _length(
 ) -> float | None:
     if len(codes) < _FEW:
         return None
-    low, high = math.log(1 / longest), math.log(longest)
-    for _ in range(8):
-        middle = (low + high) / 2
-        moved = codes + np.float32(math.exp(middle)) * steps
+
+    def reached(length: float) -> float:
+        moved = codes + np.float32(math.exp(length)) * steps
         if editor.shell is not None:
             moved = editor.shell.held(moved, codes)
-        reached = float(np.median(sign * editor.classifier.logits(moved)[:, column]))
-        low, high = (middle, high) if reached < GOAL else (low, middle)
+        return float(np.median(sign * editor.classifier.logits(moved)[:, column]))
+
+    low, high = bracketed(reached, math.log(1 / longest), math.log(longest), 8)
     return round(math.exp((low + high) / 2), 3)
 
 

@@ -51,15 +51,13 @@ from ..generators.mobile import LAYERS, Block, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from .classifier import Viewer, judged, make_teacher
 from .picture_classifier import PictureTraining
+from .reach import bracketed
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
 
 Floats = npt.NDArray[np.float32]
 Report = Callable[[str], None]
-
-_GOAL = 1.75
-"""Alpha 1 takes the median face without the attribute to this logit, a probability of 0.85."""
 
 _FARTHEST = 8.0
 """Standard deviations that no channel is moved beyond by an alpha of 1."""
@@ -298,14 +296,13 @@ def _length(
     """How many steps it takes until the median of the faces has the attribute."""
     if not len(channels) or not len(lacking):
         return 0.0
-    low, high = 0.0, _FARTHEST / float(np.abs(sizes).max())
-    for _ in range(5):
-        middle = (low + high) / 2
+
+    def reached(length: float) -> float:
         offsets = np.zeros((len(lacking), len(scale)), np.float32)
-        offsets[:, channels] = middle * sizes * scale[channels]
-        reached = sign * np.median(seer.logits(Latents(lacking, offsets))[:, index])
-        low, high = (middle, high) if reached < _GOAL else (low, middle)
-    return high
+        offsets[:, channels] = length * sizes * scale[channels]
+        return sign * float(np.median(seer.logits(Latents(lacking, offsets))[:, index]))
+
+    return bracketed(reached, 0.0, _FARTHEST / float(np.abs(sizes).max()), 5)[1]
 
 
 def _regions(
