@@ -96,6 +96,19 @@ def test_parse_edits() -> None:
         parse_edits({"Smiling": "much"})
 
 
+def test_a_time_that_is_none_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"no video")
+    settings = {"cache_dir": tmp_path / "cache"}
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        edit_video(source, None, {"Smiling": 1}, settings=settings)
+    with pytest.raises(InputError):  # nothing needs it
+        edit_video(source, None, {"Smiling": 1}, settings={**settings, "tag": False})
+
+
 def test_refusals_come_before_any_work(tmp_path: Path) -> None:
     settings = {"cache_dir": tmp_path / "cache"}
     broken = tmp_path / "in.mp4"

@@ -28,6 +28,7 @@ from .media.output import (
     check_suffix,
 )
 from .media.source import check_source
+from .media.tag import tag_time
 from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
 from .pipeline.progress import Progress, as_progress
@@ -401,6 +402,8 @@ def _edit(
     named = None if output is None else Path(output)
     folder = source.parent if named is None else named
     asked = _asked(source, folder, parse_edits(edits), how.settings)
+    if asked.tag:
+        tag_time(0)  # what is wrong with it is said before the work
     for path in (source, asked.like, asked.mask):
         if path is not None:
             check_source(path)

@@ -67,6 +67,7 @@ class RunSettings:
             the default one all the same: they are the machine's, not a source's.
         chunk_frames: frames per chunk: what is held in memory, and lost at most by a kill.
         bundle: name of the bundle of weights.
+        tag: whether the output says in its metadata that it was edited, with what, how and when.
         parameters: the rooms' numbers.
 
     Raises:
@@ -94,6 +95,7 @@ class RunSettings:
     cache_dir: Path | None = None
     chunk_frames: int = 48
     bundle: str = "mobile"
+    tag: bool = True
     parameters: Parameters = field(default_factory=Parameters, repr=False)
 
     def __post_init__(self) -> None:

@@ -169,6 +169,8 @@ def test_settings_of_the_command_line_are_those_of_a_run(
         assert main([verb, clip, "-e", "Smiling"]) == 0
         settings = RunSettings(Path(clip), Path("out.mp4"), **calls[-1].settings)
         assert settings == RunSettings(Path(clip), Path("out.mp4"))  # the same defaults
+        assert main([verb, clip, "-e", "Smiling", "--no-tag"]) == 0
+        assert calls[-1].settings["tag"] is False
 
 
 @pytest.mark.parametrize(

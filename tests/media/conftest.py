@@ -18,6 +18,7 @@ from videdit.media.mux import AssembleReport, assemble
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.media.segments import SEGMENT_SUFFIX, write_segment
+from videdit.media.tag import Tag
 from videdit.media.timeline import Timeline
 
 
@@ -52,6 +53,7 @@ def rewrite(
     codec: str | None = None,
     crf: int | None = None,
     chunk: int = 10,
+    tag: Tag | None = None,
 ) -> tuple[Timeline, EncodeSpec, AssembleReport]:
     """Take a clip through the whole room without editing it."""
     timeline = probe(source)
@@ -64,7 +66,7 @@ def rewrite(
         frames = read_frames(timeline, start, min(start + chunk, len(timeline)))
         write_segment(path, timeline, spec, (compose(frame) for frame in frames))
         segments.append(path)
-    return timeline, spec, assemble(output, timeline, spec, segments)
+    return timeline, spec, assemble(output, timeline, spec, segments, tag=tag)
 
 
 def all_rgb(path: Path) -> np.ndarray:

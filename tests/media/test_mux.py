@@ -20,6 +20,7 @@ from videdit.media.mux import AssembleReport, assemble
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.media.segments import SEGMENT_SUFFIX, write_segment
+from videdit.media.tag import LONGEST_COMMENT, Tag
 
 Clips = Callable[..., Path]
 X264 = ("-c:v", "libx264", "-pix_fmt yuv420p")
@@ -202,6 +203,71 @@ def test_everything_else_is_kept(clips: Clips, tmp_path: Path, suffix: str) -> N
         with av.open(str(source)) as before, av.open(str(output)) as after:
             covers = [next(bytes(p) for p in c.demux(c.streams.video[1])) for c in (before, after)]
         assert covers[0] == covers[1]
+
+
+TAG = Tag("videdit", "0.1.0", ("Smiling=1.5",), "2026-01-02T03:04:05Z")
+
+
+def comment_of(path: Path) -> str | None:
+    with av.open(str(path)) as container:
+        return {k.lower(): v for k, v in container.metadata.items()}.get("comment")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm"])
+def test_an_edited_video_says_so(plain: Path, tmp_path: Path, suffix: str) -> None:
+    results = []
+    for name in ("a", "b"):
+        output = tmp_path / f"{name}{suffix}"
+        rewrite(plain, output, tag=TAG)
+        results.append(output.read_bytes())
+        assert comment_of(output) == TAG.text
+    assert results[0] == results[1]
+    rewrite(plain, tmp_path / f"c{suffix}")
+    assert comment_of(tmp_path / f"c{suffix}") is None
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_a_comment_of_the_source_stays_before_the_tag(
+    plain: Path, tmp_path: Path, suffix: str
+) -> None:
+    source = tmp_path / f"source{suffix}"
+    codec = "-c:v libvpx-vp9 -an" if suffix == ".webm" else "-c copy"
+    said = "comment=Holiday;#\\=ü"
+    run_ffmpeg("-i", plain, codec, "-metadata title=T -metadata", said, source)
+    output = tmp_path / f"out{suffix}"
+    _, _, report = rewrite(source, output, tag=TAG)
+    assert report.dropped == ()
+    assert comment_of(output) == f"Holiday;#\\=ü\n{TAG.text}"
+    with av.open(str(output)) as container:
+        assert {k.lower(): v for k, v in container.metadata.items()}["title"] == "T"
+
+
+def test_a_phone_s_own_tags_stay_beside_the_tag(plain: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.mov"
+    words = "-metadata com.apple.quicktime.model=Phone -metadata com.apple.quicktime.comment=Mine"
+    run_ffmpeg("-i", plain, "-c copy -movflags use_metadata_tags", words, source)
+    output = tmp_path / "out.mov"
+    rewrite(source, output, tag=TAG)
+    with av.open(str(output)) as container:
+        tags = container.metadata
+    assert tags["com.apple.quicktime.model"] == "Phone"
+    assert tags["com.apple.quicktime.comment"] == "Mine"
+    assert tags["comment"] == TAG.text
+
+
+def test_huge_tags_fit_into_a_command_line(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "meta.txt").write_text(
+        f";FFMETADATA1\ncomment={'c' * 300_000}\n[STREAM]\ntitle={'t' * 300_000}\n"
+    )
+    source = tmp_path / "source.mkv"
+    run_ffmpeg(
+        *("-i", plain, "-i", tmp_path / "meta.txt"),
+        *("-map 0:v -c copy -map_metadata 1 -map_metadata:s:v:0 1:s:0", source),
+    )
+    output = tmp_path / "out.mkv"
+    _, _, report = rewrite(source, output, tag=TAG)
+    assert comment_of(output) == f"{'c' * LONGEST_COMMENT}\n{TAG.text}"
+    assert any("comment" in line for line in report.dropped)
 
 
 def test_subtitles_are_rewritten_for_another_container(clips: Clips, tmp_path: Path) -> None:

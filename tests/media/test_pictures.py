@@ -11,6 +11,8 @@ from videdit.errors import StorageError, UsageError
 from videdit.media.pictures import write_picture
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
+from videdit.media.tag import Tag
+from videdit.media.xmp import add_xmp, read_xmp, tagged
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
@@ -112,3 +114,71 @@ def test_a_description_of_a_gain_map_goes_with_it(tmp_path: Path) -> None:
     write_picture(result, next(read_frames(timeline)).rgb, timeline)
     assert b"hdrgm" in source.read_bytes()
     assert b"hdrgm" not in result.read_bytes()
+
+
+TAG = Tag("videdit", "0.1.0", ("Smiling=1.5",), "2026-01-02T03:04:05Z")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_an_edited_picture_says_so(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    plain, marked = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    source = tmp_path / "source.png"
+    for channels in (1, 3, 4):
+        cv2.imwrite(str(source), rng.integers(0, 256, (6, 5, channels), np.uint8))
+        timeline = probe(source)
+        rgb = next(read_frames(timeline)).rgb
+        write_picture(plain, rgb, timeline)
+        write_picture(marked, rgb, timeline, TAG)
+        assert read_xmp(plain.read_bytes()) is None
+        assert read_xmp(marked.read_bytes()) == tagged(TAG, None)
+        first = marked.read_bytes()
+        write_picture(marked, rgb, timeline, TAG)
+        assert marked.read_bytes() == first
+        shown = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (plain, marked)]
+        np.testing.assert_array_equal(*shown)
+        assert probe(marked).is_image
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="%s"><rdf:Description %s/></rdf:RDF>'
+XMP += b"</x:xmpmeta>"
+XMP = XMP % (b"http://www.w3.org/1999/02/22-rdf-syntax-ns#", b'xmlns:n="urn:n" n:mine="kept"')
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("tag", [None, TAG])
+def test_xmp_of_the_source_survives(tmp_path: Path, suffix: str, tag: Tag | None) -> None:
+    source = tmp_path / "source.jpg"
+    jpeg_with_orientation(source, 6)
+    source.write_bytes(add_xmp(source.read_bytes(), XMP))
+    timeline = probe(source)
+    result = tmp_path / f"result{suffix}"
+    lost = write_picture(result, next(read_frames(timeline)).rgb, timeline, tag)
+    packet = read_xmp(result.read_bytes())
+    assert packet is not None
+    assert b'n:mine="kept"' in packet
+    assert (b"Smiling=1.5" in packet) == (tag is not None)
+    assert lost == (("EXIF (not written to .tif files)",) if suffix == ".tif" else ())
+
+
+def test_xmp_that_cannot_be_kept_gives_way_to_the_tag_and_is_told(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    damaged, long = b"<damaged", XMP.replace(b"kept", b"k" * 65000)
+    for packet, suffix, said in (
+        (damaged, ".png", "XMP (damaged)"),
+        (damaged, ".webp", "XMP (damaged)"),
+        (long, ".jpg", "XMP (too long for a .jpg file)"),
+    ):
+        source = tmp_path / "source.png"
+        source.write_bytes(add_xmp(cv2.imencode(".png", pixels)[1].tobytes(), packet))
+        timeline = probe(source)
+        result = tmp_path / f"result{suffix}"
+        lost = write_picture(result, next(read_frames(timeline)).rgb, timeline, TAG)
+        assert lost == (said,)
+        assert read_xmp(result.read_bytes()) == tagged(TAG, None)
+
+
+def test_a_bmp_holds_no_tag_and_the_run_says_so(tmp_path: Path) -> None:
+    (lost,) = write_picture(tmp_path / "a.bmp", np.zeros((4, 4, 3), np.uint8), None, TAG)
+    assert "edited" in lost
+    assert write_picture(tmp_path / "a.bmp", np.zeros((4, 4, 3), np.uint8)) == ()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from tests.faces.helpers import detection
+from videdit import __version__
 from videdit.blending.parameters import BlendingParameters, Seen
 from videdit.device import Device
 from videdit.editing.editor import Editor
@@ -26,6 +31,7 @@ from videdit.generators.mobile import SPACE
 from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.compose import Patch
 from videdit.media.probe import probe
+from videdit.media.xmp import read_xmp
 from videdit.models.networks import Networks
 from videdit.pipeline.runner import RunReport, open_contexts, run
 from videdit.pipeline.store import Store
@@ -155,7 +161,7 @@ class Chain:
     def __call__(self, *edits: str, **settings: Any) -> Assembled:
         asked = RunSettings(
             self.source,
-            self.folder / "out.mkv",
+            settings.pop("output", self.folder / "out.mkv"),
             tuple(Edit.parse(text) for text in edits),
             **{**USUAL, **settings},
         )
@@ -280,6 +286,47 @@ def test_edited_pictures_come_with_their_landmarks(chain: Chain) -> None:
     # None where the strength is 0; elsewhere those of the face that is always in the middle.
     assert np.isnan(points[: 6 - FACE_FROM]).all()
     np.testing.assert_allclose(points[6 - FACE_FROM :].mean((0, 1)), (0.5, 0.54), atol=0.02)
+
+
+def comment_of(path: Path) -> str | None:
+    with av.open(str(path)) as container:
+        return {k.lower(): v for k, v in container.metadata.items()}.get("comment")
+
+
+def test_the_result_says_what_was_edited_and_when(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    before = int(time.time())
+    first = chain("Smiling=1", "Young=0.5").output.read_bytes()
+    said = comment_of(chain.folder / "out.mkv")
+    assert said is not None
+    for word in (f"videdit {__version__}", "Smiling=1", "Young=0.5"):
+        assert word in said
+    (when,) = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said)
+    seconds = datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp()
+    assert before <= seconds <= time.time()
+    # The time is the edited frames': written once more, the file is the same, and one without the
+    # tag is made of what is there.
+    monkeypatch.setattr(time, "time", lambda: seconds + 1000)
+    assert chain("Smiling=1", "Young=0.5").output.read_bytes() == first
+    assert comment_of(chain("Smiling=1", "Young=0.5", tag=False).output) is None
+    assert chain.reused() == {stage.name for stage in chain.stages}
+
+
+def test_what_was_not_edited_does_not_say_that_it_was(chain: Chain) -> None:
+    assert comment_of(chain("Smiling=0").output) is None
+
+
+def test_an_edited_picture_says_so(clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.png"
+    cv2.imwrite(str(source), frames_of(clip)[FACE_FROM][..., ::-1])
+    chain = Chain(source, tmp_path)
+    for tag in (True, False):
+        chain("Smiling=1", output=tmp_path / "out.png", tag=tag)
+        packet = read_xmp((tmp_path / "out.png").read_bytes())
+        assert packet is not None if tag else packet is None
+        assert not tag or b"Smiling=1" in packet
 
 
 def test_a_stretch(chain: Chain) -> None:

@@ -142,6 +142,7 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"method": "projector"}, ["encode", "refine"]),
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
+        ({"tag": False}, []),
         ({"touch": "+hair"}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
         ({"start_s": 1.0}, ["align"]),

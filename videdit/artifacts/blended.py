@@ -45,6 +45,16 @@ def read_edited(artifact: Artifact) -> list[int]:
     return edited
 
 
+def made_at(artifact: Artifact) -> float:
+    """When the last of its chunks was made, seconds since 1970.
+
+    Raises:
+        ChunkDamaged: a chunk is missing or damaged.
+    """
+    files = (artifact.path(chunk.name, _EDITED) for chunk in artifact.chunks)
+    return max(path.stat().st_mtime for path in files)
+
+
 def read_segments(artifact: Artifact) -> list[Path]:
     """The segments in order.
 

@@ -144,6 +144,13 @@ TouchText = Annotated[
         metavar="REGIONS",
     ),
 ]
+NoTag = Annotated[
+    bool,
+    typer.Option(
+        "--no-tag",
+        help="Don't say in the result's metadata that it was edited, with what, how and when.",
+    ),
+]
 
 
 def run(
@@ -171,6 +178,7 @@ def run(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    no_tag: NoTag = False,
     quiet: Quiet = False,
 ) -> None:
     """Edit a video: videdit run input.mp4 --attr Smiling --alpha 1.5
@@ -197,6 +205,7 @@ def run(
         "precision": precision,
         "bundle": bundle,
         "cache_dir": cache,
+        "tag": not no_tag,
     }
     from videdit.api import edit_video
     from videdit.pipeline.progress import make_progress
@@ -235,6 +244,7 @@ def image(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    no_tag: NoTag = False,
     quiet: Quiet = False,
 ) -> int:
     """Edit pictures: videdit image portrait.jpg --attr Smiling
@@ -265,6 +275,7 @@ def image(
         "precision": precision,
         "bundle": bundle,
         "cache_dir": cache,
+        "tag": not no_tag,
     }
     edits = collect_edits(attr, alpha, edit + local.texts)
     from videdit.api import edit_images

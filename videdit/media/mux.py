@@ -31,10 +31,14 @@ from videdit.media.output import CONTAINERS, check_suffix
 from videdit.media.segments import counts_frames, open_exact, output_ticks
 from videdit.media.source import open_video
 from videdit.media.streams import StreamPlan, plan_streams
+from videdit.media.tag import LONGEST_COMMENT, Tag
 from videdit.media.timeline import Timeline
 
 # The picture stream's own tags that still hold for the result.
 _PICTURE_TAGS = ("language", "title", "handler_name", "timecode", "reel_name", "creation_time")
+
+_LONGEST_TAG = 1000
+"""Characters of one of them; the whole of a file's own metadata is copied in another way."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def assemble(
     spec: EncodeSpec,
     segments: Sequence[Path],
     plan: StreamPlan | None = None,
+    tag: Tag | None = None,
 ) -> AssembleReport:
     """Join segments and the source's other streams into the output file.
 
@@ -66,6 +71,7 @@ def assemble(
         output: its suffix chooses the container; an existing file is replaced.
         segments: of `write_segment` with this spec, in order, covering the timeline exactly once.
         plan: `plan_streams`' for this suffix, if it was made already.
+        tag: goes into the file's comment, after what is there of the source.
     Raises:
         UsageError: the suffix is none of a video, or does not fit the codec.
         StorageError: the file cannot be written, the disk is full, or the segments do not fit the
@@ -83,7 +89,7 @@ def assemble(
         temporary_file(output, suffix) as part,
     ):
         _join(picture, timeline, spec, ticks, segments)
-        _add_streams(part, picture, timeline, spec, suffix, plan, shift)
+        cut = _add_streams(part, picture, timeline, spec, suffix, plan, shift, tag)
         picture.unlink()
         exact = _same_times(part, timeline.time_base, ticks)
         finish_file(part, output)
@@ -94,7 +100,7 @@ def assemble(
         changed.append(f"frame times (a {suffix} file rounds them, or shifts them to 0)")
     if not np.array_equal(output_ticks(timeline), timeline.pts):
         changed.append("frames that shared a time (moved apart by a tick)")
-    dropped = (*spec.notes, *timeline.unkept, *plan.dropped)
+    dropped = (*spec.notes, *timeline.unkept, *plan.dropped, *cut)
     return AssembleReport(dropped, tuple(changed))
 
 
@@ -208,8 +214,13 @@ def _add_streams(
     suffix: str,
     plan: StreamPlan,
     shift: Fraction,
-) -> None:
-    """Copy the joined picture and what the plan keeps of the source into `part`."""
+    tag: Tag | None,
+) -> tuple[str, ...]:
+    """Copy the joined picture and what the plan keeps of the source into `part`.
+
+    Returns:
+        What of the source's metadata is cut off, a line each.
+    """
     container = CONTAINERS[suffix]
     # ffmpeg-python takes no names that are not UTF-8, so the command is made with others.
     names = {"picture": picture, "source": timeline.path, "part": part}
@@ -222,11 +233,17 @@ def _add_streams(
     scales = [timeline.time_base.denominator]
     # ffmpeg-python takes one value per option name, and some come several times.
     repeated: list[tuple[str, str]] = []
+    cut: tuple[str, ...] = ()
     with open_video(timeline.path) as (opened, stream), ExitStack() as attached:
         tags = stream.metadata
         for name in _PICTURE_TAGS:
             if tags.get(name):
-                repeated.append(("-metadata:s:v:0", f"{name}={tags[name]}"))
+                repeated.append(("-metadata:s:v:0", f"{name}={tags[name][:_LONGEST_TAG]}"))
+        if tag is not None:
+            comment = {k.lower(): v for k, v in opened.metadata.items()}.get("comment", "")
+            repeated.append(("-metadata", f"comment={tag.after(comment)}"))
+            if len(comment.encode()) > LONGEST_COMMENT:
+                cut = ("the end of the source's comment (no room for it beside the tool's)",)
         if layout_of(spec.pix_fmt)[0].alpha and spec.codec == "vp9":
             repeated.append(("-metadata:s:v:0", "alpha_mode=1"))
         quicktime = container == "mov" and any(k.startswith("com.") for k in opened.metadata)
@@ -275,6 +292,7 @@ def _add_streams(
         done = subprocess.run(command, capture_output=True, start_new_session=True, check=False)
     if done.returncode:
         _raise(done.stderr.decode(errors="replace"), part)
+    return cut
 
 
 def _bit_rate(stream: Any) -> str:
@@ -293,6 +311,7 @@ def _attached(cover: Path, stream: Any, number: int) -> list[tuple[str, str]]:
     """Words that attach a cover picture to a Matroska file."""
     kind = {"mjpeg": "jpeg", "png": "png"}.get(stream.codec_context.codec.canonical_name, "bmp")
     name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
+    name = name[:_LONGEST_TAG]
     return [
         ("-attach", _url(cover)),
         (f"-metadata:s:t:{number}", f"mimetype=image/{kind}"),

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..artifacts.blended import read_blended_picture, read_edited, read_segments
+from .. import __version__
+from ..artifacts.blended import made_at, read_blended_picture, read_edited, read_segments
 from ..artifacts.notes import read_notes
 from ..media.mux import assemble
 from ..media.pictures import write_picture
 from ..media.streams import StreamPlan, plan_streams
+from ..media.tag import Tag, tag_time
 from ..pipeline.stage import Artifact
 from .resources import Resources
 
@@ -55,18 +57,28 @@ def assemble_output(
 
     Raises:
         StorageError: the output cannot be written.
+        UsageError: ``SOURCE_DATE_EPOCH`` is no time.
     """
     output, timeline = resources.run.output, resources.timeline
     blended = artifacts["blend"]
     edited = read_edited(blended)
+    # A result without an edited frame is the source's pictures.
+    tag = _tag(resources, made_at(blended)) if resources.run.tag and edited else None
     # What was made from the edited codes may be there though they were pruned.
     said = read_notes(artifacts["edit"]) if artifacts["edit"].complete else []
     if timeline.is_image:
-        lost = write_picture(output, read_blended_picture(blended), timeline)
+        lost = write_picture(output, read_blended_picture(blended), timeline, tag)
         notes = [*said, *(f"not in the result: {text}" for text in (*timeline.unkept, *lost))]
         return Assembled(output, edited, tuple(notes))
     spec = resources.encode_spec
-    report = assemble(output, timeline, spec, read_segments(blended), plan)
+    report = assemble(output, timeline, spec, read_segments(blended), plan, tag)
     notes = [*said, *(f"not in the result: {text}" for text in report.dropped)]
     notes += [f"converted: {text}" for text in report.changed]
     return Assembled(output, edited, tuple(notes))
+
+
+def _tag(resources: Resources, made: float) -> Tag:
+    run = resources.run
+    of = " of another face" if run.photo is not None else ""
+    edits = tuple(f"{edit}{of}" for edit in run.edits)
+    return Tag("videdit", __version__, edits, tag_time(made))
