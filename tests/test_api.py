@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 import videdit
-from videdit.api import default_output, edit_video, parse_edits
+from videdit.api import default_output, edit_video, parse_edits, run_settings
 from videdit.editing.schedule import Edit
 from videdit.errors import InputError, StorageError, UsageError
 from videdit.pipeline.progress import as_progress
 from videdit.pipeline.tally import Expected
+from videdit.settings import RunSettings
+
+
+def asked_for(source: Path, *edits: str, **how: object) -> RunSettings:
+    return run_settings(source, source, tuple(map(Edit.parse, edits)), how)
 
 
 @pytest.mark.parametrize(
@@ -28,38 +33,38 @@ from videdit.pipeline.tally import Expected
     ],
 )
 def test_default_output(source: str, picture: bool, expected: str) -> None:
-    edits = [Edit.parse("Smiling=1.5")]
-    found = default_output(Path("folder") / source, edits, picture=picture)
-    assert found == Path("folder") / expected
-    assert default_output(Path(source), edits, picture=picture, folder=Path("x")).parent == Path(
-        "x"
-    )
+    asked = asked_for(Path("folder") / source, "Smiling=1.5")
+    assert default_output(asked, Path("x"), picture=picture) == Path("x") / expected
 
 
 def test_each_edit_has_its_own_output() -> None:
     texts = ("Smiling=1", "Smiling=-1", "Young=1", "Smiling=0s:0,2s:1.5", "Smiling=0s:0,2s:1")
-    groups = [[Edit.parse(text)] for text in texts]
-    groups.append([Edit.parse("Smiling=1"), Edit.parse("Young=-0.5")])
-    names = [default_output(Path("a.mp4"), group, picture=False).name for group in groups]
+    groups = [(text,) for text in texts] + [("Smiling=1", "Young=-0.5")]
+    names = [
+        default_output(asked_for(Path("a.mp4"), *group), Path(), picture=False).name
+        for group in groups
+    ]
     assert len(set(names)) == len(groups)
     assert names[3] == "a-Smiling+0to1.5.mp4"
     assert names[-1] == "a-Smiling+1-Young-0.5.mp4"
 
 
 def test_where_an_edit_is_made_is_in_its_name() -> None:
-    edits = parse_edits({"nose": 1})
+    photo = {"like": Path("my photo.jpg"), "editor": "activations"}
+    held = {"within": ("lips", "mouth")}
     names = [
-        default_output(Path("a.png"), edits, picture=True, where=where).name
-        for where in ("", "my photo", "lips-mouth")
+        default_output(asked_for(Path("a.png"), edit, **how), Path(), picture=True).name
+        for edit, how in (("nose=1", photo), ("Smiling=1", {}), ("Smiling=1", held))
     ]
-    assert names == ["a-nose+1.png", "a-nose+1-my_photo.png", "a-nose+1-lips-mouth.png"]
+    assert names == ["a-nose+1-my_photo.png", "a-Smiling+1.png", "a-Smiling+1-lips-mouth.png"]
 
 
 @pytest.mark.parametrize("letter", ["a", "ä", "\udce4", "漢"])
 @pytest.mark.parametrize("length", [1, 60, 250])
 def test_default_output_fits_the_file_system(letter: str, length: int) -> None:
-    many = [Edit.parse(f"Smiling={k / 10}") for k in range(1, 30)]
-    found = default_output(Path(letter * length + ".mp4"), many, picture=False)
+    many = [f"Smiling={k / 10}" for k in range(1, 30)]
+    asked = asked_for(Path(letter * length + ".mp4"), *many)
+    found = default_output(asked, Path(), picture=False)
     assert len(os.fsencode(found.name)) <= 200
     assert found.suffix == ".mp4"
 

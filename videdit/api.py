@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -82,33 +83,26 @@ def parse_edits(edits: Edits) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def default_output(
-    source: Path,
-    edits: Sequence[Edit],
-    *,
-    picture: bool,
-    folder: Path | None = None,
-    where: str = "",
-) -> Path:
+def default_output(asked: RunSettings, folder: Path, *, picture: bool) -> Path:
     """Where the result goes if no name is said: ``clip-Smiling+1.5.mp4`` for an edit of
-    ``clip.mp4``, in the source's folder. What suffixes there are not to write becomes MP4 or PNG.
+    ``clip.mp4``. What suffixes there are not to write becomes MP4 or PNG.
 
     Args:
-        edits: they are part of the name, so that each has its own.
+        asked: the edits are part of the name, so that each has its own, and so are the regions that
+            they are held in and the picture that they are taken from.
+        folder: that it goes to.
         picture: whether the source is one.
-        folder: another folder than the source's.
-        where: the regions that the edits are held in, or the picture that they are taken from;
-            part of the name, too.
     """
-    suffix = source.suffix.lower()
+    suffix = asked.source.suffix.lower()
     if suffix not in (PICTURE_SUFFIXES if picture else CONTAINERS):
         suffix = ".png" if picture else ".mp4"
-    done = "".join(f"-{_file_name(edit)}" for edit in edits)
+    where = "-".join((*asked.within, *([asked.like.stem] if asked.like else [])))
+    done = "".join(f"-{_file_name(edit)}" for edit in asked.edits)
     done += re.sub(r"[^\w.-]", "_", f"-{where}") if where else ""
     # Room for the hidden names under which files are written first.
     longest = 200 - len(os.fsencode(done[:120] + suffix))
-    stem = os.fsdecode(os.fsencode(source.stem)[:longest])
-    return (folder or source.parent) / f"{stem}{done[:120]}{suffix}"
+    stem = os.fsdecode(os.fsencode(asked.source.stem)[:longest])
+    return folder / f"{stem}{done[:120]}{suffix}"
 
 
 def _file_name(edit: Edit) -> str:
@@ -257,6 +251,7 @@ def edit_video(
     settings: Mapping[str, object] | None = None,
     progress: Progress | Callable[[str, int, int], object] | None = None,
     networks: Networks | None = None,
+    stop: threading.Event | None = None,
 ) -> Result:
     """Edit the face in a video; resumes by itself where an earlier run stopped.
 
@@ -271,6 +266,7 @@ def edit_video(
         progress: told how it goes: a :class:`Progress`, or a function that is called with a stage's
             name, what of it is done, and what there is to do.
         networks: those of an earlier call (:func:`networks_for`), so that they are loaded once.
+        stop: set it in another thread to stop after the chunk in flight.
 
     Returns:
         What was done.
@@ -278,7 +274,7 @@ def edit_video(
     Raises:
         VideditError: see ``videdit.errors``; nothing that was computed is lost.
     """
-    how = _How(overwrite, settings, progress, networks)
+    how = _How(overwrite, settings, progress, networks, stop)
     return _edit(source, output, edits, how, picture=False)
 
 
@@ -291,13 +287,14 @@ def edit_image(
     settings: Mapping[str, object] | None = None,
     progress: Progress | Callable[[str, int, int], object] | None = None,
     networks: Networks | None = None,
+    stop: threading.Event | None = None,
 ) -> Result:
     """Edit the face in a picture; as ``edit_video``, for a source of one frame.
 
     Raises:
         UsageError: the source is a video, besides what ``edit_video`` raises.
     """
-    how = _How(overwrite, settings, progress, networks)
+    how = _How(overwrite, settings, progress, networks, stop)
     return _edit(source, output, edits, how, picture=True)
 
 
@@ -329,7 +326,7 @@ def edit_images(
         raise UsageError("one output for several pictures", "Name a folder that is there with -o.")
     progress = as_progress(progress)
     first = Path(sources[0])
-    asked = _asked(first, first, parse_edits(edits), settings)
+    asked = run_settings(first, first, parse_edits(edits), settings)
     networks = networks_for(asked, progress)
     if asked.photo is not None:  # what is wrong with it is so for all
         with Store(asked.cache_dir) as store:
@@ -368,9 +365,10 @@ class _How:
     settings: Mapping[str, object] | None
     progress: Progress | Callable[[str, int, int], object] | None
     networks: Networks | None
+    stop: threading.Event | None
 
 
-def _asked(
+def run_settings(
     source: Path, target: Path, edits: tuple[Edit, ...], settings: Mapping[str, object] | None
 ) -> RunSettings:
     """The settings of a run.
@@ -401,7 +399,7 @@ def _edit(
     source = Path(source)
     named = None if output is None else Path(output)
     folder = source.parent if named is None else named
-    asked = _asked(source, folder, parse_edits(edits), how.settings)
+    asked = run_settings(source, folder, parse_edits(edits), how.settings)
     if asked.tag:
         tag_time(0)  # what is wrong with it is said before the work
     for path in (source, asked.like, asked.mask):
@@ -418,13 +416,7 @@ def _edit(
         if picture and not timeline.is_image:
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
         if named is None:
-            named = default_output(
-                source,
-                asked.edits,
-                picture=timeline.is_image,
-                folder=folder,
-                where="-".join((*asked.within, *([asked.like.stem] if asked.like else []))),
-            )
+            named = default_output(asked, folder, picture=timeline.is_image)
             check_place(source, named, overwrite=how.overwrite)
         # A link goes on leading where it does.
         target = named.resolve() if named.is_symlink() else named
@@ -434,7 +426,9 @@ def _edit(
             plan = planned_streams(resources)
             store.note_source(timeline.content_id, source)
             store.note_run(timeline.content_id, resources.run.to_json())
-            report = run(stages, store, timeline.content_id, source, progress=shown)
+            report = run(
+                stages, store, timeline.content_id, source, progress=shown, stop=how.stop
+            )
             with shown.doing(f"assembling {target.name}"):
                 done = assemble_output(resources, report.artifacts, plan)
     return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

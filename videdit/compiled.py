@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .device import threads
 from .errors import StorageError
 from .files import finish_file, measure, temporary_file, write_atomically
 
@@ -74,7 +75,12 @@ def compile_for_cpu(model: ov.Model, precision: str) -> Any:
 
 
 def _config(precision: str) -> dict[str, str]:
-    return {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+    return {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "INFERENCE_NUM_THREADS": str(threads()),
+        # Pinned to the same processors, two runs would wait for each other.
+        "ENABLE_CPU_PINNING": "NO",
+    }
 
 
 def compiled(
@@ -108,6 +114,7 @@ def compiled(
         "videdit": __version__,
         "parts": dict(parts),
         "precision": precision,
+        "threads": threads(),
         "openvino": ov.get_version(),
         "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
         "can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import UsageError
 
@@ -19,6 +20,46 @@ _LARGEST_BATCH = 8
 _FACE_BYTES = 512 << 20
 """GPU memory for each face of a batch: the decoder's widest layers at 512 x 512 and the pictures
 of the blend, generously. The largest batch stays within 4 GB."""
+
+
+THREADS = "VIDEDIT_THREADS"
+"""Environment variable: how many CPU threads networks and filters may use."""
+
+
+def threads() -> int:
+    """CPU threads to use: ``$VIDEDIT_THREADS``, else the processors that this process may run on,
+    within a container's share of time (cgroup v2).
+
+    Raises:
+        UsageError: the variable is no number above 0.
+    """
+    said = os.environ.get(THREADS, "").strip()
+    if said:
+        if not said.isdecimal() or int(said) < 1:
+            raise UsageError(f"{THREADS} is {said!r}", "Set it to a number from 1.")
+        return int(said)
+    if hasattr(os, "sched_getaffinity"):
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        found = min(found, max(1, round(int(quota) / int(period))))
+    return found
+
+
+def calm() -> None:
+    """Settle how the threads of this process's libraries work and wait. Called before any of them
+    is loaded; what the user's environment says stays.
+
+    Threads that spin while they wait for others take the time that these, or another run beside
+    this one, need to get there.
+    """
+    count = str(threads())
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, count)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's OpenMP
+    os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's, in builds with MKL
 
 
 @contextmanager

@@ -204,6 +204,26 @@ def method_of(quality: str) -> str:
     return QUALITIES[quality]
 
 
+def parse_time(text: str | None) -> float | None:
+    """Seconds from ``12.5``, ``12.5s``, ``1:02.5`` or ``1:00:02.5``.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text is None:
+        return None
+    seconds = 0.0
+    try:
+        parts = [float(part) for part in text.removesuffix("s").split(":")]
+        if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
+            raise ValueError
+        for part in parts:
+            seconds = seconds * 60 + part
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
+    return seconds
+
+
 def _region_of(edit: Edit) -> str:
     try:
         return check_region(edit.attribute)

@@ -17,12 +17,12 @@ from videdit.cli.run import (
     collect_edits,
     frame_ranges,
     local_edits,
-    parse_time,
     summary,
 )
 from videdit.editing.schedule import Edit
 from videdit.errors import InputError, Interrupted, NoFaceError, UsageError, VideditError
 from videdit.pipeline.runner import RunReport, StageReport
+from videdit.settings import parse_time
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ import importlib
 import importlib.util
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from videdit import __version__
+from videdit.device import calm
 from videdit.errors import Interrupted, StorageError, UsageError, VideditError
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "run": Verb("videdit.cli.run", "run", "Edit a video: the main job."),
     "image": Verb("videdit.cli.run", "image", "Edit a picture."),
+    "batch": Verb("videdit.cli.batch", "batch", "Edit many videos and pictures."),
     "inspect": Verb("videdit.cli.inspect", "inspect", "Show what each stage left for a source."),
     "cache": Verb("videdit.cli.cache", "app", "List, check or free the kept work."),
     "attributes": Verb("videdit.cli.attributes", "app", "List what can be edited, and how well."),
@@ -73,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        _end_by_interrupt()
+        calm()
         _check_working_folder()
         code = _run(words)
         # A reader that went away shows itself here, not in the interpreter's last moments.
@@ -92,6 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
         return _report(VideditError(text, "Add --debug for the traceback."), debug)
+
+
+def _end_by_interrupt() -> None:
+    """SIGTERM ends the process as Ctrl-C does, with its exit code: by itself it would leave what
+    was begun, or, as the first process of a container, do nothing."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _check_working_folder() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videdit.cli.log import LogJson, event_log, write_error, write_result
 from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
 from videdit.editing.touch import MASK
 from videdit.errors import UsageError, VideditError
@@ -178,6 +179,7 @@ def run(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    log_json: LogJson = False,
     no_tag: NoTag = False,
     quiet: Quiet = False,
 ) -> None:
@@ -185,38 +187,42 @@ def run(
 
     Sound, times and size stay the source's. If it is stopped, the same command goes on.
     """
-    from videdit.settings import method_of
+    with event_log(log_json) as log:
+        from videdit.settings import method_of, parse_time
 
-    local = local_edits(editor, like, region, strength, channel)
-    settings = {
-        "editor": local.editor,
-        "like": like,
-        "within": local.within,
-        "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
-        "touch": touch,
-        "face": face,
-        "start_s": parse_time(start),
-        "stop_s": parse_time(stop),
-        "method": method_of(quality),
-        "backend": backend,
-        "codec": codec,
-        "crf": crf,
-        "device": device,
-        "precision": precision,
-        "bundle": bundle,
-        "cache_dir": cache,
-        "tag": not no_tag,
-    }
-    from videdit.api import edit_video
-    from videdit.pipeline.progress import make_progress
+        local = local_edits(editor, like, region, strength, channel)
+        settings = {
+            "editor": local.editor,
+            "like": like,
+            "within": local.within,
+            "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
+            "touch": touch,
+            "face": face,
+            "start_s": parse_time(start),
+            "stop_s": parse_time(stop),
+            "method": method_of(quality),
+            "backend": backend,
+            "codec": codec,
+            "crf": crf,
+            "device": device,
+            "precision": precision,
+            "bundle": bundle,
+            "cache_dir": cache,
+            "tag": not no_tag,
+        }
+        from videdit.api import edit_video
+        from videdit.pipeline.events import EventProgress
+        from videdit.pipeline.progress import make_progress
 
-    edits = collect_edits(attr, alpha, edit + local.texts)
-    progress = make_progress(quiet=quiet)
-    result = edit_video(
-        source, output, edits, overwrite=overwrite, settings=settings, progress=progress
-    )
-    if not quiet:
-        say(summary(result, edits))
+        edits = collect_edits(attr, alpha, edit + local.texts)
+        progress = make_progress(quiet=quiet) if log is None else EventProgress(log)
+        result = edit_video(
+            source, output, edits, overwrite=overwrite, settings=settings, progress=progress
+        )
+        if log is not None:
+            write_result(log, str(source), result, edits)
+        elif not quiet:
+            say(summary(result, edits))
 
 
 def image(
@@ -244,6 +250,7 @@ def image(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    log_json: LogJson = False,
     no_tag: NoTag = False,
     quiet: Quiet = False,
 ) -> int:
@@ -252,74 +259,61 @@ def image(
     A picture that cannot be edited does not stop the others; the exit code is that of the one that
     went worst.
     """
-    if output is not None and len(sources) > 1 and not output.is_dir():
-        raise UsageError(
-            "one output for several pictures", "Name a folder that is there, or leave -o out."
-        )
-    from videdit.settings import method_of
+    with event_log(log_json) as log:
+        if output is not None and len(sources) > 1 and not output.is_dir():
+            raise UsageError(
+                "one output for several pictures", "Name a folder that is there, or leave -o out."
+            )
+        from videdit.settings import method_of
 
-    if len(sources) > 1 and (mask or scribble):
-        raise UsageError("a mask or a scribble is of one picture", "Edit one at a time.")
-    local = local_edits(editor, like, region, strength, channel, mask, scribble)
-    settings = {
-        "editor": local.editor,
-        "like": scribble or like,
-        "mask": mask,
-        "within": local.within,
-        "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
-        "touch": touch,
-        "face": face,
-        "method": method_of(quality),
-        "backend": backend,
-        "device": device,
-        "precision": precision,
-        "bundle": bundle,
-        "cache_dir": cache,
-        "tag": not no_tag,
-    }
-    edits = collect_edits(attr, alpha, edit + local.texts)
-    from videdit.api import edit_images
-    from videdit.pipeline.progress import make_progress
+        if len(sources) > 1 and (mask or scribble):
+            raise UsageError("a mask or a scribble is of one picture", "Edit one at a time.")
+        local = local_edits(editor, like, region, strength, channel, mask, scribble)
+        settings = {
+            "editor": local.editor,
+            "like": scribble or like,
+            "mask": mask,
+            "within": local.within,
+            "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
+            "touch": touch,
+            "face": face,
+            "method": method_of(quality),
+            "backend": backend,
+            "device": device,
+            "precision": precision,
+            "bundle": bundle,
+            "cache_dir": cache,
+            "tag": not no_tag,
+        }
+        edits = collect_edits(attr, alpha, edit + local.texts)
+        from videdit.api import edit_images
+        from videdit.pipeline.events import EventProgress
+        from videdit.pipeline.progress import make_progress
 
-    progress = make_progress(quiet=quiet)
-    failed: list[tuple[Path, VideditError]] = []
-    for source, result in edit_images(
-        sources, output, edits, overwrite=overwrite, settings=settings, progress=progress
-    ):
-        if isinstance(result, VideditError):
-            if len(sources) == 1:
-                raise result
-            failed.append((source, result))
-            print(f"videdit: {' '.join(str(result).split())}", file=sys.stderr)
-        elif not quiet:
-            say(summary(result, edits))
-    if failed:
-        names = ", ".join(str(source) for source, _ in failed)
-        print(
-            f"videdit: {len(failed)} of {len(sources)} pictures were not edited: {names}",
-            file=sys.stderr,
-        )
-    return max((error.exit_code for _, error in failed), default=0)
-
-
-def parse_time(text: str | None) -> float | None:
-    """Seconds from ``12.5``, ``12.5s``, ``1:02.5`` or ``1:00:02.5``.
-
-    Raises:
-        UsageError: none of these.
-    """
-    if text is None:
-        return None
-    seconds = 0.0
-    try:
-        parts = [float(part) for part in text.removesuffix("s").split(":")]
-        if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
-            raise ValueError
-        for part in parts:
-            seconds = seconds * 60 + part
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
-    return seconds
+        progress = make_progress(quiet=quiet) if log is None else EventProgress(log)
+        failed: list[tuple[Path, VideditError]] = []
+        for source, result in edit_images(
+            sources, output, edits, overwrite=overwrite, settings=settings, progress=progress
+        ):
+            if isinstance(result, VideditError):
+                if len(sources) == 1:
+                    raise result
+                failed.append((source, result))
+                if log is not None:
+                    write_error(log, result, input=str(source))
+                else:
+                    print(f"videdit: {' '.join(str(result).split())}", file=sys.stderr)
+            elif log is not None:
+                write_result(log, str(source), result, edits)
+            elif not quiet:
+                say(summary(result, edits))
+        if failed and log is None:
+            names = ", ".join(str(source) for source, _ in failed)
+            print(
+                f"videdit: {len(failed)} of {len(sources)} pictures were not edited: {names}",
+                file=sys.stderr,
+            )
+        return max((error.exit_code for _, error in failed), default=0)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from videdit.pipeline.tally import (
     WAIT_S,
     Expected,
     Row,
+    Standing,
     Tally,
     Wait,
     duration_text,
@@ -126,6 +127,26 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line for the user."""
+
+    def standing(self) -> Standing:
+        """Where the run stands now."""
+        now = self._clock()
+        with self._lock:
+            rows = [row for row in self._tally.rows.values() if row.state in _AT_WORK]
+            if not rows:
+                return Standing(doing=self._doing[-1].what if self._doing else "")
+            row = rows[-1]
+            return Standing(
+                row.name,
+                row.number,
+                self._tally.planned,
+                row.done,
+                row.total,
+                row.expected.unit,
+                row.rate(now),
+                self._tally.left(now),
+                row.wait.what if row.wait else "",
+            )
 
     def _planned(self, reused: Sequence[str]) -> None:
         """Hook: the stages are known."""
@@ -380,11 +401,14 @@ def make_progress(quiet: bool = False) -> Progress:
     """The progress that fits standard error: a table on a terminal, else lines; none if quiet."""
     if quiet:
         return Progress()
+    return LiveProgress() if on_terminal() else PlainProgress()
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal on which a table can be drawn."""
     stream = sys.stderr
     try:
         terminal = stream is not None and stream.isatty()
     except ValueError:  # closed
         terminal = False
-    if terminal and os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown"):
-        return LiveProgress()
-    return PlainProgress()
+    return terminal and os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")

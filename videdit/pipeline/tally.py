@@ -33,6 +33,28 @@ class Expected:
     finishing: str = "finishing"
 
 
+class Standing(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+        stage: the one at work, and its ``number`` of the ``planned`` ones, from 1.
+        done, total: units of its work, called ``unit``.
+        rate: units a second, if there are any yet.
+        left: seconds that all of the run takes from now on, where that can be said.
+        doing: what goes on that is not counted, in words.
+    """
+
+    stage: str = ""
+    number: int = 0
+    planned: int = 0
+    done: int = 0
+    total: int = 0
+    unit: str = "frames"
+    rate: float | None = None
+    left: float | None = None
+    doing: str = ""
+
+
 class Wait(NamedTuple):
     """Something that goes on without being counted: what, and since when on the clock."""
 

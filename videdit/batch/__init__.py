@@ -1,0 +1,1 @@
+"""Many edits of many sources: what a file of jobs asks for, and processes that do it."""
