@@ -96,7 +96,7 @@ class Artifact(StoredArtifact):
             Interrupted: ``stopping`` said so.
         """
 
-        def take() -> locks.FileLock:
+        def take() -> locks.Held:
             with self._storage_errors():
                 return self._take_lock(waiting, stopping)
 
@@ -181,7 +181,7 @@ class Artifact(StoredArtifact):
 
     def _take_lock(
         self, waiting: Callable[[str], None] | None, stopping: Callable[[], bool] | None
-    ) -> locks.FileLock:
+    ) -> locks.Held:
         self.store.hold(self.source_id)
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Advisory file locks between processes (POSIX ``flock``), with a name for who holds them.
 
 The kernel frees such a lock when its holder dies, however it dies, so a killed run never leaves one
-behind.
+behind. Where ``$VIDEDIT_LOCKS`` is ``lease`` they are files with a heartbeat instead, see
+:mod:`videdit.pipeline.leases`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from videdit.errors import Interrupted, StorageError
+from videdit.errors import Interrupted, StorageError, UsageError
+from videdit.pipeline import leases
 
 _POLL_S = 0.1
+KIND = "VIDEDIT_LOCKS"
+"""Environment variable: ``flock`` (if not said) or ``lease``."""
+
+
+class Held(Protocol):
+    """A lock that this process has."""
+
+    def release(self) -> None:
+        """Frees the lock; harmless when done twice."""
 
 
 class FileLock:
@@ -62,7 +74,7 @@ class SharedLock:
 
     @contextlib.contextmanager
     def hold(
-        self, take: Callable[[], FileLock], stopping: Callable[[], bool] | None = None
+        self, take: Callable[[], Held], stopping: Callable[[], bool] | None = None
     ) -> Iterator[None]:
         """Holds it for the block.
 
@@ -89,7 +101,14 @@ class SharedLock:
             self._thread_lock.release()
 
 
-def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
+def _by_lease() -> bool:
+    kind = os.environ.get(KIND) or "flock"
+    if kind not in ("flock", "lease"):
+        raise UsageError(f"{KIND} is {kind!r}", "Set it to flock or lease.")
+    return kind == "lease"
+
+
+def try_acquire(path: Path, *, shared: bool = False) -> Held | None:
     """Takes the lock on the file ``path`` (made when absent; its folder must exist).
 
     Returns:
@@ -98,7 +117,10 @@ def try_acquire(path: Path, *, shared: bool = False) -> FileLock | None:
     Raises:
         OSError: the file cannot be made or opened.
         StorageError: the file system cannot lock.
+        UsageError: ``$VIDEDIT_LOCKS`` is no kind of lock.
     """
+    if _by_lease():
+        return leases.try_acquire(path, shared=shared)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         lock = FileLock(path, descriptor)
@@ -133,7 +155,7 @@ def acquire(
     shared: bool = False,
     waiting: Callable[[str], None] | None = None,
     stopping: Callable[[], bool] | None = None,
-) -> FileLock:
+) -> Held:
     """Like :func:`try_acquire`, but waits for the other holder.
 
     Args:
@@ -159,7 +181,7 @@ def acquire(
 def holder(path: Path) -> str:
     """Who signed the lock last, in words ("process 41 on studio3, since 12:01:17")."""
     try:
-        signed = json.loads(path.read_text())
+        signed = json.loads((leases.lease_of(path) if _by_lease() else path).read_text())
         return f"process {signed['pid']} on {signed['host']}, since {signed['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

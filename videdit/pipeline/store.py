@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from videdit.files import storage_errors
+from videdit.files import make_private, storage_errors
 from videdit.pipeline import locks
 from videdit.pipeline.artifact import USED, Artifact
 from videdit.pipeline.records import ELSEWHERE, SAFE_NAME, Json, read_sealed, write_sealed
@@ -53,7 +53,7 @@ class Store:
     def __init__(self, root: Path | None = None) -> None:
         self.root = Path(root).expanduser().absolute() if root else default_cache_dir().absolute()
         self._artifacts: dict[tuple[str, str, str, str], Artifact] = {}
-        self._held: dict[str, locks.FileLock] = {}
+        self._held: dict[str, locks.Held] = {}
 
     def __enter__(self) -> Store:
         return self
@@ -103,6 +103,7 @@ class Store:
             return
         folder = self.root / source_id
         with storage_errors(self.root, ELSEWHERE):
+            make_private(self.root)  # it holds people's faces
             while True:
                 folder.mkdir(parents=True, exist_ok=True)
                 try:
