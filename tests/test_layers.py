@@ -12,12 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     *("cli", "training", "evaluation", "stages", "pipeline", "inversion", "editing", "blending"),
-    *("faces", "media", "generators", "bundles"),
+    *("faces", "media", "generators", "bundles", "batch", "previews"),
 )
 MODULES = (
     *("compiled", "batches"),
     *("__main__", "api", "settings", "artifacts", "models", "device", "files", "errors", "arrays"),
     *(
+        "plot",
         "sheet",
         "faces/mesh",
         "faces/fan",
@@ -33,7 +34,7 @@ SOUND = {
     "evaluation/__init__": "from videdit import api, editing",
     "api": "import videdit.stages.chain",
     "stages/chain": "from videdit.stages import align, edit",
-    "stages/align": "from videdit import artifacts, faces, pipeline, settings\n"
+    "stages/align": "from videdit import artifacts, faces, pipeline, previews, settings\n"
     "from videdit.stages import resources",
     "artifacts": "import videdit.pipeline",
     "editing/__init__": "import videdit.faces",
@@ -82,6 +83,8 @@ def test_a_sound_house_passes(house: Path) -> None:
         ("training/__init__", "import videdit.evaluation", "Arrows point one way"),
         ("evaluation/__init__", "import videdit.training", "Arrows point one way"),
         ("artifacts", "import videdit.stages.edit", "Arrows point one way"),
+        ("previews/__init__", "import videdit.stages.edit", "Arrows point one way"),
+        ("artifacts", "import videdit.previews", "Arrows point one way"),
         ("pipeline/__init__", "import videdit.settings", "Arrows point one way"),
         ("attic", "", "Arrows point one way"),  # belongs to no layer
         ("pipeline/__init__", "import videdit.faces", "The pipeline knows nothing of faces"),

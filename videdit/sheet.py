@@ -1,10 +1,10 @@
-"""Contact sheets: several pictures as one, for looking at."""
+"""Contact sheets: several pictures as one, with words, for looking at."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -12,6 +12,20 @@ from numpy.typing import NDArray
 
 GAP = 4
 """Pixels between the pictures of a contact sheet."""
+
+PAGE = 2020
+"""Width of a page, pixels."""
+
+PANEL = 300
+"""Height of the pictures on a page, pixels."""
+
+TEXT_WIDTH = 7
+"""About how wide a letter is, pixels."""
+
+Colour: TypeAlias = "tuple[int, ...]"
+"""RGB, 0 to 255."""
+
+_CAPTION = 20  # height of a caption, pixels
 
 
 def code_picture(whitened: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -63,6 +77,53 @@ def tile(
             sheet[y : y + height, x : x + size[0]] = cv2.resize(picture, size, interpolation=method)
             x += size[0] + gap
     return sheet
+
+
+def page(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (h, w, 3) RGB as they are, in reading order on grey: as many of one height side
+    by side as a page is wide; wider ones have a row of their own."""
+    rows: list[list[NDArray[np.uint8]]] = []
+    room = 0
+    for picture in pictures:
+        if not rows or picture.shape[1] > room or picture.shape[0] != rows[-1][0].shape[0]:
+            rows.append([])
+            room = PAGE
+        rows[-1].append(picture)
+        room -= picture.shape[1] + GAP
+    width = max(sum(p.shape[1] + GAP for p in row) - GAP for row in rows)
+    height = sum(row[0].shape[0] + GAP for row in rows) - GAP
+    sheet = np.full((height, width, 3), 128, np.uint8)
+    y = 0
+    for row in rows:
+        x = 0
+        for picture in row:
+            h, w = picture.shape[:2]
+            sheet[y : y + h, x : x + w] = picture
+            x += w + GAP
+        y += row[0].shape[0] + GAP
+    return sheet
+
+
+def strip(
+    panels: Sequence[tuple[str, NDArray[np.uint8]]], height: int = PANEL
+) -> NDArray[np.uint8]:
+    """Pictures (h, w, 3) RGB of any size side by side, each with its caption above, ASCII."""
+    pictures = []
+    for caption, picture in panels:
+        shown = tile([[picture]], height)
+        bar = np.full((_CAPTION, shown.shape[1], 3), 245, np.uint8)
+        write(bar, caption, (4, 14), (40, 40, 40))
+        pictures.append(np.concatenate((bar, shown)))
+    return tile([pictures], height + _CAPTION, GAP)[:-GAP, :-GAP]
+
+
+def write(
+    picture: NDArray[np.uint8], words: str, at: tuple[int, int], colour: Colour, scale: float = 0.4
+) -> None:
+    """Write a line into a picture; its baseline begins at ``at``. What is not ASCII becomes ?."""
+    plain = words.encode("ascii", "replace").decode()
+    width = max(1, round(2 * scale))
+    cv2.putText(picture, plain, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
 
 
 def _width(picture: NDArray[np.uint8], height: int) -> int:

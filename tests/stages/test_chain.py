@@ -33,7 +33,7 @@ from videdit.media.compose import Patch
 from videdit.media.probe import probe
 from videdit.media.xmp import read_xmp
 from videdit.models.networks import Networks
-from videdit.pipeline.runner import RunReport, open_contexts, run
+from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.store import Store
 from videdit.settings import Parameters, RunSettings
 from videdit.stages.assemble import Assembled, assemble_output
@@ -374,23 +374,6 @@ def test_damaged_chunks_of_another_stretch_are_not_taken_over(chain: Chain) -> N
     assert chain("Smiling=1", parameters=UNSMOOTHED).edited == list(range(FACE_FROM, FACE_TO))
     # Frame 4 is alone in its chunk. Its edited picture is whole; codes from frame 5 on are not.
     assert chain.made() == (7, 9)
-
-
-def test_previews_show_the_faces(chain: Chain, clip: Path) -> None:
-    chain("Smiling=1")
-    frames = frames_of(clip)
-    track, align = (stage for stage in chain.stages if stage.name in ("track", "align"))
-    with Store(chain.folder / "cache") as store:
-        contexts = open_contexts(chain.stages, store, probe(clip).content_id)
-        without, shown = track.preview(contexts["track"], [0, 5])
-        # The source's YUV as RGB, rounded in another way than here.
-        assert np.abs(without.astype(int) - frames[0]).max() <= 2
-        marked = (np.abs(shown.astype(int) - frames[5]) > 2).any(2)
-        assert marked[58:62, WIDTH // 2 - 15 : WIDTH // 2 + 15].any()  # the eyes
-        assert 60 < marked.sum() < marked.size / 5
-        (crop,) = align.preview(contexts["align"], [0, 5])
-        assert crop.shape == (512, 512, 3)
-        assert (crop == (0, 255, 0)).all(2).sum() > 68
 
 
 def test_codes_follow_the_face_table(chain: Chain) -> None:

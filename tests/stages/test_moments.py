@@ -48,7 +48,8 @@ def test_each_frame_sees_its_track_within_reach(
     for k, moment in enumerate(moments):
         near = [j for j in range(len(times)) if abs(times[j] - times[k]) <= reach]
         by_value = {
-            float(around[0][1].offset[0, 0, 0]) >= 100: around for _, around in moment.around
+            float(around[0][1].offset[0, 0, 0]) >= 100: around
+            for _, around in moment.around.values()
         }
         assert [index - first for index, _ in by_value[True]] == near
         expected = [j for j in near if seen[j]] if seen[k] else None
@@ -68,5 +69,5 @@ def test_only_what_is_within_reach_is_held() -> None:
 
     for k, moment in enumerate(_moments(found(), times, 0.1)):
         assert alive[-1] <= k + 4
-        ((_, around),) = moment.around
+        ((_, around),) = moment.around.values()
         assert len(around) <= 6

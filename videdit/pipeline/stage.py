@@ -125,6 +125,7 @@ class Stage(ABC):
         name: a short name, also its folder's (letters, digits, ``-``).
         version: raised whenever the result changes for the same settings.
         takes: names of the stages whose artifacts it reads; settings may ask for more of them.
+        shows: names of others whose artifacts :meth:`preview` reads.
         repeatable: whether the same inputs and settings give the same bytes again. What is not is
             kept as long as anything that was made from it.
         unit: what its work is counted in, for the progress ("frames", "steps").
@@ -136,6 +137,7 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     takes: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
     repeatable: ClassVar[bool] = True
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01
@@ -188,7 +190,8 @@ class Stage(ABC):
         raise NotImplementedError
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-        """Pictures of what it left for these frames, (H, W, 3) RGB; none where it has none."""
+        """Pictures of what it left for these frames, (H, W, 3) RGB; none where it has none. Reads
+        its own artifact and those of ``takes`` and ``shows``, complete, and writes nothing."""
         return []
 
     @property

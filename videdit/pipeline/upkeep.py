@@ -41,6 +41,7 @@ class ArtifactInfo:
     Attributes:
         complete: some plan of it is, and all that once were still are.
         chunks: those that are there, whatever plan they belong to.
+        frames: how many of the source's they cover.
         seconds: time spent on them.
         plans: those that are complete; empty for everything, see ``Stage.plan``.
         inputs: keys of the artifacts that it was made from, by stage.
@@ -62,6 +63,7 @@ class ArtifactInfo:
     plans: tuple[str, ...] = ("",)
     inputs: Mapping[str, Json] = field(default_factory=dict)
     repeatable: bool = True
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -261,11 +263,14 @@ def _info(artifact: StoredArtifact) -> ArtifactInfo:
     head = manifest.head if manifest else {}
     size = chunks = 0
     seconds = 0.0
+    spans: list[tuple[int, int]] = []
     for folder, _, names in os.walk(artifact.folder):
         if RECORD in names and Path(folder).parent == artifact.folder:
             chunks += 1
             record = read_record(Path(folder))
-            seconds += record.seconds if record else 0.0
+            if record:
+                seconds += record.seconds
+                spans.append((record.chunk.start, record.chunk.stop))
         for name in names:
             with contextlib.suppress(OSError):
                 size += os.lstat(os.path.join(folder, name)).st_size
@@ -293,7 +298,17 @@ def _info(artifact: StoredArtifact) -> ArtifactInfo:
         tuple(sorted(plans)),
         inputs if isinstance(inputs, Mapping) else {},
         head.get("repeatable") is not False,
+        _covered(spans),
     )
+
+
+def _covered(spans: Sequence[tuple[int, int]]) -> int:
+    """How many frames lie in any of these stretches."""
+    covered = reached = 0
+    for start, stop in sorted(spans):
+        covered += max(0, stop - max(start, reached))
+        reached = max(reached, stop)
+    return covered
 
 
 def _damage(artifact: StoredArtifact) -> list[Damage]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,8 @@ from ..faces.choice import choose
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
 from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
+from ..previews.pictures import bytes_of, with_points, with_quad
+from ..sheet import strip
 from .resources import Resources
 
 _PREVIEW = 512  # side of previews, pixels
@@ -77,17 +78,22 @@ class AlignStage(Stage):
         write_index(folder, tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Faces' quads in their frame; their crops, without and with landmarks."""
         table = FaceTable(ctx.own)
         pictures = []
         for index in frames:
             here = table.window(index, index + 1)
-            for _, faces in frames_with_faces(self.resources.reader, here, index, index + 1):
+            for frame, faces in frames_with_faces(self.resources.reader, here, index, index + 1):
                 for k, rgb in faces:
-                    crop = cut_crop(rgb, here.quad[k], _PREVIEW)
-                    picture = np.rint(crop * 255).astype(np.uint8)
-                    for x, y in here.points_in_crop(k) * _PREVIEW:
-                        cv2.circle(picture, (int(x), int(y)), 2, (0, 255, 0), -1)
-                    pictures.append(picture)
+                    crop = bytes_of(cut_crop(rgb, here.quad[k], _PREVIEW))
+                    marked = with_points(crop, here.points_in_crop(k) * _PREVIEW)
+                    side = float(np.linalg.norm(here.quad[k][3] - here.quad[k][0]))
+                    panels = [
+                        (f"frame {index}, quad", with_quad(frame.rgb8, here.quad[k])),
+                        (f"track {here.track[k]}: {side:.0f} px as {here.size[k]}", crop),
+                        ("smoothed landmarks", marked),
+                    ]
+                    pictures.append(strip(panels))
         return pictures
 
     def _tracks(self, ctx: Context) -> Tracks:

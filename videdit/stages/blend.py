@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,19 +26,18 @@ from ..blending.change import Change, applied, steadied
 from ..blending.face import find_changes
 from ..blending.transfer import Landmarks
 from ..faces.align import cut_crop
-from ..faces.regions import draw_regions
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, compose
 from ..media.reader import Frame
 from ..media.segments import write_segment
 from ..pipeline.stage import Chunk, Context, Json, frame_chunks
+from ..previews.changes import change_panels
+from ..previews.pictures import bytes_of, difference, region_panels
+from ..sheet import PANEL, strip
 from .resources import FaceStage
 
 if TYPE_CHECKING:
     from ..faces.regions import RegionParser
-
-_PREVIEW = 512
-"""Side of the crops in previews, pixels."""
 
 _THREADS = 2
 """Frames that are worked on at the same time, beside the thread that encodes."""
@@ -101,35 +99,48 @@ class BlendStage(FaceStage):
     def blended(self, ctx: Context, start: int, stop: int) -> Iterator[tuple[Frame, list[Patch]]]:
         """The frames ``start <= index < stop``, each with what is pasted into it. For frames as
         they are before they are encoded: the inputs must be complete."""
-        resources = self.resources
         if not len(self.to_edit(ctx, start, stop)):
-            yield from ((frame, []) for frame in resources.reader.read(start, stop))
+            yield from ((frame, []) for frame in self.resources.reader.read(start, stop))
             return
-        times = resources.times
-        pad = resources.parameters.blending.smoothing.change_padding_s
-        first, last = window(times, start, stop, pad)
-        faces = _FacesToPaste(self, ctx, first, last)
-        frames = frames_with_faces(resources.reader, faces.faces, first, last)
-        moments = _moments(ahead(frames, faces.changes, _THREADS), times, pad)
-        wanted = (moment for moment in moments if start <= moment.frame.index < stop)
+        faces, wanted = self._to_paste(ctx, start, stop)
         for moment, patches in ahead(wanted, faces.patches, _THREADS):
             yield moment.frame, patches
 
+    def _to_paste(
+        self, ctx: Context, start: int, stop: int
+    ) -> tuple[_FacesToPaste, Iterator[_Moment]]:
+        """The faces around ``start <= index < stop``, and those frames with their changes."""
+        times = self.resources.times
+        pad = self.resources.parameters.blending.smoothing.change_padding_s
+        first, last = window(times, start, stop, pad)
+        faces = _FacesToPaste(self, ctx, first, last)
+        frames = frames_with_faces(self.resources.reader, faces.faces, first, last)
+        moments = _moments(ahead(frames, faces.changes, _THREADS), times, pad)
+        return faces, (moment for moment in moments if start <= moment.frame.index < stop)
+
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """Each frame as it goes to the encoder, and the regions its faces were seen to have."""
+        """Each frame, as it goes to the encoder, and how they differ; the regions its faces were
+        seen to have; and of every face the maps of what changes, worked out anew."""
         pictures = []
         parser = self.resources.network(ctx, "parser")
         for index in frames:
-            for frame, patches in self.blended(ctx, index, index + 1):
-                pictures.append(pasted(frame.rgb8, patches))
-                faces = self.to_edit(ctx, index, index + 1)
-                for quad in faces.quad:
-                    crop = cut_crop(frame.rgb8, quad, _PREVIEW)
-                    seen = parser.parse(crop).argmax(2).astype(np.uint8)
-                    shape = (_PREVIEW, _PREVIEW)
-                    drawn = cv2.resize(draw_regions(seen), shape, interpolation=cv2.INTER_NEAREST)
-                    half = (crop * 255 + drawn) / 2
-                    pictures.append(np.rint(half).astype(np.uint8))
+            faces = self.to_edit(ctx, index, index + 1)
+            if not len(faces):
+                (passed,) = self.resources.reader.read(index, index + 1)
+                pictures.append(strip([(f"frame {index}: no face to edit", passed.rgb8)]))
+                continue
+            working, moments = self._to_paste(ctx, index, index + 1)
+            for moment in moments:
+                source = moment.frame.rgb8
+                result = pasted(source, working.patches(moment))
+                frame = [(f"frame {index}: source", source), ("result", result)]
+                frame.append(("difference x3", difference(source, result, 3)))
+                crops = [cut_crop(source, quad, PANEL) for quad in faces.quad]
+                seen = [("regions", bytes_of(crop), parser.parse(crop)) for crop in crops]
+                pictures.append(strip([*frame, *region_panels(seen)]))
+                for (track, kind), (quad, change) in working.steady(moment).items():
+                    name = f"track {track}, {kind}"
+                    pictures.append(strip(change_panels(name, source, result, quad, change)))
         return pictures
 
 
@@ -154,13 +165,14 @@ class _Moment:
     Attributes:
         frame: of the source.
         rgb: its pixels (H, W, 3); None without a face.
-        around: for each change of a face in this frame its quad, and the same change of its track
-            in all frames around, each with the frame's index; this frame's among them.
+        around: for each change of a face in this frame, by track and kind, its quad, and the same
+            change of its track in all frames around, each with the frame's index; this frame's
+            among them.
     """
 
     frame: Frame
     rgb: NDArray[Any] | None
-    around: list[tuple[NDArray[np.float64], list[tuple[int, Change]]]]
+    around: dict[tuple[int, str], tuple[NDArray[np.float64], list[tuple[int, Change]]]]
 
 
 _Work = tuple[Frame, list[tuple[int, NDArray[Any]]]]
@@ -199,10 +211,10 @@ def _moment(
         for work, theirs in held
         if abs(times[work[0].index] - times[frame.index]) <= reach
     ]
-    around = [
-        (quad, [(index, theirs[which][1]) for index, theirs in near if which in theirs])
+    around = {
+        which: (quad, [(index, theirs[which][1]) for index, theirs in near if which in theirs])
         for which, (quad, _) in changes.items()
-    ]
+    }
     return _Moment(frame, faces[0][1] if faces else None, around)
 
 
@@ -259,17 +271,23 @@ class _FacesToPaste:
             found |= {(track, kind): change for kind, change in changes.items()}
         return found
 
-    def patches(self, moment: _Moment) -> list[Patch]:
-        """What is pasted into a frame."""
-        frame, rgb, made = moment.frame, moment.rgb, list[Patch]()
-        for quad, around in moment.around:
-            apart = np.array([self.times[index] - self.times[frame.index] for index, _ in around])
+    def steady(self, moment: _Moment) -> _Changes:
+        """What changes in a frame, steadied over those around it."""
+        now, made = moment.frame.index, _Changes()
+        for which, (quad, around) in moment.around.items():
+            apart = np.array([self.times[index] - self.times[now] for index, _ in around])
             weights = np.exp(-((apart / self.how.smoothing.change_sigma_s) ** 2) / 2)
             weights *= [self.durations[index] for index, _ in around]
-            at = [index for index, _ in around].index(frame.index)
-            change = steadied([change for _, change in around], weights, at)
-            assert rgb is not None
-            x, y, colours, alpha = applied(rgb, quad, change, self.how.grain)
+            at = [index for index, _ in around].index(now)
+            made[which] = quad, steadied([change for _, change in around], weights, at)
+        return made
+
+    def patches(self, moment: _Moment) -> list[Patch]:
+        """What is pasted into a frame."""
+        made = list[Patch]()
+        for quad, change in self.steady(moment).values():
+            assert moment.rgb is not None
+            x, y, colours, alpha = applied(moment.rgb, quad, change, self.how.grain)
             if self.marked is not None:
                 h, w = alpha.shape
                 alpha = alpha * self.marked[y : y + h, x : x + w]

@@ -13,6 +13,8 @@ from ..artifacts.marks import Marks
 from ..artifacts.pictures import POINTS, has_picture, read_picture, write_picture
 from ..artifacts.rows import read_rows
 from ..pipeline.stage import Chunk, Context, Json
+from ..previews.pictures import bytes_of, difference
+from ..sheet import strip
 from .resources import FaceStage
 
 
@@ -23,6 +25,7 @@ class DecodeStage(FaceStage):
     name = "decode"
     version = 3
     takes = ("align", "edit")
+    shows = ("reconstruct",)
     cost = 0.3
 
     def settings(self) -> dict[str, Json]:
@@ -59,12 +62,19 @@ class DecodeStage(FaceStage):
         marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Reconstructions beside edited crops, and how they differ."""
         pictures = []
+        reconstruct = ctx.input("reconstruct")
         for index in frames:
             faces = self.to_edit(ctx, index, index + 1)
-            for name in map(faces.name, range(len(faces))):
+            for k in range(len(faces)):
+                name = faces.name(k)
                 (chunk,) = ctx.own.overlapping(index, index + 1)
                 if has_picture(ctx.own, chunk.name, name):
-                    shown = read_picture(ctx.own, chunk.name, name)
-                    pictures.append(np.rint(shown * 255).astype(np.uint8))
+                    (other,) = reconstruct.overlapping(index, index + 1)
+                    own = bytes_of(read_picture(reconstruct, other.name, name))
+                    edited = bytes_of(read_picture(ctx.own, chunk.name, name))
+                    caption = f"frame {index}, track {faces.track[k]}: reconstruction"
+                    panels = [(caption, own), ("edited", edited)]
+                    pictures.append(strip([*panels, ("difference x2", difference(own, edited, 2))]))
         return pictures

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.codes import latent_pictures, read_latents, write_latents
 from ..artifacts.faces import Faces
-from ..artifacts.notes import write_notes
+from ..artifacts.notes import read_notes, write_notes
 from ..artifacts.pictures import has_picture, read_picture
 from ..editing.editor import Editor
 from ..editing.mixing import MixingEditor
@@ -25,6 +25,9 @@ from ..inversion.predict import INPUT_SIZE
 from ..media.pictures import read_picture as read_photo
 from ..models.choices import by_region
 from ..pipeline.stage import Chunk, Context, Json
+from ..previews.codes import strength_plot
+from ..previews.over_time import Axis, by_lane
+from ..sheet import strip
 from .resources import FaceStage, Resources
 
 _LOOKS = 4  # frames of a track that are looked at
@@ -191,11 +194,26 @@ class EditStage(FaceStage):
         return share
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = self.table(ctx)
-        shown = [i for i in frames if len(self.to_edit(ctx, i, i + 1))]
-        latents = [read_latents(ctx.own, table, i, i + 1) for i in shown]
-        networks = self.resources.networks
-        return latent_pictures(latents, networks.statistics, networks.space)
+        """The strengths over time; norms and scores of the codes before and after; the edited
+        latents as pictures."""
+        table, plots, reader = self.table(ctx), self.code_plots(ctx), self.codes(ctx)
+        axis = Axis(self.resources.frames, self.resources.times, frames)
+        networks, run = self.resources.networks, self.resources.run
+
+        def measure(start: int, stop: int) -> NDArray[np.float64]:
+            after = read_latents(ctx.own, table, start, stop).codes
+            return plots.measure(reader.read(start, stop), after)
+
+        pictures = [strength_plot(axis, run.edits, read_notes(ctx.own))]
+        # What moves styles or mixes activations leaves the codes as they are.
+        how = " (codes alone; thin: before, thick: after)"
+        pictures += plots.draw(axis, by_lane(table, axis.frames, measure), how)
+        for i in frames:
+            if len(self.to_edit(ctx, i, i + 1)):
+                latents = [read_latents(ctx.own, table, i, i + 1)]
+                shown = latent_pictures(latents, networks.statistics, networks.space)
+                pictures.append(strip([(f"frame {i}: edited latent", one) for one in shown]))
+        return pictures
 
 
 def _cut_mask(

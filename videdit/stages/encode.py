@@ -16,6 +16,8 @@ from ..artifacts.faces import Faces
 from ..artifacts.marks import Marks
 from ..inversion.predict import INPUT_SIZE
 from ..pipeline.stage import Chunk, Context, Json, frame_chunks
+from ..previews.over_time import Axis, by_lane
+from ..sheet import strip
 from .resources import FaceStage
 
 if TYPE_CHECKING:
@@ -79,9 +81,19 @@ class EncodeStage(FaceStage):
             marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        table = self.table(ctx)
-        codes = [read_codes(ctx.own, table, i, i + 1) for i in frames if table.rows(i, i + 1)]
-        return code_pictures(codes, self.resources.networks.statistics)
+        """Norms and scores of the codes over time; codes as pictures."""
+        table, plots = self.table(ctx), self.code_plots(ctx)
+        axis = Axis(self.resources.coded, self.resources.times, frames)
+
+        def measure(start: int, stop: int) -> NDArray[np.float64]:
+            return plots.measure(read_codes(ctx.own, table, start, stop))
+
+        pictures = plots.draw(axis, by_lane(table, axis.frames, measure))
+        for i in frames:
+            codes = [read_codes(ctx.own, table, i, i + 1)] if table.rows(i, i + 1) else []
+            for code in code_pictures(codes, self.resources.networks.statistics):
+                pictures.append(strip([(f"frame {i}: whitened code, a band per row", code)]))
+        return pictures
 
     def _project(
         self,

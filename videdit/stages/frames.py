@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.shots import write_shots
+from ..artifacts.shots import read_shots, write_shots
 from ..media.shots import find_cuts, thumbnail
 from ..pipeline.stage import Chunk, Context, Json, Stage
+from ..sheet import strip
 from .resources import Resources
 
 
@@ -55,4 +57,12 @@ class FramesStage(Stage):
         write_shots(folder, [frames.start + cut for cut in cuts])
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        return [f.rgb8 for i in frames for f in self.resources.reader.read(i, i + 1)]
+        """The frames, each with its time and shot."""
+        shots, times = read_shots(ctx.own), self.resources.times
+        pictures = []
+        for index in frames:
+            shot = max(0, bisect_right(shots, index) - 1)
+            caption = f"frame {index}, {times[index]:.3f} s, shot {shot}"
+            for frame in self.resources.reader.read(index, index + 1):
+                pictures.append(strip([(caption, frame.rgb8)]))
+        return pictures

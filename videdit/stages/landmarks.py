@@ -10,10 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.landmarks import DetectionReader, write_detections
+from ..artifacts.landmarks import DetectionReader, read_tracks, write_detections
+from ..artifacts.shots import read_shots
 from ..faces.detection import Detection, Landmarker
 from ..faces.flow import flow_points
 from ..pipeline.stage import Chunk, Context, Json, Stage
+from ..previews.over_time import Axis
+from ..previews.pictures import closeup, with_points
+from ..previews.tracks import track_plots
+from ..sheet import PANEL, strip
 from .resources import Resources
 
 
@@ -23,6 +28,7 @@ class LandmarksStage(Stage):
 
     name = "landmarks"
     version = 4
+    shows = ("frames", "track")
     cost = 0.03
 
     def __init__(self, resources: Resources) -> None:
@@ -91,16 +97,23 @@ class LandmarksStage(Stage):
         return [face.stretched(width / shown[0]) for face in landmarker.detect(wide)]
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Raw against smoothed tracks over time; frames with their landmarks, and faces from
+        near."""
         detections = DetectionReader(ctx.own, ctx.own.chunks)
-        pictures = []
+        axis = Axis(
+            self.resources.seen, self.resources.times, frames, read_shots(ctx.input("frames"))
+        )
+        tracks = read_tracks(ctx.input("track"))
+        pictures = track_plots(tracks, detections, axis, self.parameters.aligning)
         for index in frames:
             if not ctx.own.overlapping(index, index + 1):
                 continue
             found = detections.window(index, index + 1)
             for frame in self.resources.reader.read(index, index + 1):
-                picture = frame.rgb8.copy()
-                radius = max(1, round(picture.shape[0] / 300))
-                for x, y in found.points68.reshape(-1, 2):
-                    cv2.circle(picture, (int(x), int(y)), radius, (0, 255, 0), -1)
-                pictures.append(picture)
+                rgb = frame.rgb8
+                caption = f"frame {index}: faces found: {len(found.score)}"
+                panels = [(caption, with_points(rgb, found.points68.reshape(-1, 2)))]
+                for points, score in zip(found.points68, found.score, strict=True):
+                    panels.append((f"score {score:.2f}", closeup(rgb, points, PANEL)))
+                pictures.append(strip(panels))
         return pictures

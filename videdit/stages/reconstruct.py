@@ -18,6 +18,8 @@ from ..artifacts.marks import Marks
 from ..artifacts.pictures import POINTS, read_picture, write_picture
 from ..faces.align import cut_crop
 from ..pipeline.stage import Chunk, Context, Json
+from ..previews.pictures import bytes_of, region_panels
+from ..sheet import strip
 from .resources import FaceStage
 
 
@@ -61,7 +63,9 @@ class ReconstructStage(FaceStage):
         marks.write(folder)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Crops beside their reconstructions, and the regions seen in both."""
         reader = self.resources.reader
+        parser = self.resources.network(ctx, "parser")
         pictures = []
         for index in frames:
             faces = self.to_edit(ctx, index, index + 1)
@@ -70,6 +74,10 @@ class ReconstructStage(FaceStage):
                     (chunk,) = ctx.own.overlapping(index, index + 1)
                     shown = read_picture(ctx.own, chunk.name, faces.name(k))
                     crop = cut_crop(rgb, faces.quad[k], shown.shape[0])
-                    both = np.concatenate((crop, shown), 1)
-                    pictures.append(np.rint(both * 255).astype(np.uint8))
+                    seen = [parser.parse(picture) for picture in (crop, shown)]
+                    both = [bytes_of(picture) for picture in (crop, shown)]
+                    regions = zip(("its regions", "and here"), both, seen, strict=True)
+                    own = (f"frame {index}, track {faces.track[k]}", both[0])
+                    panels = [own, ("reconstruction", both[1]), *region_panels(list(regions))]
+                    pictures.append(strip(panels))
         return pictures

@@ -20,12 +20,16 @@ from ..artifacts.faces import FaceTrack, frames_with_faces
 from ..faces.align import cut_crop
 from ..inversion.predict import INPUT_SIZE
 from ..pipeline.stage import Chunk, Context, Json
+from ..previews.over_time import Axis, by_lane
+from ..previews.pictures import bytes_of
+from ..sheet import strip
 from .resources import FaceStage
 
 
 class _Keyframes(NamedTuple):
-    """Of one track: crops (k, 256, 256, 3) and codes (k, rows, width)."""
+    """Of one track: frame numbers, crops (k, 256, 256, 3) and codes (k, rows, width)."""
 
+    frames: list[int]
     crops: NDArray[np.float32]
     codes: NDArray[np.float32]
 
@@ -156,16 +160,17 @@ class RefineStage(FaceStage):
         moving = np.stack(codes)[:, : max(bands["pose"][1], bands["features"][1])]
         chosen = sorted(choose_keyframes(moving, how.keyframes))
         crops = []
-        for frame in sample[chosen]:
-            faces = table.window(int(frame), int(frame) + 1)
+        frames = [int(frame) for frame in sample[chosen]]
+        for frame in frames:
+            faces = table.window(frame, frame + 1)
             reader = self.resources.reader
-            for _, here in frames_with_faces(reader, faces, int(frame), int(frame) + 1):
+            for _, here in frames_with_faces(reader, faces, frame, frame + 1):
                 crops += [
                     cut_crop(rgb, faces.quad[k], INPUT_SIZE)
                     for k, rgb in here
                     if faces.track[k] == track.id
                 ]
-        return _Keyframes(np.stack(crops), np.stack([codes[i] for i in chosen]))
+        return _Keyframes(frames, np.stack(crops), np.stack([codes[i] for i in chosen]))
 
     def _known(
         self, ctx: Context, chunk: Chunk, descriptor: NDArray[np.float32]
@@ -195,7 +200,24 @@ class RefineStage(FaceStage):
         return [*known, *(found for found in here.values() if found is not None)]
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """The keyframes of every track in these frames."""
-        tracks = [t for t in self.table(ctx).tracks if any(t.first <= f <= t.last for f in frames)]
-        crops = [crop for track in tracks for crop in self._keyframes(ctx, track).crops]
-        return [np.rint(crop * 255).astype(np.uint8) for crop in crops]
+        """Norms and scores of the codes over time, as encoded and as refined; the keyframes of
+        every track in these frames."""
+        table, plots, reader = self.table(ctx), self.code_plots(ctx), self.codes(ctx)
+        axis = Axis(self.resources.frames, self.resources.times, frames)
+
+        def measure(start: int, stop: int) -> NDArray[np.float64]:
+            raw = read_codes(ctx.input("encode"), table, start, stop)
+            return plots.measure(raw, reader.read(start, stop))
+
+        how = " (thin: encoded, thick: refined, smoothed)"
+        pictures = plots.draw(axis, by_lane(table, axis.frames, measure), how)
+        for track in table.tracks:
+            if any(track.first <= f <= track.last for f in frames):
+                keyframes = self._keyframes(ctx, track)
+                name = f"track {track.id}, keyframe"
+                panels = [
+                    (f"{name} {frame}", bytes_of(crop))
+                    for frame, crop in zip(keyframes.frames, keyframes.crops, strict=True)
+                ]
+                pictures.append(strip(panels))
+        return pictures

@@ -35,6 +35,7 @@ from ..media.segments import output_ticks
 from ..media.timeline import Timeline
 from ..models.networks import Networks
 from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
+from ..previews.codes import CodePlots
 from ..settings import RunSettings
 
 if TYPE_CHECKING:
@@ -292,13 +293,20 @@ class FaceStage(Stage, ABC):
         """(68, 2) those of a picture (s, s, 3) of one face, crop units; None where none is seen."""
         return landmarks_in(self.resources.network(ctx, "landmarker"), picture)
 
+    def code_plots(self, ctx: Context) -> CodePlots:
+        """What draws codes over time."""
+        networks = self.resources.networks
+        edited = [edit.attribute for edit in self.resources.run.edits]
+        classifier = self.resources.network(ctx, "classifier")
+        return CodePlots(networks.statistics, classifier, networks.space, edited)
+
     def codes(self, ctx: Context) -> CodeReader:
-        """Their codes; for stages that take ``encode`` and ``refine``."""
+        """Their codes; for stages that take ``encode`` and ``refine``, or are ``refine``."""
 
         def make() -> CodeReader:
             return CodeReader(
                 ctx.input("encode"),
-                ctx.input("refine"),
+                ctx.own if self.name == "refine" else ctx.input("refine"),
                 self.table(ctx),
                 self.resources.times,
                 self.resources.networks.space,

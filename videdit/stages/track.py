@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,10 @@ from ..artifacts.shots import read_shots
 from ..faces.paths import measured_around, track_path
 from ..faces.tracking import link_faces
 from ..pipeline.stage import Chunk, Context, Json, Stage
+from ..previews.over_time import Axis
+from ..previews.pictures import GREEN, ORANGE, named, with_points
+from ..previews.tracks import extent_plot
+from ..sheet import strip
 from .resources import Resources
 
 
@@ -58,25 +61,25 @@ class TrackStage(Stage):
         write_tracks(folder, tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Which track is when; frames with their tracks' landmarks, orange where they fill a
+        gap."""
         tracks, landmarks = read_tracks(ctx.own), ctx.input("landmarks")
         reader = DetectionReader(landmarks, landmarks.chunks)
         times = self.resources.times
-        pictures = []
+        axis = Axis(self.resources.seen, times, frames, read_shots(ctx.input("frames")))
+        pictures = [extent_plot(tracks, axis)]
         for index in frames:
             for frame in self.resources.reader.read(index, index + 1):
-                picture = frame.rgb8.copy()
+                picture, told = frame.rgb8, []
                 for track in tracks.summaries:
                     if not track.first <= index <= track.last:
                         continue
                     faces = reader.window(*measured_around(tracks, track, index, index + 1))
                     path = track_path(tracks, track, faces, times).between(index, index + 1)
-                    radius = max(1, round(picture.shape[0] / 300))
-                    colour = (0, 255, 0) if path.measured[0] else (255, 160, 0)
-                    for x, y in path.points68[0]:
-                        cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
-                    corner = path.points68[0].min(axis=0).astype(int)
-                    text, font = f"track {track.id}", cv2.FONT_HERSHEY_SIMPLEX
-                    place = (int(corner[0]), max(20, int(corner[1]) - 6))
-                    cv2.putText(picture, text, place, font, 0.25 * radius + 0.3, colour, radius)
-                pictures.append(picture)
+                    colour = GREEN if path.measured[0] else ORANGE
+                    picture = with_points(picture, path.points68[0], colour)
+                    picture = named(picture, f"track {track.id}", path.points68[0], colour)
+                    told.append(f"{track.id}" if path.measured[0] else f"{track.id} (lost)")
+                caption = f"frame {index}, tracks: {', '.join(told) or 'none'}"
+                pictures.append(strip([(caption, picture)]))
         return pictures
