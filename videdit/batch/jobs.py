@@ -130,6 +130,7 @@ def read_jobs(
         folder = path.absolute().parent
         rows = _toml(path) if path.suffix.lower() == ".toml" else _csv(path)
     within = (root or folder).resolve()
+    output = None if output is None else output.absolute()
     jobs: list[Job] = []
     for where, row in rows:
         try:

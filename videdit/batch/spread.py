@@ -21,7 +21,7 @@ _START_S = 300.0
 """Seconds that an actor may take to be there: nodes may have to be started."""
 
 
-class Actor:
+class BatchActor:
     """What runs on the cluster: a worker, and where its job stands.
 
     Args:
@@ -128,7 +128,7 @@ class RaySeat:
 
     def _begin(self) -> None:
         # Two calls at once: a job, and where it stands.
-        made = self._ray.remote(Actor).options(max_concurrency=3, **self._needs)
+        made = self._ray.remote(BatchActor).options(max_concurrency=3, **self._needs)
         actor = made.remote(self._worker, __version__)
         self._actor = actor
         try:

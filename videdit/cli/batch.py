@@ -110,7 +110,7 @@ def batch(
         place = summary or (output or (jobs if jobs.is_dir() else jobs.parent)) / "summary.json"
         began = time.monotonic()
         board = _board(asked, log, quiet)
-        worker = Worker(cache, overwrite)
+        worker = Worker(None if cache is None else cache.absolute(), overwrite)
         with ExitStack() as stack:
             seats = _seats(ray, workers, worker, stack)
             crew = Crew(asked, seats[: len({job.source for job in asked})], board)

@@ -1,0 +1,98 @@
+"""Batches on a Ray cluster of this machine; where the extra ``ray`` is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import pytest
+
+from videdit.batch.spread import _needs
+from videdit.bundles import Bundle
+
+
+def node(cpus: float, gpus: float = 0, alive: bool = True) -> dict[str, object]:
+    has = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    return {"Alive": alive, "Resources": has}
+
+
+def test_a_worker_per_gpu_or_node() -> None:
+    nodes = [node(16, 4), node(8), node(32, alive=False), node(0)]
+    needs = _needs(nodes, None)
+    assert [need["num_cpus"] for need in needs] == [4, 4, 4, 4, 8]
+    assert [need.get("num_gpus", 0) for need in needs] == [1, 1, 1, 1, 0]
+    assert needs[0]["runtime_env"]["env_vars"]["VIDEDIT_THREADS"] == "4"
+
+
+def test_as_many_workers_as_said() -> None:
+    assert [need["num_cpus"] for need in _needs([node(8), node(8)], 4)] == [4] * 4
+    assert [need["num_cpus"] for need in _needs([node(1)], 3)] == [1] * 3
+
+
+def test_without_ray_the_remedy_is_said(tmp_path: Path, example: Path) -> None:
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        run = batch(tmp_path, example.parent, "--attr", "Smiling", "--ray", "local")
+        assert run.returncode == 2
+        assert "Ray is not installed" in run.stderr
+    else:
+        pytest.skip("Ray is installed")
+
+
+def command(folder: Path, *words: str | Path) -> list[str]:
+    where = ("--cache", folder / "cache", "-o", folder / "out", "--quality", "fast")
+    return [sys.executable, "-m", "videdit", "batch", *map(str, (*words, *where)), "--log-json"]
+
+
+def batch(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(folder, *words), capture_output=True, text=True, timeout=600)
+
+
+def actors() -> list[int]:
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True).stdout
+    return [int(pid) for pid in re.findall(r"^\s*(\d+) ray::BatchActor", listed, re.MULTILINE)]
+
+
+@pytest.mark.weights
+def test_a_killed_actor_loses_nothing(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle
+) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("VIDEDIT_CACHE", str(tmp_path / "default-cache"))
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    with av.open(str(example)) as clip:
+        for number, frame in enumerate(clip.decode(video=0)):
+            if number in (0, 30, 60):
+                shown = frame.to_ndarray(format="bgr24")
+                cv2.imwrite(str(sources / f"{number:02d}.png"), shown)
+    (tmp_path / "plain").mkdir()
+    assert batch(tmp_path / "plain", sources, "--attr", "Smiling").returncode == 0
+    with subprocess.Popen(
+        command(tmp_path, sources, "--attr", "Smiling", "--ray", "local", "--jobs", "2"),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        killed = 0
+        for line in process.stderr:
+            if not killed and '"job_progress"' in line and '"stage": "landmarks"' in line:
+                time.sleep(0.2)
+                killed = actors()[0]
+                os.kill(killed, signal.SIGKILL)
+            print(line, end="")
+        assert process.wait(300) == 0
+    assert killed
+    said = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [job["state"] for job in said["jobs"]] == ["done"] * 3
+    for path in (tmp_path / "plain" / "out").glob("*.png"):
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
