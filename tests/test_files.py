@@ -16,6 +16,7 @@ from videdit.errors import InputError, StorageError
 from videdit.files import (
     REFUSALS,
     finish_file,
+    make_private,
     replaced,
     sha256_of,
     storage_error,
@@ -94,6 +95,25 @@ def test_a_file_is_there_whole_or_not_at_all(
         write_atomically(path, b"second")
     assert path.read_bytes() == b"first"
     assert [p.name for p in tmp_path.iterdir()] == ["notes.json"]
+
+
+def test_only_its_owner_reads_what_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    usual = tmp_path / "usual"
+    usual.touch()
+    with temporary_file(path) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        finish_file(temporary, path)
+    assert path.stat().st_mode == usual.stat().st_mode
+
+
+def test_private_folders(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    make_private(tmp_path / "a" / "b")
+    assert [stat.S_IMODE((tmp_path / n).stat().st_mode) for n in ("a", "a/b")] == [0o700] * 2
+    (tmp_path / "a").chmod(0o750)
+    make_private(tmp_path / "a")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o750  # the user's will
 
 
 def test_a_temporary_file_becomes_the_file_or_goes(tmp_path: Path) -> None:

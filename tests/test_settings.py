@@ -24,6 +24,7 @@ SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
         ({"face": "track:x"}, "track:N"),
         ({"backend": "cascade"}, "mesh, fan"),
         ({"editor": "magic"}, "no editor 'magic'"),
+        ({"editor": "assessor.pt"}, "no editor 'assessor.pt'"),  # code: of training alone
         ({"keep": ("Male",)}, "takes no attributes to keep"),
         ({"device": "tpu"}, "unknown device"),
         ({"precision": "int8"}, "unknown precision"),

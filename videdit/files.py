@@ -105,7 +105,7 @@ def temporary_file(path: Path, suffix: str = "") -> Iterator[Path]:
     """A new empty file beside ``path`` that is to become it (:func:`finish_file`), else it goes.
 
     Its name cannot be foreseen and no link is followed, so that in a folder which others may write
-    to nobody can have it lead elsewhere.
+    to nobody can have it lead elsewhere; until it is finished only its owner may read it.
 
     Args:
         suffix: what its name ends with, where a library goes by that.
@@ -128,6 +128,7 @@ def finish_file(temporary: Path, path: Path) -> None:
         OSError: it cannot be written; what was at ``path`` is still there.
     """
     with temporary.open("rb") as stream:
+        os.fchmod(stream.fileno(), _usual_mode())
         os.fsync(stream.fileno())
     os.replace(temporary, path)
     sync_folder(path.parent)
@@ -145,6 +146,18 @@ def replaced(path: Path) -> Iterator[Path]:
     with temporary_file(path, path.suffix) as temporary:
         yield temporary
         finish_file(temporary, path)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those that it is to be in, so that only its owner may look into them.
+    Those that are there stay as they are.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_atomically(
@@ -184,6 +197,7 @@ def write_synced(path: Path, data: bytes) -> None:
     try:
         while data:
             data = data[os.write(descriptor, data) :]
+        os.fchmod(descriptor, _usual_mode())
         os.fsync(descriptor)
     except BaseException:
         _discard(path)
@@ -245,9 +259,15 @@ def _temporary_name(path: Path, suffix: str = "") -> str:
 
 
 def _create(path: Path) -> int:
-    # Not mkstemp: what that makes only its owner may read, and the result should be as readable as
-    # any file of the user's. O_EXCL follows no link.
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    # O_EXCL follows no link.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _usual_mode() -> int:
+    """The permissions of any new file of the user's, which a result has as well."""
+    mask = os.umask(0o077)  # the only way to ask; a file made meanwhile is too private at most
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _discard(path: Path) -> None:

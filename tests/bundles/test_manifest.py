@@ -57,6 +57,11 @@ def test_unknown_bundle_names_the_known(shelf: Any) -> None:
         (("parts", "net.bin", "source"), {"file": "../../outside"}),
         (("parts", "net.xml", "read_with"), ["nothing"]),
         (("parts", "../outside"), {}),
+        (("parts", "net.bin", "source"), {"file": "a/b"}),
+        (("parts", "net.bin", "source"), {"file": "..\\outside"}),
+        (("wheels", "../outside"), {"version": "1", "size": 1, "sha256": "0" * 64}),
+        (("wheels", "a\n--index-url x"), {"version": "1", "size": 1, "sha256": "0" * 64}),
+        (("wheels", "videdit-test-weights", "version"), "1.0\n--index-url http://localhost"),
         (("parts",), []),
     ],
 )

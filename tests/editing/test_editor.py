@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -364,6 +366,61 @@ def test_taking_away_is_a_map_of_its_own(tmp_path: Path) -> None:
         (editor.move(before, "Smiling", np.full(3, -0.5, np.float32)) - before),
         atol=5e-3,
     )
+
+
+class Runs:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+def test_hostile_directions_run_nothing_and_take_no_memory(tmp_path: Path) -> None:
+    trace = tmp_path / "it-ran"
+    pickled, archive, plain = (tmp_path / name for name in ("p.npy", "z.npy", "raw.npy"))
+    np.save(pickled, np.array([Runs(trace)], object), allow_pickle=True)
+    with archive.open("wb") as file:
+        np.savez(file, a=np.zeros(512))
+    plain.write_bytes(pickle.dumps(Runs(trace)))
+    paths = [pickled, archive, plain]
+    for number, header in enumerate(
+        (
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-512,)}",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 8)}",
+            "{'descr': '<U512', 'fortran_order': False, 'shape': (512,)}",
+            "__import__('pathlib').Path('it-ran').touch()",
+            "(" * 5000,
+            "x" * 50_000,
+        )
+    ):
+        path = tmp_path / f"header{number}.npy"
+        text = header.encode().ljust(118) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(512))
+        paths.append(path)
+    for path in paths:
+        with pytest.raises(UsageError, match="holds no direction") as caught:
+            direction_editor(path, (16, 512))
+        assert "\n" not in str(caught.value)
+    assert not trace.exists()
+    # The first of them is one: it runs where nothing keeps it from it.
+    pickle.loads(plain.read_bytes())
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("length", [8, 100, 1 << 20, (1 << 63) - 1, (1 << 64) - 1])
+def test_safetensors_that_declare_a_header_of_any_size(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + b'{"a":{"dtype":"F32","shape":[1099511627776')
+    with pytest.raises(WeightsError, match=r"own\.safetensors cannot be read"):
+        load_normals(path)
+    text = b'{"normals":{"dtype":"F16","shape":[1099511627776],"data_offsets":[0,2199023255552]}}'
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_normals(path)
 
 
 def test_maps_of_one_direction_can_still_be_loaded(tmp_path: Path) -> None:

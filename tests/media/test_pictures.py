@@ -163,7 +163,7 @@ def test_xmp_of_the_source_survives(tmp_path: Path, suffix: str, tag: Tag | None
 
 def test_xmp_that_cannot_be_kept_gives_way_to_the_tag_and_is_told(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
-    damaged, long = b"<damaged", XMP.replace(b"kept", b"k" * 65000)
+    damaged, long = b"<damaged>", XMP.replace(b"kept", b"k" * 65000)
     for packet, suffix, said in (
         (damaged, ".png", "XMP (damaged)"),
         (damaged, ".webp", "XMP (damaged)"),

@@ -80,6 +80,14 @@ def fetch(
     return [part.name for part in wanted]
 
 
+def pip_command() -> list[str]:
+    """The command that runs this Python's pip. Not ``-m pip``: that would run a folder called pip
+    in the working directory in its place (before Python 3.11 nothing turns that off)."""
+    safe = "import sys; sys.path = [place for place in sys.path if place]; import runpy; "
+    run = "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", safe + run]
+
+
 def _require_space(folder: Path, download: int, parts: Iterable[Part]) -> None:
     # pip keeps a wheel twice for a moment, in its temporary folder and where it puts it.
     needed = 2 * download + sum(part.size for part in parts)
@@ -99,13 +107,12 @@ def _download(wheel: Wheel, scratch: Path, progress: Progress) -> Path:
     temporary.mkdir()
     requirements = scratch / "requirements.txt"
     requirements.write_text(wheel.requirement + "\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command = [*pip_command(), "download", "--no-deps", "--require-hashes"]
     command += ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar", "off", "-r", str(requirements), "-d", str(target)]
     # The temporary folder is ours, so that what has arrived can be measured, and so that a full
-    # disk is met where the space was checked. PYTHONSAFEPATH: a folder called pip in the working
-    # directory must not be run in pip's place.
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONSAFEPATH": "1"}
+    # disk is met where the space was checked.
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     log_path = scratch / "pip.log"
     with log_path.open("wb") as log:
         try:
@@ -171,7 +178,10 @@ def _store(source: IO[bytes], part: Part, folder: Path) -> None:
     digest = hashlib.sha256()
     with temporary_file(folder / part.name) as temporary:
         with temporary.open("wb") as target:
-            while piece := source.read(_PIECE):
+            # One byte more than it should have is enough to see that it is another.
+            left = part.size + 1
+            while left and (piece := source.read(min(_PIECE, left))):
+                left -= len(piece)
                 digest.update(piece)
                 target.write(piece)
         if digest.hexdigest() != part.sha256:

@@ -222,10 +222,7 @@ def record_part(
 def _parse(data: Any, folder: Path) -> Manifest:
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']!r}, this version reads {FORMAT}")
-    wheels = {
-        name: Wheel(name, str(entry["version"]), _size(entry), _sha256(entry))
-        for name, entry in data.get("wheels", {}).items()
-    }
+    wheels = {name: _parse_wheel(name, entry) for name, entry in data.get("wheels", {}).items()}
     parts = {name: _parse_part(name, entry, wheels) for name, entry in data["parts"].items()}
     for part in parts.values():
         for other in (*part.read_with, *part.bound_to):
@@ -248,6 +245,15 @@ def _parse(data: Any, folder: Path) -> Manifest:
         roles,
         None if latent is None else _parse_latent(latent),
     )
+
+
+def _parse_wheel(name: str, entry: Any) -> Wheel:
+    # Both become a line for pip, and the name a folder's: nothing that could say or lead elsewhere.
+    version = str(entry["version"])
+    for text in (name, version):
+        if not _NAME.fullmatch(text):
+            raise ValueError(f"{text!r} cannot be of a wheel")
+    return Wheel(name, version, _size(entry), _sha256(entry))
 
 
 def _parse_role(name: str, entry: Any) -> Role:

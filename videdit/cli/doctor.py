@@ -80,8 +80,10 @@ def check_python() -> Iterator[Finding]:
     """The interpreter, and the pip that weights are fetched with."""
     version = platform.python_version()
     yield Finding(GOOD, f"{version} at {sys.executable}, videdit {__version__}")
-    # Another process: whether `python -m pip` runs is the question, not whether it imports here.
-    pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True)
+    from videdit.bundles.fetch import pip_command
+
+    # Another process: whether pip runs is the question, not whether it imports here.
+    pip = subprocess.run([*pip_command(), "--version"], capture_output=True, text=True)
     if pip.returncode == 0:
         yield Finding(GOOD, " ".join(pip.stdout.split()[:2]))
     else:

@@ -280,15 +280,20 @@ def direction_editor(path: Path, shape: tuple[int, int]) -> LinearEditor:
     """
     rows, width = shape
     try:
-        step = np.load(path, allow_pickle=False)
-        if step.shape not in ((width,), (1, width), shape):
-            raise ValueError(f"its shape is {step.shape}")
-        step = np.broadcast_to(step, shape).astype(np.float32)
+        # Mapped, so that a header that declares more than the file holds makes no room for it; and
+        # npy alone, no archive of them.
+        with np.errstate(over="ignore"):
+            found = np.lib.format.open_memmap(path, mode="r")
+        if found.shape not in ((width,), (1, width), shape):
+            raise ValueError(f"its shape is {found.shape}")
+        step = np.broadcast_to(found, shape).astype(np.float32)
         if not np.isfinite(step).all():
             raise ValueError("it holds numbers that are not finite")
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    # What is wrong with a header decides which of many exceptions NumPy raises.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"{path} holds no direction ({error})",
+            f"{path} holds no direction ({reason})",
             f"It takes an npy file of ({width},) or ({rows}, {width}) numbers.",
         ) from error
     return LinearEditor({path.stem: np.array(step)})

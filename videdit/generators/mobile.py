@@ -15,7 +15,7 @@ then ``up``, ``conv1`` and ``conv2`` of each block, then ``to_img``.
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -257,7 +257,8 @@ class SynthesisNetwork(nn.Module):
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:
     """All floating-point constants of an IR by name, in file order."""
     try:
-        root = ElementTree.parse(xml).getroot()
+        # A part of the bundle, its checksum compared before.
+        root = ElementTree.parse(xml).getroot()  # nosec B314
         blob = np.fromfile(binary, np.uint8)
         layers = root.find("layers")
         if layers is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 from videdit.errors import InputError
 from videdit.media.probe import probe
 from videdit.media.timeline import Timeline
+
+MEMORY = 16 << 30
+"""Bytes that looking at a source may take: four times what the largest picture does. A file of a
+few kilobytes can declare an index of any size."""
 
 _STARTED = "import sys; sys.path[:] = {!r}; from videdit.media.apart import answer; answer()"
 
@@ -42,10 +47,18 @@ def probe_apart(path: Path) -> Timeline:
 def answer() -> None:
     """Print the timeline of the file that the command line names, or what is wrong with it."""
     said: dict[str, object]
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
     try:
         said = {"timeline": probe(Path(sys.argv[1])).to_json()}
     except InputError as error:
         said = {"error": error.message, "remedy": error.remedy}
+    except MemoryError:
+        said = {
+            "error": f"{sys.argv[1]} declares more than fits into {MEMORY >> 30} GiB of memory",
+            "remedy": "Convert it with another program first",
+        }
     print(json.dumps(said), flush=True)
     # What a library does to its own memory at the end no longer matters.
     os._exit(0)

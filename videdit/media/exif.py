@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from videdit.media.stills import read_whole
+
 
 def exif_orientation(path: Path) -> int | None:
     """EXIF tag 274 of a JPEG, PNG, WebP or TIFF picture, or None."""
-    data = path.read_bytes()
+    data = read_whole(path)
     # Where the TIFF structure begins: after JPEG's (and some WebP's) "Exif" header, PNG's chunk
     # name, WebP's chunk name and size, or at once in TIFF itself.
     pattern = rb"(?:Exif\x00\x00|eXIf|EXIF.{4}|\A)(?=II\*\x00|MM\x00\*)"

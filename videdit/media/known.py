@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from videdit.errors import StorageError
-from videdit.files import write_atomically
+from videdit.files import make_private, write_atomically
 from videdit.media.apart import probe_apart
 from videdit.media.source import content_id
 from videdit.media.timeline import Timeline
@@ -101,5 +101,5 @@ def _keep(timeline: Timeline, state: dict[str, Any], folder: Path) -> None:
     content = json.dumps(data, separators=(",", ":")).encode()
     checksum = hashlib.sha256(content).hexdigest().encode()
     with suppress(OSError, StorageError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         write_atomically(_entry(timeline.path, folder), checksum + b"\n" + content)

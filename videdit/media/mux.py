@@ -29,7 +29,7 @@ from videdit.media._planes import layout_of
 from videdit.media.encoding import EncodeSpec
 from videdit.media.output import CONTAINERS, check_suffix
 from videdit.media.segments import counts_frames, open_exact, output_ticks
-from videdit.media.source import open_video
+from videdit.media.source import open_own, open_video, reading
 from videdit.media.streams import StreamPlan, plan_streams
 from videdit.media.tag import LONGEST_COMMENT, Tag
 from videdit.media.timeline import Timeline
@@ -113,7 +113,7 @@ def _clock_shift(timeline: Timeline) -> Fraction:
 
 
 def _packets(segment: Path) -> Iterator[Any]:
-    with av.open(str(segment)) as container:
+    with open_own(segment) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.size:
                 yield packet
@@ -132,7 +132,7 @@ def _join(
     headers: set[tuple[Any, ...]] = set()
     for segment in segments:
         try:
-            with av.open(str(segment)) as container:
+            with open_own(segment) as container:
                 stream = container.streams.video[0]
                 context = stream.codec_context
                 headers.add((context.name, context.extradata, context.width, context.height))
@@ -175,7 +175,7 @@ def _join(
         out: Any = None
         position = 0
         for segment, rank in zip(segments, ranks, strict=True):
-            with av.open(str(segment)) as container:
+            with open_own(segment) as container:
                 stream = container.streams.video[0]
                 if out is None:
                     out = target.add_stream_from_template(stream, opaque=True)
@@ -224,8 +224,9 @@ def _add_streams(
     container = CONTAINERS[suffix]
     # ffmpeg-python takes no names that are not UTF-8, so the command is made with others.
     names = {"picture": picture, "source": timeline.path, "part": part}
-    made = ffmpeg.input("picture")
-    source = ffmpeg.input("source", **({"itsoffset": repr(-float(shift))} if shift else {}))
+    made = ffmpeg.input("picture", protocol_whitelist="file")
+    offset = {"itsoffset": repr(-float(shift))} if shift else {}
+    source = ffmpeg.input("source", **reading(timeline.container), **offset)
     # Input 1 is the source.
     options: dict[str, Any] = {"c": "copy", "map_metadata": 1, "map_chapters": 1}
     options |= {"fflags": "+bitexact", "flags": "+bitexact", "f": container}
@@ -339,7 +340,7 @@ def _raise(message: str, part: Path) -> None:
 
 def _same_times(path: Path, time_base: Fraction, ticks: NDArray[np.int64]) -> bool:
     """Whether the written picture has exactly these times."""
-    with av.open(str(path)) as container:
+    with open_own(path) as container:
         stream = container.streams.video[0]
         got = np.sort(
             np.array([p.pts for p in container.demux(stream) if p.size and p.pts is not None])

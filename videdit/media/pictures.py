@@ -16,7 +16,7 @@ from videdit.media.output import check_suffix
 from videdit.media.probe import probe
 from videdit.media.reader import Frame, read_frames
 from videdit.media.source import check_source
-from videdit.media.stills import heif_profile, jpeg_end
+from videdit.media.stills import heif_profile, jpeg_end, read_whole
 from videdit.media.tag import Tag
 from videdit.media.timeline import Timeline
 from videdit.media.xmp import LONGEST_IN_JPEG, add_xmp, read_xmp, tagged, upright_xmp
@@ -176,7 +176,7 @@ def _metadata(
     """EXIF and colour profile of the source picture, as OpenCV takes them; and its XMP packet."""
     if not timeline.is_image:
         return [], [], None
-    raw = timeline.path.read_bytes()
+    raw = read_whole(timeline.path)
     if raw[:3] == b"\xff\xd8\xff":
         raw = raw[: jpeg_end(raw)]  # nothing of what is appended
     found: list[tuple[int, NDArray[np.uint8]]] = []

@@ -23,7 +23,9 @@ from videdit.media.exif import exif_orientation
 from videdit.media.fields import field_order
 from videdit.media.source import (
     COPY_REMEDY,
+    DECODING,
     FrameDamage,
+    check_size,
     content_id,
     decode_frames,
     open_video,
@@ -33,11 +35,11 @@ from videdit.media.stills import is_still, more_in
 from videdit.media.timeline import ColorTags, Hdr10, OtherStream, Timeline
 from videdit.media.times import in_order
 
-MAX_SIDE = 16384
-"""Longest side accepted, pixels; the encoders' own limit."""
+MAX_FRAMES = 5_000_000
+"""Most frames accepted, 55 hours at 25 a second: what is kept of each adds up."""
 
-MAX_PIXELS = 150_000_000
-"""Most pixels accepted: a picture is held several times, 3 to 6 bytes a pixel each."""
+MAX_SECONDS = 7 * 24 * 3600
+"""Longest time from the first frame to the last."""
 
 # Formats whose clock does not start at zero by design.
 _FREE_CLOCK = {"mpegts", "mpeg", "mpegvideo", "rtp", "wtv"}
@@ -51,7 +53,8 @@ def probe(path: Path | str) -> Timeline:
 
     Raises:
         InputError: missing, empty, not media, truncated, damaged, audio only, without frames or
-            frame times, of an absurd size, or changing its size on the way.
+            frame times, of an absurd size, length or number of frames, or changing its size on the
+            way.
     """
     path = Path(path).absolute()
     identity = content_id(path)
@@ -94,12 +97,12 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
         else:
-            stream.codec_context.options = {"err_detect": "explode"}
+            stream.codec_context.options = {**DECODING, "err_detect": "explode"}
         _check_complete(path, container)
         name = container.format.name
         names = set(name.split(","))
         still = is_still(path, name)
-        _check_size(path, stream.codec_context.width, stream.codec_context.height)
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
         key_times: set[int] = set()
         may_be_cut = alone and bool(names & _RECORDED)
         seen = _look(path, container, stream, key_times, still, may_be_cut)
@@ -122,7 +125,13 @@ def _decode_all(path: Path, identity: str, alone: bool) -> Timeline:
         turned = rotation in (90, 270)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         layout = layout_of(first.format.name)[0]
-        span = int(ticks[-1] - ticks[0])
+        span = int(ticks[-1]) - int(ticks[0])
+        if span * time_base > MAX_SECONDS:
+            raise InputError(
+                f"{path} lasts {float(span * time_base) / 3600:.0f} hours by its frames' times; "
+                f"at most {MAX_SECONDS // 3600} are edited",
+                "Cut it into pieces, or repair its times by remuxing it",
+            )
         rate = stream.average_rate
         if not rate:
             rate = (len(ticks) - 1) / (span * time_base) if span else Fraction(25)
@@ -182,7 +191,7 @@ def _look(
             first = seen.first
             if first is None:
                 seen.first = first = frame
-                _check_size(path, frame.width, frame.height)
+                check_size(path, frame.width, frame.height)
             if (frame.width, frame.height, frame.format.name) != (
                 first.width,
                 first.height,
@@ -200,6 +209,10 @@ def _look(
             # A keyframe that shares its time with the frame before cannot be told from it.
             if frame.key_frame and (not seen.stored or time > seen.stored[-1]):
                 seen.keys.append(len(seen.stored))
+            if len(seen.stored) == MAX_FRAMES:
+                raise InputError(
+                    f"{path} has more than {MAX_FRAMES} frames", "Cut it into pieces first"
+                )
             seen.stored.append(time)
             seen.last_duration = frame.duration or seen.last_duration
             if seen.fields is None and frame.interlaced_frame and not still:
@@ -211,20 +224,6 @@ def _look(
             raise
         seen.cut_off = True
     return seen
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width > MAX_SIDE or height > MAX_SIDE:
-        raise InputError(
-            f"{path} is {width}x{height} pixels; at most {MAX_SIDE} a side can be written",
-            "Scale it down first",
-        )
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{path} has {width * height / 1e6:.0f} million pixels; at most "
-            f"{MAX_PIXELS / 1e6:.0f} million fit into memory",
-            "Scale it down, or cut the face's surroundings out",
-        )
 
 
 def _check_complete(path: Path, container: InputContainer) -> None:

@@ -20,7 +20,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videdit.errors import InputError
-from videdit.media.stills import begins_as_jpeg, is_animated_webp, jpeg_end
+from videdit.media.stills import (
+    begins_as_jpeg,
+    declared_size,
+    is_animated_webp,
+    jpeg_end,
+    read_whole,
+)
 from videdit.media.tiles import is_tiled, put_together
 
 COPY_REMEDY = "Check that it is complete and plays, or get another copy"
@@ -33,8 +39,33 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # of colours in PNG).
 _NO_SIDE_DATA = {"png", "apng"}
 
-# Demuxers that open other files or addresses named in the input. A source is one file.
-_INDIRECT = {"hls", "concat", "dash", "sdp", "rtsp", "imf", "ffmetadata", "webm_dash_manifest"}
+_VIDEO_FORMATS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut"),
+    *("rm", "wtv", "dv", "ivf", "mjpeg", "yuv4mpegpipe", "gif", "apng", "av1", "obu", "h264"),
+    *("hevc", "m4v"),
+)
+_PICTURE_FORMATS = (
+    *("jpeg_pipe", "png_pipe", "webp_pipe", "tiff_pipe", "bmp_pipe", "gif_pipe", "ico"),
+    *("jpegxl_pipe", "j2k_pipe", "ppm_pipe", "pgm_pipe", "pbm_pipe", "pam_pipe", "qoi_pipe"),
+    *("dpx_pipe", "exr_pipe", "sgi_pipe"),
+)
+
+READ_FORMATS = (*_VIDEO_FORMATS, *_PICTURE_FORMATS)
+"""The containers that a source may be, by FFmpeg's names of its demuxers. None of them is a list of
+other files or addresses (HLS, DASH, concat, SDP, image sequences), and all others are not tried."""
+
+MAX_SIDE = 16384
+"""Longest side accepted, pixels; the encoders' own limit."""
+
+MAX_PIXELS = 150_000_000
+"""Most pixels accepted: a picture is held several times, 3 to 6 bytes a pixel each."""
+
+# How such lists begin, to say what is wrong with one.
+_LISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"v=0", b"<SmoothStreamingMedia", b";FFMETADATA")
+
+
+DECODING = {"max_pixels": str(MAX_PIXELS)}
+"""What every decoder of a source is told."""
 
 
 def check_source(path: Path) -> None:
@@ -91,10 +122,12 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its picture stream for decoding with all cores.
 
     The file is handed over as a stream of bytes, so its name is never taken for an address or for a
-    numbered picture sequence. A picture made of tiles is opened as a video of one frame.
+    numbered picture sequence; it is one of `READ_FORMATS` or nothing, and no demuxer may open
+    another file. A picture made of tiles is opened as a video of one frame.
 
     Raises:
-        InputError: not media, without a picture stream, or made of tiles that are not whole.
+        InputError: not media, a list of other files, too large, without a picture stream, or made
+            of tiles that are not whole.
     """
     try:
         file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 - closed below
@@ -109,6 +142,9 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 f"{path} is an animated WebP, which FFmpeg cannot read",
                 "Convert it to GIF or MP4 first",
             )
+        if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(_LISTS):
+            raise InputError(f"{path} only lists other files", "Name the video itself")
+        check_size(path, *(declared_size(file) or (0, 0)))
         if begins_as_jpeg(Path(path), head):
             file = first_jpeg(Path(path), file)
         container = _open(path, file)
@@ -117,9 +153,46 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 file = put_together(path, container)
             container = _open(path, file)
         with container:
-            if set(container.format.name.split(",")) & _INDIRECT:
-                raise InputError(f"{path} only lists other files", "Name the video itself")
             yield container, _picture_stream(path, container)
+
+
+def open_own(path: Path) -> InputContainer:
+    """Open a video that the tool wrote itself: a segment, or a part of the output.
+
+    Raises:
+        av.FFmpegError: it is damaged, or something else.
+    """
+    allowed = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,nut"}
+    # The prefix keeps names with a colon from being taken for an address.
+    return av.open(f"file:{path}", "r", options=allowed)
+
+
+def reading(container: str) -> dict[str, str]:
+    """Options under which ffmpeg's program opens a source as PyAV did, and nothing besides.
+
+    Args:
+        container: of the source's timeline.
+    """
+    return {"protocol_whitelist": "file", "f": container.split(",")[0]}
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse a picture that is too large.
+
+    Raises:
+        InputError: it has a longer side than `MAX_SIDE`, or more pixels than `MAX_PIXELS`.
+    """
+    if width > MAX_SIDE or height > MAX_SIDE:
+        raise InputError(
+            f"{path} is {width}x{height} pixels; at most {MAX_SIDE} a side can be written",
+            "Scale it down first",
+        )
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} has {width * height / 1e6:.0f} million pixels; at most "
+            f"{MAX_PIXELS / 1e6:.0f} million fit into memory",
+            "Scale it down, or cut the face's surroundings out",
+        )
 
 
 def first_jpeg(path: Path, file: BinaryIO) -> BinaryIO:
@@ -128,7 +201,7 @@ def first_jpeg(path: Path, file: BinaryIO) -> BinaryIO:
     Raises:
         InputError: it is cut off.
     """
-    data = file.read()
+    data = read_whole(path, file)
     end = jpeg_end(data)
     if end is None:
         raise InputError(f"{path} is cut off: its picture has no end", COPY_REMEDY)
@@ -138,7 +211,12 @@ def first_jpeg(path: Path, file: BinaryIO) -> BinaryIO:
 def _open(path: Path, file: BinaryIO) -> InputContainer:
     try:
         return av.open(
-            _Nameless(file), "r", buffer_size=1 << 18, metadata_errors="replace", io_open=_refuse
+            _Nameless(file),
+            "r",
+            buffer_size=1 << 18,
+            metadata_errors="replace",
+            io_open=_refuse,
+            options={"format_whitelist": ",".join(READ_FORMATS)},
         )
     except (av.FFmpegError, ValueError, OSError):
         raise InputError(
@@ -175,6 +253,7 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
             "Convert it to H.264 first",
         )
     stream.thread_type = "AUTO"
+    stream.codec_context.options = DECODING
     return stream
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import BinaryIO
+
+from videdit.errors import InputError
+
+MAX_BYTES = 2 << 30
+"""Largest file of a picture, which is read whole: more than its pixels can take uncompressed."""
 
 # Major brands of ISO base media files that hold a picture rather than a sequence of them (HEIF,
 # ISO/IEC 23008-12; AVIF).
@@ -16,6 +23,87 @@ _IN_HEIF = {
 }
 # Of these suffixes a file that begins like a JPEG is a video of them.
 _MOTION_JPEG = {".mjpeg", ".mjpg"}
+
+
+def read_whole(path: Path, file: BinaryIO | None = None) -> bytes:
+    """A picture's file.
+
+    Args:
+        file: the open file, read from its beginning; opened here if not given.
+
+    Raises:
+        InputError: it is larger than `MAX_BYTES`.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(
+            f"{path} has more than {MAX_BYTES >> 30} GiB, which no picture needs",
+            "Write it anew with another program",
+        )
+    return path.read_bytes() if file is None else file.read()
+
+
+def declared_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height that a picture's header states, before anything is made room for.
+
+    Args:
+        file: read from its beginning, and left there.
+
+    Returns:
+        None for what is no JPEG, PNG, WebP, TIFF or BMP, or one with a damaged header.
+    """
+    head = file.read(32)
+    found: tuple[int, int] | None = None
+    try:
+        if head[:8] == b"\x89PNG\r\n\x1a\n":
+            found = struct.unpack_from(">II", head, 16)
+        elif head[:2] == b"BM":
+            width, height = struct.unpack_from("<ii", head, 18)
+            found = abs(width), abs(height)
+        elif head[:3] == b"\xff\xd8\xff":
+            found = _jpeg_size(file)
+        elif head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 32:
+            found = (
+                1 + int.from_bytes(head[24:27], "little"),
+                1 + int.from_bytes(head[27:30], "little"),
+            )
+        elif head[:4] in (b"II*\x00", b"MM\x00*"):
+            found = _tiff_size(file, "<" if head[:1] == b"I" else ">")
+    except (struct.error, OverflowError, OSError):
+        found = None
+    file.seek(0)
+    return found
+
+
+def _jpeg_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Of the first frame header (ITU-T T.81, B.2.2)."""
+    at = 2
+    while True:
+        file.seek(at)
+        begin, marker, length = struct.unpack(">BBH", file.read(4))
+        if begin != 0xFF or marker in (0xD9, 0xDA):
+            return None
+        if marker == 0xFF:  # fill
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">xHH", file.read(5))
+            return width, height
+        else:
+            at += 2 + length
+
+
+def _tiff_size(file: BinaryIO, order: str) -> tuple[int, int] | None:
+    """Tags 256 and 257 of the first directory."""
+    file.seek(4)
+    (first,) = struct.unpack(order + "I", file.read(4))
+    file.seek(first)
+    (count,) = struct.unpack(order + "H", file.read(2))
+    sizes: dict[int, int] = {}
+    for _ in range(count):
+        entry = file.read(12)
+        name, kind = struct.unpack_from(order + "HH", entry)
+        if name in (256, 257) and kind in (3, 4):
+            sizes[name] = struct.unpack_from(order + ("H" if kind == 3 else "I"), entry, 8)[0]
+    return (sizes[256], sizes[257]) if len(sizes) == 2 else None
 
 
 def is_still(path: Path, container: str) -> bool:
@@ -95,7 +183,7 @@ def heif_profile(data: bytes) -> bytes | None:
 
 def more_in(path: Path) -> list[str]:
     """What a picture's file holds besides its first picture, for the user."""
-    data = path.read_bytes()
+    data = read_whole(path)
     if data[4:8] == b"ftyp":
         return [text for word, text in _IN_HEIF.items() if word in data]
     if data[:3] != b"\xff\xd8\xff":

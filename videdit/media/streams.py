@@ -17,7 +17,7 @@ import av
 import imageio_ffmpeg
 
 from videdit.media.output import CONTAINERS
-from videdit.media.source import open_video
+from videdit.media.source import open_own, open_video, reading
 from videdit.media.timeline import Timeline
 
 # What sound is converted to where a container cannot hold it as it is.
@@ -76,7 +76,7 @@ def plan_streams(timeline: Timeline, suffix: str) -> StreamPlan:
     with open_video(timeline.path) as (opened, picture):
         others = [s for s in opened.streams if s.index != timeline.stream_index]
         copied = [s for s in others if not _is_made_anew(opened, s, picture.metadata)]
-        all_fit = _fits(timeline.path, container, copied)
+        all_fit = _fits(timeline, container, copied)
         for stream in copied:
             codec = _codec(stream)
             label = f"{stream.type} stream {stream.index}{f' ({codec})' if codec else ''}"
@@ -86,9 +86,9 @@ def plan_streams(timeline: Timeline, suffix: str) -> StreamPlan:
                 if container != "matroska":
                     dropped.append(f"{label}: not held by {suffix} files")
                     continue
-            elif not all_fit and not _fits(timeline.path, container, [stream]):
+            elif not all_fit and not _fits(timeline, container, [stream]):
                 encoder = _substitute(stream, codec, container)
-                if encoder is None or not _fits(timeline.path, container, [stream], encoder):
+                if encoder is None or not _fits(timeline, container, [stream], encoder):
                     why = "FFmpeg does not write it to" if stream.type == "data" else "not held by"
                     dropped.append(f"{label}: {why} {suffix} files")
                     continue
@@ -122,7 +122,9 @@ def _is_made_anew(opened: Any, stream: Any, picture_tags: dict[str, str]) -> boo
     return bool(opened.chapters()) and stream.discard == av.stream.Discard.all
 
 
-def _fits(source: Path, container: str, streams: Sequence[Any], encoder: str | None = None) -> bool:
+def _fits(
+    source: Timeline, container: str, streams: Sequence[Any], encoder: str | None = None
+) -> bool:
     """Whether the muxer writes a file with these streams of the source that reads back.
 
     Args:
@@ -131,7 +133,9 @@ def _fits(source: Path, container: str, streams: Sequence[Any], encoder: str | N
     if not streams:
         return True
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", "-copy_unknown"]
-    command += ["-t", _TRIED_S, "-i", f"file:{source}"]
+    for name, value in reading(source.container).items():
+        command += [f"-{name}", value]
+    command += ["-t", _TRIED_S, "-i", f"file:{source.path}"]
     for stream in streams:
         command += ["-map", f"0:{stream.index}"]
     command += ["-map_chapters", "-1", "-c", encoder or "copy"]
@@ -147,7 +151,7 @@ def _comes_back(written: Path, wanted: list[tuple[str, str]]) -> bool:
     """Whether a file has streams of these types and codecs: some muxers write what no demuxer then
     knows."""
     try:
-        with av.open(str(written)) as opened:
+        with open_own(written) as opened:
             found = [(stream.type, _codec(stream)) for stream in opened.streams]
     except (av.FFmpegError, ValueError):
         return False

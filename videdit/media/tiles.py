@@ -14,6 +14,9 @@ from av.container import InputContainer
 
 from videdit.errors import InputError
 
+_LARGEST = 1_200_000_000
+"""Bytes that ffmpeg may make room for at once: eight for each of the most pixels accepted."""
+
 
 def is_tiled(container: InputContainer) -> bool:
     """Whether the picture that counts is a grid of others.
@@ -52,6 +55,7 @@ def _composed(path: Path, stamp: tuple[int, int], tags: tuple[str, ...]) -> byte
     """Kept for the next opening of the same file: a picture is opened several times in a run."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-xerror"]
     # Nothing but this file is opened; without a map, the grid that counts is chosen.
+    command += ["-max_alloc", str(_LARGEST)]
     command += ["-protocol_whitelist", "file", "-err_detect", "explode", "-f", "mov"]
     command += ["-i", f"file:{path}", "-an", "-sn", "-dn", "-frames:v", "1"]
     command += ["-map_metadata", "-1", "-c:v", "ffv1", *tags, "-f", "matroska", "-"]
