@@ -351,7 +351,10 @@ def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_pa
     assert again.returncode == 0, again.stderr
     listing = videdit("inspect", clip, cache=cache)
     assert listing.returncode == 0, listing.stderr
-    stages = ("frames", "landmarks", "track", "align", "encode", "reconstruct", "edit", "decode")
+    stages = (
+        *("frames", "landmarks", "track", "align", "encode", "refine", "reconstruct", "edit"),
+        *("decode", "blend"),
+    )
     for stage in stages:
         assert stage in listing.stdout
     for stage in stages:

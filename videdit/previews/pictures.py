@@ -83,7 +83,7 @@ def closeup(rgb: Picture, points: NDArray[np.floating[Any]], side: int) -> Pictu
 def region_panels(
     crops: Sequence[tuple[str, Picture, NDArray[np.float32]]],
 ) -> list[tuple[str, Picture]]:
-    """Crops, each with the regions seen in it as colours over it, and a legend.
+    """Crops in grey, each with the regions seen in it as colours over it, and a legend.
 
     Args:
         crops: caption, crop (s, s, 3), and probabilities (128, 128, regions).
@@ -94,7 +94,8 @@ def region_panels(
         there = np.maximum(there, np.bincount(labels.ravel(), minlength=len(REGIONS)))
         shape = (crop.shape[1], crop.shape[0])
         drawn = cv2.resize(draw_regions(labels), shape, interpolation=cv2.INTER_NEAREST)
-        panels.append((caption, np.rint(crop * 0.5 + drawn * 0.5).astype(np.uint8)))
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None]
+        panels.append((caption, np.rint(grey * 0.5 + drawn * 0.5).astype(np.uint8)))
     least = _LEAST * labels.size
     return [*panels, ("", _legend([k for k in range(len(REGIONS)) if there[k] >= least]))]
 
