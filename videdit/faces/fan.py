@@ -8,7 +8,7 @@ They are checked before each use and read as plain tensors.
 
 from __future__ import annotations
 
-import pickle  # nosec B403 - for the name of its error
+import pickle  # nosec B403
 from pathlib import Path
 from typing import Any
 

@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from xml.dom import minidom  # nosec B408 - see _parsed
+from xml.dom import minidom  # nosec B408
 from xml.parsers.expat import ExpatError
 
 from videdit.media.tag import DIGITAL_SOURCE_TYPE, Tag
@@ -65,7 +65,7 @@ def _parsed(text: str) -> minidom.Document:
     """Raises: ValueError, ExpatError: it is no XML, or such as is not parsed."""
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("a document type")
-    return minidom.parseString(text.strip())  # nosec B318 - no document type
+    return minidom.parseString(text.strip())  # nosec B318
 
 
 def _set(root: minidom.Element, tag: Tag) -> None:

@@ -176,7 +176,7 @@ def train_styleflow(
     # Lengths are found for what will be loaded.
     flow.load_state_dict(flow.rounded())
     shell = Shell(stats.mean.numpy(), stats.whitening.numpy())
-    editor = StyleFlow(flow.cpu(), stats, classifier, shell=shell, steps=_ROUGH_STEPS)
+    editor = StyleFlow(flow.cpu(), stats, classifier, shell=shell, steps=_ROUGH_STEPS)  # nosec B604
     codes = _judged(faces, settings)
     editor.lengths = find_lengths(editor, codes, settings.longest)
     editor.steps = STEPS
