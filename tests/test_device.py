@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 import torch
 
 from videdit import device as module
-from videdit.device import Device, batch_size, choose_device
+from videdit.device import Device, batch_size, calm, choose_device, threads
 from videdit.errors import UsageError
 
 
@@ -121,3 +124,48 @@ def test_batches_grow_with_the_gpus_free_memory(
 
 def test_one_face_at_a_time_on_the_cpu() -> None:
     assert batch_size(Device("cpu", "fp32")) == 1
+
+
+def test_threads_are_those_that_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDEDIT_THREADS", "3")
+    assert threads() == 3
+    for wrong in ("0", "-1", "many", "1.5"):
+        monkeypatch.setenv("VIDEDIT_THREADS", wrong)
+        with pytest.raises(UsageError, match="VIDEDIT_THREADS"):
+            threads()
+
+
+def test_threads_are_those_that_the_process_may_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIDEDIT_THREADS", raising=False)
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert threads() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert 1 <= threads() <= len(before)
+
+
+def test_waiting_threads_are_calm_unless_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KMP_BLOCKTIME")
+    for name in (*names, "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "x")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VIDEDIT_THREADS", "5")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    calm()
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+    assert os.environ["MKL_NUM_THREADS"] == "2"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.parametrize(("gigabytes", "refused"), [(1, True), (4, False), (None, False)])
+def test_a_limit_that_is_too_low_is_told(gigabytes: int | None, refused: bool) -> None:
+    limit = "resource.RLIM_INFINITY" if gigabytes is None else str(gigabytes << 30)
+    code = (
+        "import resource; from videdit.device import check_memory;"
+        f" resource.setrlimit(resource.RLIMIT_AS, ({limit}, resource.RLIM_INFINITY));"
+        " check_memory()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ("may use 1.0 GiB" in done.stderr) == refused

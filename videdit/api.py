@@ -19,7 +19,7 @@ from pathlib import Path
 from .artifacts.codes import CodeReader
 from .artifacts.faces import FaceTable
 from .editing.schedule import Edit
-from .errors import Interrupted, UsageError, VideditError, WeightsError
+from .errors import Interrupted, UsageError, VideditError, WeightsError, out_of_memory
 from .media.known import known_content_id, known_timeline
 from .media.output import (
     CONTAINERS,
@@ -350,10 +350,11 @@ def edit_images(
         except (Interrupted, WeightsError):
             raise
         except VideditError as error:
-            result = error
+            result = out_of_memory(error) or error
         except Exception as error:  # the tool's own fault: no reason to leave the others out
             text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
-            result = VideditError(f"{source.name}: {text}", "Edit it alone with --debug.")
+            alone = VideditError(f"{source.name}: {text}", "Edit it alone with --debug.")
+            result = out_of_memory(error) or alone
         yield source, result
 
 
@@ -426,9 +427,7 @@ def _edit(
             plan = planned_streams(resources)
             store.note_source(timeline.content_id, source)
             store.note_run(timeline.content_id, resources.run.to_json())
-            report = run(
-                stages, store, timeline.content_id, source, progress=shown, stop=how.stop
-            )
+            report = run(stages, store, timeline.content_id, source, progress=shown, stop=how.stop)
             with shown.doing(f"assembling {target.name}"):
                 done = assemble_output(resources, report.artifacts, plan)
     return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

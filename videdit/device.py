@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import UsageError, VideditError
 
 DEVICES = ("auto", "cpu", "cuda")
 # From malloc.h.
@@ -60,6 +60,28 @@ def calm() -> None:
         os.environ.setdefault(name, count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's OpenMP
     os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's, in builds with MKL
+
+
+_LEAST_MEMORY = 3 << 29
+"""Bytes of address space, below which libraries end the process while they are loaded."""
+
+
+def check_memory() -> None:
+    """Refuse to begin where the limit of this process (``ulimit -v``) lets no network be loaded.
+
+    Raises:
+        VideditError: it is too low.
+    """
+    try:
+        import resource
+    except ImportError:  # not POSIX
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_MEMORY:
+        raise VideditError(
+            f"this process may use {limit / 2**30:.1f} GiB of memory, too little for any network",
+            "Raise the limit (ulimit -v) to 4 GiB or more.",
+        )
 
 
 @contextmanager

@@ -62,3 +62,22 @@ class Interrupted(VideditError):
     """The run was stopped by a signal; running the same command again resumes it."""
 
     exit_code = 7
+
+
+_SHORTAGE = ("bad_alloc", "can't alloc", "cannot alloc", "failed to map segment", "out of memory")
+"""What libraries say that ran out of memory without raising MemoryError."""
+
+
+def out_of_memory(error: BaseException) -> VideditError | None:
+    """An error that says so, where memory was what ``error``, or what it came from, ran out of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        said = str(cause).lower()
+        if isinstance(cause, MemoryError) or any(text in said for text in _SHORTAGE):
+            return VideditError(
+                "there is not enough memory",
+                "Nothing is lost: close other programs or raise the limit (ulimit -v, a"
+                " container's), and run the same command again.",
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None

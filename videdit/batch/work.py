@@ -19,7 +19,7 @@ from .. import __version__
 from ..api import default_output, edit_video, networks_for, source_id_of, timeline_of
 from ..bundles import load_bundle
 from ..bundles.manifest import MANIFEST_FILE
-from ..errors import Interrupted, StorageError, VideditError
+from ..errors import Interrupted, StorageError, VideditError, out_of_memory
 from ..files import measure, write_atomically
 from ..models.networks import Networks
 from ..pipeline.progress import Progress
@@ -120,11 +120,13 @@ class Worker:
                 self._record(job, target, store, outcome)
                 return outcome
         except VideditError as error:
-            return failure(target, error)
+            return failure(target, out_of_memory(error) or error)
         except OSError as error:
             text = f"{target.parent} cannot be written ({error.strerror})"
             return failure(target, StorageError(text, "Choose another folder."))
         except Exception as error:
+            if shortage := out_of_memory(error):
+                return failure(target, shortage)
             # The tool's own fault: no reason to leave the others out.
             text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
             return failure(target, VideditError(text, "Edit it alone with --debug."))

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from videdit import __version__
-from videdit.device import calm
-from videdit.errors import Interrupted, StorageError, UsageError, VideditError
+from videdit.device import calm, check_memory
+from videdit.errors import Interrupted, StorageError, UsageError, VideditError, out_of_memory
 
 if TYPE_CHECKING:
     import typer
@@ -59,6 +59,9 @@ EXIT_CODES: dict[int, str] = {
     7: "interrupted; run the same command again to resume",
 }
 
+_LARGE = ("run", "image", "batch", "inspect", "train", "evaluate", "bench")
+"""Verbs that load networks."""
+
 # typer returns this for Ctrl-C when it does not end the process itself.
 _TYPER_INTERRUPTED = 130
 
@@ -92,10 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _report(Interrupted("interrupted", "Run the same command again to resume."), debug)
     except VideditError as error:
-        return _report(error, debug)
+        return _report(out_of_memory(error) or error, debug)
     except OSError as error:
-        return _report(_os_error(error), debug)
+        return _report(out_of_memory(error) or _os_error(error), debug)
     except Exception as error:
+        if shortage := out_of_memory(error):
+            return _report(shortage, debug)
         text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
         return _report(VideditError(text, "Add --debug for the traceback."), debug)
 
@@ -137,6 +142,8 @@ def _run(words: list[str]) -> int:
         return 0
     if verb not in available():
         raise _unknown(verb)
+    if verb in _LARGE:
+        check_memory()
     return _call(typer_app(VERBS[verb]), f"videdit {verb}", rest)
 
 

@@ -1,0 +1,105 @@
+"""Killed and stopped at any moment, as often as one likes: the result is the same to the byte.
+
+``VIDEDIT_KILLS`` says how often, with each signal; ``make faults`` takes 50.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.weights, pytest.mark.slow]
+
+COUNT = int(os.environ.get("VIDEDIT_KILLS", "3"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEDIT_CACHE", str(tmp_path_factory.mktemp("default-cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def clip(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the example's size, ten frames."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with av.open(str(example)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for _, frame in zip(range(10), source.decode(video=0), strict=False):
+            small = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::4, ::4])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def command(clip: Path, folder: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "videdit", "run", str(clip), "--attr", "Smiling"),
+        *("--quality", "fast", "--log-json", "--overwrite"),
+        *("-o", str(folder / "out.mp4"), "--cache", str(folder / "cache")),
+    ]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def whole(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
+    """The result of an undisturbed run, and how many lines it logs."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = subprocess.run(command(clip, folder), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return digest(folder / "out.mp4"), len(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_at_any_moment(
+    clip: Path, whole: tuple[str, int], tmp_path: Path, number: signal.Signals
+) -> None:
+    wanted, lines = whole
+    rng = random.Random(int(number))
+    kills, rounds, codes = 0, 0, Counter[int]()
+    while kills < COUNT:
+        folder = tmp_path / str(rounds)
+        folder.mkdir()
+        rounds += 1
+        while True:
+            with subprocess.Popen(
+                command(clip, folder), stderr=subprocess.PIPE, text=True
+            ) as process:
+                assert process.stderr is not None
+                # After a line, or some time after one: in the middle of a chunk.
+                for _ in range(rng.randrange(1, lines)):
+                    if not process.stderr.readline():
+                        break
+                time.sleep(rng.choice((0, 0, 0.1, 0.5)))
+                if kills < COUNT and process.poll() is None:
+                    process.send_signal(number)
+                _, rest = process.communicate(timeout=120)
+            assert "Traceback" not in rest
+            codes[process.returncode] += 1
+            if process.returncode == 0:
+                break
+            kills += 1
+            assert process.returncode == (7 if number == signal.SIGTERM else -number), rest
+            assert not (folder / "out.mp4").exists() or digest(folder / "out.mp4") == wanted
+        assert digest(folder / "out.mp4") == wanted
+        left = {path.name for path in folder.iterdir()}
+        if number == signal.SIGTERM:
+            assert left == {"out.mp4", "cache"}
+    print(f"{number.name}: {kills} in {rounds} rounds, {dict(codes)}")
