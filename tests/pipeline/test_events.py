@@ -41,8 +41,13 @@ def test_a_run_is_told_stage_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [line for line in lines if line["event"] != "progress"]
     assert others[0] == {"event": "plan", "stages": ["frames", "edit"], "reused": ["frames"]}
     assert others[1] == {
-        **{"event": "stage_begin", "stage": "edit", "number": 2, "planned": 2},
-        **{"total": 10, "reused": 4, "unit": "codes"},
+        "event": "stage_begin",
+        "stage": "edit",
+        "number": 2,
+        "planned": 2,
+        "total": 10,
+        "reused": 4,
+        "unit": "codes",
     }
     assert others[2] == {"event": "note", "text": "two\nlines"}
     assert (others[3]["event"], others[3]["made"]) == ("stage_end", 6)
