@@ -12,11 +12,12 @@ INSTALLED := $(VENV)/.installed
 DEMO := demo/result.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights demo test lint format clean
+.PHONY: help install weights demo test faults lint format clean
 
 help:
 	@echo "make demo    edit examples/input.mp4 and say where the result is"
 	@echo "make test    lint, type-check and test"
+	@echo "make faults  kill it often, damage its files, starve it: an hour"
 	@echo "make lint    ruff, mypy and the layers only"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make clean   remove .venv, caches and the demo's result"
@@ -55,6 +56,10 @@ format: $(INSTALLED)
 test: lint weights
 	$(BIN)/python -m pytest --ignore=tests/pipeline
 	$(BIN)/python -m pytest tests/pipeline
+
+# What of it `make test` does a little of.
+faults: weights
+	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(BIN)/python -m pytest -s tests/faults tests/pipeline
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

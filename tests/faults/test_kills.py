@@ -22,7 +22,7 @@ import pytest
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
-COUNT = int(os.environ.get("VIDEDIT_KILLS", "3"))
+COUNT = int(os.environ.get("VIDEDIT_KILLS", "2"))
 
 
 @pytest.fixture(scope="module", autouse=True)
