@@ -86,7 +86,7 @@ def test_marks_cuts_and_gaps() -> None:
     gap = marked[inside, at(0.7) : at(0.8)]
     assert (gap[:, :, 2] < 220).mean() > 0.9
     elsewhere = np.ones(400, bool)
-    elsewhere[[at(0.5), at(0.25), *range(at(0.7), at(0.8))]] = False
+    elsewhere[[at(0.5), at(0.25), *range(at(0.7), at(0.8) + 1)]] = False
     assert not changed[:, elsewhere].any()
 
 
@@ -102,6 +102,8 @@ def test_the_axis_holds_all_values_by_default() -> None:
     assert TOP < rows.min() < TOP + 20
     assert BOTTOM - 20 < rows.max() < BOTTOM
     assert columns.max() - columns.min() > 0.98 * (RIGHT - LEFT)
+    level = plot("", TIMES, [Line("", 7 + TIMES * 1e-9, BLUE)], size=(400, 200))
+    assert has(level, BLUE).any(1).sum() <= 3
     # A constant, nothing at all, one moment: a picture all the same.
     for times, values in ((TIMES, np.full(11, 3.0)), (np.zeros(1), np.ones(1)), (np.zeros(0),) * 2):
         assert plot("x", times, [Line("x", values, RED)]).shape == (230, 1008, 3)

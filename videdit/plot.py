@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from .sheet import TEXT_WIDTH, Colour, write
 
 COLOURS: tuple[Colour, ...] = (
-    *((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0)),
-    *((86, 180, 233), (120, 120, 120)),
+    *((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233)),
 )
-"""Lines' colours, told apart by the colour-blind as well (Okabe and Ito, *Color Universal Design*,
-2008)."""
+"""Lines' colours; the colour-blind tell them apart as well (Okabe and Ito, 2008)."""
 
-_INK, _RULE, _GAP = (60, 60, 60), (225, 225, 225), (255, 226, 214)
+_INK, _DASH, _RULE, _GAP = (60, 60, 60), (140, 140, 140), (225, 225, 225), (255, 226, 214)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 26, 22  # pixels around the axes
 _SHIFT = 4  # bits of a pixel's fraction in OpenCV's coordinates
 
@@ -41,6 +39,11 @@ class Line:
     values: NDArray[np.floating[Any]]
     colour: Colour
     thin: bool = False
+
+    @property
+    def ink(self) -> Colour:
+        """The colour that it is drawn in."""
+        return tuple(round(c + 0.55 * (255 - c) * self.thin) for c in self.colour)
 
 
 def plot(
@@ -72,52 +75,48 @@ def plot(
     width, height = size
     picture = np.full((height, width, 3), 255, np.uint8)
     left, right, top, bottom = _LEFT, width - _RIGHT, _TOP, height - _BOTTOM
-    start, stop = (float(times[0]), float(times[-1])) if len(times) else (0.0, 1.0)
-    stop = stop if stop > start else start + 1
+    start = float(times[0]) if len(times) else 0.0
+    stop = float(times[-1]) if len(times) > 1 else start + 1
     low, high = limits or _limits([line.values for line in lines])
 
-    def x(time: float | NDArray[Any]) -> Any:
+    def x(time: Any) -> Any:
         return left + (np.asarray(time, np.float64) - start) / (stop - start) * (right - left)
 
-    def y(value: float | NDArray[Any]) -> Any:
+    def y(value: Any) -> Any:
         return bottom - (np.asarray(value, np.float64) - low) / (high - low) * (bottom - top)
 
+    def column(time: float) -> int:
+        return min(max(round(float(x(time))), left), right - 1)
+
     for first, last in gaps:
-        a, b = round(float(x(first))), max(round(float(x(first))) + 1, round(float(x(last))))
-        picture[top:bottom, a:b] = _GAP
+        picture[top:bottom, column(first) : column(last) + 1] = _GAP
     for value in ticks(low, high, max(2, (bottom - top) // 45)):
         at = round(float(y(value)))
         picture[at, left:right] = _RULE
         label = f"{value:g}"
         write(picture, label, (left - 6 - TEXT_WIDTH * len(label), at + 4), _INK)
     for value in ticks(start, stop, max(2, (right - left) // 110)):
-        at = round(float(x(value)))
+        at = column(value)
         picture[bottom : bottom + 4, at] = _INK
         label = f"{value:g} s"
         write(picture, label, (at - TEXT_WIDTH * len(label) // 2, height - 5), _INK)
     for time in cuts:
-        picture[top:bottom, _column(float(x(time)), left, right)] = _INK
+        picture[top:bottom, column(time)] = _INK
     for time, label in marks:
-        column = _column(float(x(time)), left, right)
         for row in range(top, bottom, 8):
-            picture[row : min(row + 4, bottom), column] = (150, 150, 150)
-        write(picture, label, (column + 3, top + 11), (130, 130, 130))
+            picture[row : min(row + 4, bottom), column(time)] = _DASH
+        write(picture, label, (column(time) + 3, top + 11), _DASH)
     # Drawn on a part of its own, which cuts off what is beyond the axes.
     inside = np.ascontiguousarray(picture[top:bottom, left:right])
     for line in sorted(lines, key=lambda line: not line.thin):
-        points = np.stack((x(times) - left, y(line.values) - top), 1)
-        colour = tuple(round(c + 0.55 * (255 - c)) for c in line.colour)
-        _draw(inside, points, colour if line.thin else line.colour, 1 if line.thin else 2)
+        _draw(inside, np.stack((x(times) - left, y(line.values) - top), 1), line.ink, 2 - line.thin)
     picture[top:bottom, left:right] = inside
     cv2.rectangle(picture, (left, top), (right, bottom), _INK, 1)
     write(picture, title, (left, top - 9), (0, 0, 0))
     at = right
     for line in reversed([line for line in lines if line.name]):
         at -= TEXT_WIDTH * len(line.name) + 34
-        colour = tuple(round(c + 0.55 * (255 - c)) for c in line.colour)
-        picture[top - 14 : top - 11 - line.thin, at : at + 18] = (
-            colour if line.thin else line.colour
-        )
+        picture[top - 14 : top - 11 - line.thin, at : at + 18] = line.ink
         write(picture, line.name, (at + 22, top - 9), _INK)
     return picture
 
@@ -136,12 +135,9 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 def _limits(values: Sequence[NDArray[np.floating[Any]]]) -> tuple[float, float]:
     known = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.zeros(0)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    spare = 0.06 * (high - low) or 0.5
+    # What differs by rounding alone is drawn level.
+    spare = 0.06 * (high - low) if high - low > 1e-5 * max(abs(low), abs(high)) else 0.5
     return low - spare, high + spare
-
-
-def _column(x: float, left: int, right: int) -> int:
-    return min(max(round(x), left), right - 1)
 
 
 def _draw(picture: NDArray[np.uint8], points: NDArray[Any], colour: Colour, width: int) -> None:

@@ -83,3 +83,11 @@ def test_an_axis_marks_frames_shots_and_gaps() -> None:
     assert changed[:, column(49) + 2 : column(60) - 2].mean() > 0.9
     assert not changed[:, column(60) + 2 :].any()
     assert not changed[:, column(31) : column(49) - 2].any()
+
+
+def test_a_picture_has_level_lines() -> None:
+    axis = Axis(range(1), np.zeros(1), (0,))
+    drawn = axis.draw("", [Line("", np.array([0.5]), COLOURS[0])], (0, 1)).astype(int)
+    blue = np.abs(drawn - COLOURS[0]).max(2) < 20
+    assert blue.any(0)[60:990].all()
+    assert blue.any(1).sum() <= 3

@@ -81,3 +81,9 @@ def test_the_extent_of_tracks(film: object) -> None:
         there = [bool(columns[round(58 + f / (FRAMES - 1) * 936)]) for f in (3, 7, 8, 30)]
         lost = bool((tracks.index_of(track) < 0).any())
         assert there == [True, not lost, not lost, True]
+
+
+def test_a_picture_has_no_tracks_over_time(film: object) -> None:
+    tracks, detections, _ = film  # type: ignore[misc]
+    axis = Axis(range(1), np.zeros(1), (0,))
+    assert track_plots(tracks, detections, axis, DEFAULT.aligning) == []

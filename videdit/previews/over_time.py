@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
@@ -118,6 +118,9 @@ class Axis:
                 (float(times[max(0, a - 1)]), float(times[min(b, len(times) - 1)]))
                 for a, b in edges.reshape(-1, 2)
             ]
+        if len(times) == 1:  # a picture: its values as level lines
+            times = np.array([times[0], times[0] + 1])
+            lines = [replace(line, values=np.repeat(line.values, 2)) for line in lines]
         inside = [f for f in self.shown if f in self.frames]
         return plot(
             title,

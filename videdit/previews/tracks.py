@@ -37,9 +37,10 @@ def track_plots(
     axis: Axis,
     parameters: Aligning,
 ) -> list[NDArray[np.uint8]]:
-    """Raw against smoothed landmarks of all tracks, several plots for each lane."""
-    pictures = []
-    for lane in lanes(tracks.summaries):
+    """Raw against smoothed landmarks of all tracks, several plots for each lane; none for a
+    picture, which has no time."""
+    pictures: list[NDArray[np.uint8]] = []
+    for lane in lanes(tracks.summaries) if len(axis.frames) > 1 else []:
         count = len(axis.frames)
         raw, calm = (np.full((count, _COLUMNS), np.nan) for _ in range(2))
         apart, score = (np.full(count, np.nan) for _ in range(2))
