@@ -43,6 +43,8 @@ SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
         ({"within": ("nose",), "editor": "stylespace"}, "held in no region"),
         ({"within": ("mask",)}, "a mask and the region"),
         ({"mask": Path("m.png")}, "a mask and the region"),
+        ({"sign": Path("cert.pem")}, "a certificate and its key"),
+        ({"key": Path("key.pem")}, "a certificate and its key"),
         ({"editor": "scribble", "like": Path("a.png"), "mask": Path("m.png")}, "by itself"),
         (
             {
@@ -77,6 +79,8 @@ def test_settings_survive_being_written_down() -> None:
         start_s=1.25,
         crf=18,
         cache_dir=Path("/somewhere"),
+        sign=Path("/certificates/own.pem"),
+        key=Path("/certificates/key.pem"),
         chunk_frames=7,
     )
     plain = json.loads(json.dumps(asked.to_json()))

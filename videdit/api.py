@@ -28,6 +28,7 @@ from .media.output import (
     check_place,
     check_suffix,
 )
+from .media.signing import Signer, check_signed
 from .media.source import check_source
 from .media.tag import tag_time
 from .media.timeline import Timeline
@@ -401,7 +402,7 @@ def _edit(
     named = None if output is None else Path(output)
     folder = source.parent if named is None else named
     asked = run_settings(source, folder, parse_edits(edits), how.settings)
-    if asked.tag:
+    if asked.tag or asked.sign:
         tag_time(0)  # what is wrong with it is said before the work
     for path in (source, asked.like, asked.mask):
         if path is not None:
@@ -419,6 +420,10 @@ def _edit(
         if named is None:
             named = default_output(asked, folder, picture=timeline.is_image)
             check_place(source, named, overwrite=how.overwrite)
+        signer = None
+        if asked.sign is not None and asked.key is not None:
+            check_signed(named.suffix)
+            signer = Signer(asked.sign, asked.key)
         # A link goes on leading where it does.
         target = named.resolve() if named.is_symlink() else named
         resources, stages = prepare(replace(asked, output=target), store, shown, how.networks)
@@ -429,5 +434,5 @@ def _edit(
             store.note_run(timeline.content_id, resources.run.to_json())
             report = run(stages, store, timeline.content_id, source, progress=shown, stop=how.stop)
             with shown.doing(f"assembling {target.name}"):
-                done = assemble_output(resources, report.artifacts, plan)
+                done = assemble_output(resources, report.artifacts, plan, signer)
     return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

@@ -27,6 +27,7 @@ QUALITIES = {"fast": "encoder", "balanced": "refined"}
 """Levels of quality, and the method of inversion that each stands for."""
 
 _LARGEST_CRF = 63
+_FILES = ("like", "mask", "sign", "key")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class RunSettings:
         chunk_frames: frames per chunk: what is held in memory, and lost at most by a kill.
         bundle: name of the bundle of weights.
         tag: whether the output says in its metadata that it was edited, with what, how and when.
+        sign: PEM file of the certificate, and those that it is signed with, that signs the output
+            (C2PA).
+        key: PEM file of its private key.
         parameters: the rooms' numbers.
 
     Raises:
@@ -96,6 +100,8 @@ class RunSettings:
     chunk_frames: int = 48
     bundle: str = "mobile"
     tag: bool = True
+    sign: Path | None = None
+    key: Path | None = None
     parameters: Parameters = field(default_factory=Parameters, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +113,7 @@ class RunSettings:
         check_face(self.face)
         check_backend(self.backend)
         check_editor(self.editor, self.keep, self.like, self.within)
-        for name in ("like", "mask"):
+        for name in _FILES:
             path = getattr(self, name)
             object.__setattr__(self, name, None if path is None else Path(path).absolute())
         regions = [check_region(name) for name in self.within]
@@ -125,6 +131,10 @@ class RunSettings:
             raise UsageError(
                 "a mask and the region 'mask' go together",
                 "Name a mask's picture with --mask (videdit image), with --attr or --like.",
+            )
+        if (self.sign is None) != (self.key is None):
+            raise UsageError(
+                "a certificate and its key go together", "Name them with --sign and --key."
             )
         check_device(self.device, self.precision)
         if self.codec is not None and self.codec not in CODECS:
@@ -182,9 +192,9 @@ class RunSettings:
             values["edits"] = tuple(Edit.parse(text) for text in values["edits"])
             for name in ("keep", "within"):
                 values[name] = tuple(values.get(name, ()))
-            for name in ("like", "mask"):  # older versions knew no such thing
+            for name in _FILES:  # older versions knew no such thing
                 values.setdefault(name, None)
-            for name in ("source", "output", "cache_dir", "like", "mask"):
+            for name in ("source", "output", "cache_dir", *_FILES):
                 values[name] = None if values[name] is None else Path(values[name])
             return cls(**values)
         except (KeyError, TypeError) as error:

@@ -171,6 +171,9 @@ def test_settings_of_the_command_line_are_those_of_a_run(
         assert settings == RunSettings(Path(clip), Path("out.mp4"))  # the same defaults
         assert main([verb, clip, "-e", "Smiling", "--no-tag"]) == 0
         assert calls[-1].settings["tag"] is False
+        assert main([verb, clip, "-e", "Smiling", "--sign", "c.pem", "--key", "k.pem"]) == 0
+        assert calls[-1].settings["sign"] == Path("c.pem")
+        assert calls[-1].settings["key"] == Path("k.pem")
 
 
 @pytest.mark.parametrize(

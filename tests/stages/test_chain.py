@@ -23,7 +23,7 @@ from videdit.blending.parameters import BlendingParameters, Seen
 from videdit.device import Device
 from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
-from videdit.errors import NoFaceError
+from videdit.errors import NoFaceError, VideditError
 from videdit.faces.detection import Detection
 from videdit.faces.regions import REGIONS, SIDE
 from videdit.generators.latents import Latents
@@ -31,6 +31,7 @@ from videdit.generators.mobile import SPACE
 from videdit.inversion.parameters import CodeSmoothing, InversionParameters
 from videdit.media.compose import Patch
 from videdit.media.probe import probe
+from videdit.media.tag import Tag
 from videdit.media.xmp import read_xmp
 from videdit.models.networks import Networks
 from videdit.pipeline.runner import RunReport, run
@@ -158,7 +159,7 @@ class Chain:
         self.report: RunReport | None = None
         self.encoder, self.generator, self.parser = FakeEncoder(), FakeGenerator(), FakeParser()
 
-    def __call__(self, *edits: str, **settings: Any) -> Assembled:
+    def __call__(self, *edits: str, signer: Any = None, **settings: Any) -> Assembled:
         asked = RunSettings(
             self.source,
             settings.pop("output", self.folder / "out.mkv"),
@@ -186,7 +187,7 @@ class Chain:
             self.stages = make_chain(resources)
             with Store(self.folder / "cache") as store:
                 self.report = run(self.stages, store, timeline.content_id, self.source)
-                return assemble_output(resources, self.report.artifacts)
+                return assemble_output(resources, self.report.artifacts, signer=signer)
 
     def made(self) -> tuple[int, int]:
         """How many faces were encoded and how many pictures decoded since this was last asked."""
@@ -316,6 +317,33 @@ def test_the_result_says_what_was_edited_and_when(
 
 def test_what_was_not_edited_does_not_say_that_it_was(chain: Chain) -> None:
     assert comment_of(chain("Smiling=0").output) is None
+
+
+class FakeSigner:
+    """Copies, with a word at the end; or fails."""
+
+    fails = False
+
+    def sign(self, source: Path, unsigned: Path, signed: Path, tag: Tag) -> None:
+        assert source.name == "clip.mkv"
+        assert unsigned.suffix == signed.suffix == ".mkv"
+        signed.write_bytes(unsigned.read_bytes() + "|".join(tag.edits).encode())
+        if self.fails:
+            raise VideditError("it cannot be signed")
+
+
+def test_what_is_signed_is_there_whole_or_not_at_all(chain: Chain) -> None:
+    unsigned = chain("Smiling=1", tag=False).output.read_bytes()
+    signer = FakeSigner()
+    done = chain("Smiling=1", tag=False, signer=signer)
+    assert done.output.read_bytes() == unsigned + b"Smiling=1.0"
+    signer.fails = True
+    with pytest.raises(VideditError, match="signed"):
+        chain("Smiling=0.5", signer=signer)
+    assert done.output.read_bytes() == unsigned + b"Smiling=1.0"
+    assert {path.name for path in chain.folder.iterdir()} == {"out.mkv", "cache"}
+    # What was not edited is not signed as if it were.
+    assert not chain("Smiling=0", signer=FakeSigner()).output.read_bytes().endswith(b"Smiling=0.0")
 
 
 def test_an_edited_picture_says_so(clip: Path, tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
         ({"tag": False}, []),
+        ({"sign": Path("cert.pem"), "key": Path("key.pem")}, []),
         ({"touch": "+hair"}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
         ({"start_s": 1.0}, ["align"]),

@@ -152,6 +152,18 @@ NoTag = Annotated[
         help="Don't say in the result's metadata that it was edited, with what, how and when.",
     ),
 ]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign",
+        help="Sign the result (C2PA) with this certificate, a PEM file with those it is signed "
+        "with. See docs/provenance.md.",
+        metavar="CERT",
+    ),
+]
+Key = Annotated[
+    Path | None, typer.Option(help="The private key of --sign, a PEM file.", metavar="KEY")
+]
 
 
 def run(
@@ -181,6 +193,8 @@ def run(
     cache: Cache = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
+    sign: Certificate = None,
+    key: Key = None,
     quiet: Quiet = False,
 ) -> None:
     """Edit a video: videdit run input.mp4 --attr Smiling --alpha 1.5
@@ -209,6 +223,8 @@ def run(
             "bundle": bundle,
             "cache_dir": cache,
             "tag": not no_tag,
+            "sign": sign,
+            "key": key,
         }
         from videdit.api import edit_video
         from videdit.pipeline.events import EventProgress
@@ -252,6 +268,8 @@ def image(
     cache: Cache = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
+    sign: Certificate = None,
+    key: Key = None,
     quiet: Quiet = False,
 ) -> int:
     """Edit pictures: videdit image portrait.jpg --attr Smiling
@@ -284,6 +302,8 @@ def image(
             "bundle": bundle,
             "cache_dir": cache,
             "tag": not no_tag,
+            "sign": sign,
+            "key": key,
         }
         edits = collect_edits(attr, alpha, edit + local.texts)
         from videdit.api import edit_images
