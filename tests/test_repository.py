@@ -37,7 +37,8 @@ def test_one_version() -> None:
 def test_every_dependency_is_pinned() -> None:
     config = setup_cfg()
     lines = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    named = {normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in "\n".join(lines).split()}
+    listed = "\n".join(lines).strip().splitlines()
+    named = {normal(re.split(r"[<>=!~;\[ ]", line.strip())[0]) for line in listed if line.strip()}
     constraints = (ROOT / "constraints.txt").read_text()
     pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+?)(?:;.*)?$", constraints, re.MULTILINE)
     assert named <= {normal(name) for name, _ in pins}
