@@ -46,6 +46,15 @@ class Grey:
         return np.broadcast_to(bright[:, None, None, None], (len(bright), 16, 16, 3))
 
 
+class Ends:
+    """A classifier that looks at the first and the last number of a code's middle row."""
+
+    names = ("First", "Last")
+
+    def logits(self, codes: np.ndarray) -> np.ndarray:
+        return np.asarray(codes[:, 3][:, [0, -1]], np.float32)
+
+
 def networks(editor: Editor) -> Any:
     return SimpleNamespace(
         space=SPACE,
@@ -54,6 +63,7 @@ def networks(editor: Editor) -> Any:
         mapping=lambda noise: 0.5 + 0.1 * noise,
         editor=lambda choice: editor,
         channels=None,
+        classifier=Ends(),
     )
 
 
@@ -78,13 +88,23 @@ def linear() -> LinearEditor:
 def test_components_are_listed_by_name_and_told_by_number() -> None:
     one = networks(components())
     listing = list_edits(one, "ganspace")
-    first, empty, note = listing.text().split("\n")
-    assert first == "Smiling  pc7 rows 2-3, -3.2 sigma"
+    # The first axis is the first number's, the eighth the last's; a code of W deviates by one.
+    first, zeroth, empty, note = listing.text().split("\n")
+    assert first.startswith("Smiling  pc7 rows 2-3, -3.2 sigma (Last -6.")
+    assert zeroth.startswith("pc0      pc0 rows 0-5, +1.0 sigma (First +1.9)")
     assert empty == ""
     assert "pc0 to pc2" in note
     assert "0 to 5" in note
-    facts = {"name": "Smiling", "component": 7, "rows": [2, 3], "sigma": -3.25}
-    assert listing.plain() == {"edits": [facts], "note": note}
+    smiling, other = listing.plain()["edits"]
+    assert smiling["seen"]["Last"] == pytest.approx(-6.5, rel=0.1)
+    assert {**smiling, "seen": {}} == {
+        "name": "Smiling",
+        "component": 7,
+        "rows": [2, 3],
+        "sigma": -3.25,
+        "seen": {},
+    }
+    assert other["name"] == "pc0"
     some = list_edits(one, "ganspace", ["PC1:4", "pc2:0-3"]).text().split("\n")
     assert some[:2] == ["pc1:4    pc1 row 4, +1.0 sigma", "pc2:0-3  pc2 rows 0-3, +1.0 sigma"]
     with pytest.raises(UsageError, match="pc3"):

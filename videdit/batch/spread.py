@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 from .. import __version__
@@ -157,7 +158,7 @@ def ray_seats(
         InputError: there is no such cluster.
     """
     try:
-        import ray
+        ray: Any = import_module("ray")  # whose types say nothing
     except ImportError as error:
         raise UsageError(
             "Ray is not installed", "Install videdit with the extra ray: pip install '.[ray]'."

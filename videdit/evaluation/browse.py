@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..editing.editor import Editor, Floats
@@ -98,12 +99,18 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
     editor = networks.editor(choice)
     chosen = [editor.name(name) for name in names]
     if isinstance(editor, GANSpaceEditor):
-        # All others are one line: eighty of the same kind would bury those that have a name.
-        found = [_of_component(editor, name) for name in chosen or editor.named]
-        last = f"pc{editor.listed - 1}"
+        numbered = [f"pc{number}" for number in range(editor.listed)]
+        listed = chosen or [*editor.named, *numbered]
+        words = seen_along(networks, editor, listed)
+        found = [
+            _of_component(editor, name, said)
+            for name, said in zip(listed, words, strict=True)
+            if chosen or name in editor.named or said
+        ]
         note = (
-            f"Components without a name: pc0 to {last}, one sigma each; pcN:FIRST-LAST moves these"
-            f" rows only, of 0 to {editor.rows - 1}."
+            f"There are pc0 to {numbered[-1]}, one sigma each; pcN:FIRST-LAST moves these rows"
+            f" only, of 0 to {editor.rows - 1}. In brackets: what the classifier sees most of, in"
+            " deviations over all faces."
         )
         return Listing(tuple(found), note)
     if isinstance(editor, StyleSpaceEditor):
@@ -114,11 +121,44 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
     return Listing(tuple(Listed(name) for name in chosen or editor.names))
 
 
-def _of_component(editor: GANSpaceEditor, name: str) -> Listed:
+def seen_along(
+    networks: Networks, editor: Editor, names: Sequence[str], most: int = 3
+) -> list[dict[str, float]]:
+    """What edits change most, as the latent classifier sees it: by attribute, how many deviations
+    (of its logit, over W) lie between W's mean moved by an alpha of 1 and by -1. Those of at least
+    half a deviation, the largest first.
+    """
+    stats, classifier = networks.statistics, networks.classifier
+    rows = networks.space.rows
+    mean = np.repeat(stats.mean.cpu().numpy()[None, None], rows, 1).astype(np.float32)
+    drawn = np.random.default_rng(_SEED).standard_normal((500, 1, len(stats.scale)))
+    codes = stats.color(torch.from_numpy(drawn.astype(np.float32))).numpy()
+    spread = classifier.logits(np.repeat(codes, rows, 1)).std(0) + 1e-9
+    one = np.ones(1, np.float32)
+    ends = [editor.move(mean, name, sign * one) for name in names for sign in (-1, 1)]
+    logits = classifier.logits(np.concatenate(ends)).reshape(len(names), 2, -1)
+    changes = (logits[:, 1] - logits[:, 0]) / spread
+    found = []
+    for change in changes:
+        foremost = np.argsort(-np.abs(change))[:most]
+        found.append(
+            {classifier.names[i]: float(change[i]) for i in foremost if abs(change[i]) >= 0.5}
+        )
+    return found
+
+
+def _of_component(editor: GANSpaceEditor, name: str, seen: dict[str, float]) -> Listed:
     what = editor.component(name)
     rows = f"row {what.first}" if what.first == what.last else f"rows {what.first}-{what.last}"
     about = f"pc{what.number} {rows}, {what.sigma:+.1f} sigma"
-    facts = {"component": what.number, "rows": [what.first, what.last], "sigma": what.sigma}
+    if seen:
+        about += f" ({', '.join(f'{name} {by:+.1f}' for name, by in seen.items())})"
+    facts = {
+        "component": what.number,
+        "rows": [what.first, what.last],
+        "sigma": what.sigma,
+        "seen": {name: round(by, 2) for name, by in seen.items()},
+    }
     return Listed(name, about, facts)
 
 
