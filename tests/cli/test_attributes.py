@@ -39,8 +39,10 @@ def test_an_editors_edits_are_listed(capsys: pytest.CaptureFixture[str], tmp_pat
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("Smiling ") and " sigma" in line for line in lines)
     assert "pc0 to pc79" in lines[-1]
+    assert any(line.startswith("pc0 ") and "Male " in line for line in lines)
     assert main(["attributes", "--editor", "ganspace", "--attr", "pc3:4-7", "--json"]) == 0
     (only,) = json.loads(capsys.readouterr().out)["edits"]
+    assert isinstance(only.pop("seen"), dict)
     assert only == {"name": "pc3:4-7", "component": 3, "rows": [4, 7], "sigma": 1.0}
     np.save(tmp_path / "tired.npy", np.ones(512))
     assert main(["attributes", "--editor", f"direction:{tmp_path / 'tired.npy'}"]) == 0
