@@ -63,6 +63,7 @@ def test_a_folder_and_the_same_again(portraits: Path, tmp_path: Path) -> None:
     assert states(tmp_path) == ["done", "done", "failed"]
     first = results(tmp_path)
     assert set(first) == {"00-Smiling+1.png", "50-Smiling+1.png"}
+    assert all(b"compositeWithTrainedAlgorithmicMedia" in data for data in first.values())
     events = [json.loads(line) for line in run.stderr.splitlines()]
     assert {event["schema"] for event in events} == {1}
     ended = [event for event in events if event["event"] == "job_end"]

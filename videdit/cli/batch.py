@@ -14,7 +14,17 @@ import typer
 
 from videdit.cli.log import LogJson, event_log
 from videdit.cli.options import Cache, Quiet
-from videdit.cli.run import Alphas, Attributes, EditTexts, Face, Overwrite, say
+from videdit.cli.run import (
+    Alphas,
+    Attributes,
+    Certificate,
+    EditTexts,
+    Face,
+    Key,
+    NoTag,
+    Overwrite,
+    say,
+)
 from videdit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +62,9 @@ def batch(
     quality: Annotated[str, typer.Option(help="As `videdit run --quality`.")] = "balanced",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    no_tag: NoTag = False,
+    sign: Certificate = None,
+    key: Key = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +116,8 @@ def batch(
         if not jobs.exists():
             raise UsageError(f"there is no {jobs}", "Name a .toml or .csv file, or a folder.")
         edits = collect_edits(attr, alpha, edit) if attr or edit or alpha else []
-        said = {"face": face, "quality": quality, "device": device, "precision": precision}
+        said: dict[str, object] = {"face": face, "quality": quality, "device": device}
+        said |= {"precision": precision, "tag": not no_tag, "sign": sign, "key": key}
         asked = read_jobs(jobs, edits, said, output, root)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
