@@ -100,10 +100,10 @@ def batch(
 ) -> int:
     """Edit many sources: videdit batch jobs.toml, or videdit batch clips/ --attr Smiling -o results
 
-    A file has tables [[job]] with input, edit, output and any option of `videdit run`, or is a CSV
-    with these as columns: docs/batch.md. What is said here holds for jobs that say nothing else.
-    A job that fails stops no other; the exit code is that of the one that went worst. Running it
-    again does only what is not done.
+    A file has a table for each job, with input, edit, output and any option of `videdit run`, or is
+    a CSV with these as columns: docs/batch.md. What is said here holds for jobs that say nothing
+    else. A job that fails stops no other; the exit code is that of the one that went worst. Running
+    it again does only what is not done.
     """
     from videdit.batch.crew import Crew, worst
     from videdit.batch.jobs import read_jobs
