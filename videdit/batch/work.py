@@ -21,6 +21,7 @@ from ..bundles import load_bundle
 from ..bundles.manifest import MANIFEST_FILE
 from ..errors import Interrupted, StorageError, VideditError, out_of_memory
 from ..files import measure, write_atomically
+from ..media.source import check_source
 from ..models.networks import Networks
 from ..pipeline.progress import Progress
 from ..pipeline.store import Store
@@ -90,6 +91,7 @@ class Worker:
         """
         target = job.output
         try:
+            check_source(job.source)
             with Store(self.cache) as store:
                 if not job.names_file:
                     picture = timeline_of(job.source, store).is_image

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from videdit.pipeline.tally import Standing
 
 _LINE_EVERY_S = 10.0
+_SUMMARY_EVERY_S = 5.0
 
 
 def batch(
@@ -129,15 +130,20 @@ def batch(
             seats = _seats(ray, workers, worker, stack)
             crew = Crew(asked, seats[: len({job.source for job in asked})], board)
 
+            written = 0.0
+
             def keep() -> None:
-                write_summary(place, asked, crew.outcomes, time.monotonic() - began)
+                nonlocal written
+                if time.monotonic() - written >= _SUMMARY_EVERY_S:
+                    write_summary(place, asked, crew.outcomes, time.monotonic() - began)
+                    written = time.monotonic()
 
             board.after_each = keep
             keep()  # now, for a folder that cannot be written
             stack.enter_context(stopping_by_signal(crew.stop, board.say))
             with board.shown():
                 outcomes = crew.run()
-        keep()
+        write_summary(place, asked, outcomes, time.monotonic() - began)
         code = worst(outcomes)
         if log is not None:
             counts = {s: sum(o.state == s for o in outcomes) for s in {o.state for o in outcomes}}
