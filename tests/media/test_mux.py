@@ -209,7 +209,7 @@ TAG = Tag("videdit", "0.1.0", ("Smiling=1.5",), "2026-01-02T03:04:05Z")
 
 
 def comment_of(path: Path) -> str | None:
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         return {k.lower(): v for k, v in container.metadata.items()}.get("comment")
 
 
@@ -253,6 +253,17 @@ def test_a_phone_s_own_tags_stay_beside_the_tag(plain: Path, tmp_path: Path) -> 
     assert tags["com.apple.quicktime.model"] == "Phone"
     assert tags["com.apple.quicktime.comment"] == "Mine"
     assert tags["comment"] == TAG.text
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_tags_in_an_encoding_of_their_own_are_no_obstacle(
+    plain: Path, tmp_path: Path, suffix: str
+) -> None:
+    source, output = tmp_path / f"source{suffix}", tmp_path / f"out{suffix}"
+    run_ffmpeg("-i", plain, "-c copy -metadata title=QQQQQQQQ", source)
+    source.write_bytes(source.read_bytes().replace(b"QQQQQQQQ", b"caf\xe9 \xa5\xff!"))
+    rewrite(source, output, tag=TAG)
+    assert comment_of(output) == TAG.text
 
 
 def test_huge_tags_fit_into_a_command_line(plain: Path, tmp_path: Path) -> None:

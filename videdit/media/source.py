@@ -164,7 +164,8 @@ def open_own(path: Path) -> InputContainer:
     """
     allowed = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,nut"}
     # The prefix keeps names with a colon from being taken for an address.
-    return av.open(f"file:{path}", "r", options=allowed)
+    # Tags are the source's, copied; they may be in any encoding.
+    return av.open(f"file:{path}", "r", options=allowed, metadata_errors="surrogateescape")
 
 
 def reading(container: str) -> dict[str, str]:
