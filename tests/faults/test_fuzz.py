@@ -19,7 +19,7 @@ import pytest
 from tests.faults.seeds import mutants, write_seeds
 from videdit.errors import InputError, NoFaceError
 
-COUNT = int(os.environ.get("VIDEDIT_FUZZ", "22"))
+COUNT = int(os.environ.get("VIDEDIT_FUZZ", "11"))
 LONGEST_S = 60.0
 
 

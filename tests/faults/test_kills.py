@@ -22,7 +22,7 @@ import pytest
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
-COUNT = int(os.environ.get("VIDEDIT_KILLS", "2"))
+COUNT = int(os.environ.get("VIDEDIT_KILLS", "1"))
 
 
 @pytest.fixture(scope="module", autouse=True)
