@@ -23,7 +23,7 @@ from videdit.pipeline.store import Store
 def by_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(locks.KIND, "lease")
     monkeypatch.setattr(leases, "BEAT_S", 0.05)
-    monkeypatch.setattr(leases, "STALE_S", 0.6)
+    monkeypatch.setattr(leases, "STALE_S", 2.0)  # a busy machine is late
 
 
 def test_one_holder(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_one_holder(tmp_path: Path) -> None:
     assert first is not None
     assert locks.try_acquire(path) is None
     assert locks.try_acquire(path, shared=True) is None
-    time.sleep(1.0)  # longer than a lease lasts: it is renewed
+    time.sleep(2.6)  # longer than a lease lasts: it is renewed
     assert locks.try_acquire(path) is None
     assert locks.holder(path).startswith(f"process {os.getpid()} on ")
     first.release()
@@ -99,7 +99,7 @@ def test_a_dead_one_is_taken_over_by_one_of_many(tmp_path: Path) -> None:
     process = hold_elsewhere(path)
     process.kill()
     process.communicate()
-    time.sleep(0.8)
+    time.sleep(2.3)
     taken: list[locks.Held] = []
 
     def try_once() -> None:
