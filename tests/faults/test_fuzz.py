@@ -29,7 +29,7 @@ def pictures(example: Path) -> list[np.ndarray]:
     with av.open(str(example)) as clip:
         frames = [
             frame.to_ndarray(format="rgb24")
-            for _, frame in zip(range(6), clip.decode(video=0), strict=False)
+            for _, frame in zip(range(3), clip.decode(video=0), strict=False)
         ]
     return [cv2.resize(frame, (320, 180), interpolation=cv2.INTER_AREA) for frame in frames]
 
