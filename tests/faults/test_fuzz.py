@@ -25,7 +25,7 @@ LONGEST_S = 60.0
 
 @pytest.fixture(scope="module")
 def pictures(example: Path) -> list[np.ndarray]:
-    """Six small frames with a face: 160x90 would hide it."""
+    """Three small frames with a face."""
     with av.open(str(example)) as clip:
         frames = [
             frame.to_ndarray(format="rgb24")
