@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Files say when they were edited. Here that is always the same, so that the results of two runs,
 # one of them killed on the way, can be compared byte for byte.
 os.environ["SOURCE_DATE_EPOCH"] = "1700000000"
+
+
+@pytest.fixture(scope="module")
+def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A default cache of a module's own, also for the commands that its tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("default-cache")
+        patch.setenv("VIDEDIT_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pytest
 
 from videdit.bundles import Bundle
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("default_cache")]
 
 # The refinement, half a minute per person, has a test of its own.
 FAST = ("--quality", "fast")
@@ -42,15 +42,6 @@ def videdit(
         env={**os.environ, **environment},
         timeout=600,
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A default cache of the tests' own."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("default-cache")
-        patch.setenv("VIDEDIT_CACHE", str(folder))
-        yield folder
 
 
 def write_clip(path: Path, pictures: list[np.ndarray], sound_from: Path | None = None) -> Path:

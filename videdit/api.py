@@ -19,7 +19,7 @@ from pathlib import Path
 from .artifacts.codes import CodeReader
 from .artifacts.faces import FaceTable
 from .editing.schedule import Edit
-from .errors import Interrupted, UsageError, VideditError, WeightsError, out_of_memory
+from .errors import Interrupted, UsageError, VideditError, WeightsError, explained
 from .media.known import known_content_id, known_timeline
 from .media.output import (
     CONTAINERS,
@@ -350,12 +350,8 @@ def edit_images(
             )
         except (Interrupted, WeightsError):
             raise
-        except VideditError as error:
-            result = out_of_memory(error) or error
-        except Exception as error:  # the tool's own fault: no reason to leave the others out
-            text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
-            alone = VideditError(f"{source.name}: {text}", "Edit it alone with --debug.")
-            result = out_of_memory(error) or alone
+        except Exception as error:  # also the tool's own fault: the others go on
+            result = explained(error, "Edit it alone with --debug.", source.name)
         yield source, result
 
 

@@ -64,6 +64,23 @@ class Interrupted(VideditError):
     exit_code = 7
 
 
+def explained(error: Exception, remedy: str, where: str = "") -> VideditError:
+    """What to tell of an error: a lack of memory as such, an error of ours as it is, any other as a
+    fault of the tool.
+
+    Args:
+        remedy: of a fault of the tool.
+        where: the input that it came up with, if there are several.
+    """
+    shortage = out_of_memory(error)
+    if shortage is not None:
+        return shortage
+    if isinstance(error, VideditError):
+        return error
+    text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
+    return VideditError(f"{where}: {text}" if where else text, remedy)
+
+
 _SHORTAGE = ("bad_alloc", "can't alloc", "cannot alloc", "failed to map segment", "out of memory")
 """What libraries say that ran out of memory without raising MemoryError."""
 

@@ -8,21 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import cv2
 import pytest
 
-pytestmark = pytest.mark.weights
-
-
-@pytest.fixture(scope="module", autouse=True)
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDEDIT_CACHE", str(tmp_path_factory.mktemp("default-cache")))
-        yield
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("default_cache")]
 
 
 @pytest.fixture(scope="module")

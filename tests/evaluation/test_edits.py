@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -254,15 +253,6 @@ class Measured:
     cache: Path
     result: EditedInput
     rows: list[list[np.ndarray]]
-
-
-@pytest.fixture(scope="module")
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A default cache of the tests' own, also for the command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("default-cache")
-        patch.setenv("VIDEDIT_CACHE", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -24,14 +23,8 @@ COUNT = int(os.environ.get("VIDEDIT_KILLS", "0"))
 
 # Once at every stage is in tests/test_end_to_end.py.
 none = pytest.mark.skipif(COUNT == 0, reason="minutes for each: VIDEDIT_KILLS, make faults")
-pytestmark = [pytest.mark.weights, pytest.mark.slow, none]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDEDIT_CACHE", str(tmp_path_factory.mktemp("default-cache")))
-        yield
+own_cache = pytest.mark.usefixtures("default_cache")
+pytestmark = [pytest.mark.weights, pytest.mark.slow, none, own_cache]
 
 
 @pytest.fixture(scope="module")

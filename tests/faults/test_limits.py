@@ -5,20 +5,12 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
 
-pytestmark = [pytest.mark.weights, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDEDIT_CACHE", str(tmp_path_factory.mktemp("default-cache")))
-        yield
+pytestmark = [pytest.mark.weights, pytest.mark.slow, pytest.mark.usefixtures("default_cache")]
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.helpers import again, fill
-from videdit.errors import Interrupted, UsageError
+from videdit.errors import UsageError
 from videdit.pipeline import leases, locks
-from videdit.pipeline.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -175,16 +173,6 @@ def test_a_mark_whose_maker_died_is_no_obstacle(tmp_path: Path) -> None:
         os.utime(each, (old, old))
     held = locks.acquire(path, stopping=deadline(10))
     held.release()
-
-
-def test_the_wait_can_be_stopped(store: Store) -> None:
-    artifact = fill(store)
-    with (
-        artifact.lock(),
-        pytest.raises(Interrupted),
-        again(store, artifact).lock(stopping=lambda: True),
-    ):
-        pass
 
 
 def test_an_unknown_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,11 @@ def test_one_writer_at_a_time(store: Store) -> None:
     assert f"process {os.getpid()} on " in said[0]
 
 
-def test_the_wait_for_a_lock_can_be_stopped(store: Store) -> None:
+@pytest.mark.parametrize("kind", ["flock", "lease"])
+def test_the_wait_for_a_lock_can_be_stopped(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv(locks.KIND, kind)
     artifact = fill(store)
     with (
         artifact.lock(),

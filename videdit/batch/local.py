@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..device import THREADS, calm
-from ..pipeline.progress import Progress
+from ..pipeline.progress import BeatingProgress
 from ..pipeline.tally import Standing
 from .crew import WorkerDied
 from .jobs import Job
@@ -153,7 +153,7 @@ def _outlive_nobody() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Relay(Progress):
+class Relay(BeatingProgress):
     """Passes on where a run stands, twice a second if it moved, and what it notes.
 
     Args:
@@ -161,32 +161,18 @@ class Relay(Progress):
     """
 
     def __init__(self, say: Callable[[Standing | str], None]) -> None:
-        super().__init__()
+        super().__init__(_EVERY_S)
         self._say = say
-        self._over = threading.Event()
-        self._beating: threading.Thread | None = None
-
-    def __enter__(self) -> Relay:
-        self._over.clear()
-        self._beating = threading.Thread(target=self._beat_on, name="relay", daemon=True)
-        self._beating.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._beating is not None:
-            self._beating.join()
+        self._last: Standing | None = None
 
     def note(self, text: str) -> None:
         self._say(text)
 
-    def _beat_on(self) -> None:
-        last = None
-        while not self._over.wait(_EVERY_S):
-            standing = self.standing()
-            if standing != last:
-                self._say(standing)
-            last = standing
+    def beat(self) -> None:
+        standing = self.standing()
+        if standing != self._last:
+            self._say(standing)
+        self._last = standing
 
 
 @contextlib.contextmanager

@@ -17,6 +17,11 @@ from .work import Outcome
 SCHEMA = 1
 
 
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many jobs there are of each state."""
+    return dict(Counter(outcome.state for outcome in outcomes))
+
+
 def to_json(jobs: Sequence[Job], outcomes: Sequence[Outcome], seconds: float) -> dict[str, Json]:
     """``{"schema", "videdit", "seconds", "counts": {state: n}, "jobs": [{"input", "edits",
     "output", "state", ...}]}``, each job with the fields of :class:`Outcome`.
@@ -29,12 +34,11 @@ def to_json(jobs: Sequence[Job], outcomes: Sequence[Outcome], seconds: float) ->
         edits: list[Json] = [str(edit) for edit in job.edits]
         plain = asdict(outcome) | {"notes": list(outcome.notes)}
         listed.append({"input": str(job.source), "edits": edits, **plain})
-    counts: dict[str, Json] = dict(Counter(outcome.state for outcome in outcomes))
     return {
         "schema": SCHEMA,
         "videdit": __version__,
         "seconds": round(seconds, 3),
-        "counts": counts,
+        "counts": counts(outcomes),
         "jobs": listed,
     }
 

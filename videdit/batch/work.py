@@ -19,7 +19,7 @@ from .. import __version__
 from ..api import default_output, edit_video, networks_for, source_id_of, timeline_of
 from ..bundles import load_bundle
 from ..bundles.manifest import MANIFEST_FILE
-from ..errors import Interrupted, StorageError, VideditError, out_of_memory
+from ..errors import Interrupted, StorageError, VideditError, explained
 from ..files import measure, write_atomically
 from ..media.source import check_source
 from ..models.networks import Networks
@@ -96,7 +96,9 @@ class Worker:
                 if not job.names_file:
                     picture = timeline_of(job.source, store).is_image
                     target = default_output(job.asked(target), target, picture=picture)
-                done = self._done(job, target, store)
+                asked = job.asked(target)
+                made_from = _made_from(asked, store)
+                done = _done_before(target, made_from, store)
                 if done is not None:
                     return done
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,7 @@ class Worker:
                     overwrite=self.overwrite,
                     settings=settings,
                     progress=progress,
-                    networks=self._shared(job.asked(target), progress),
+                    networks=self._shared(asked, progress),
                     stop=stop,
                 )
                 outcome = Outcome(
@@ -119,19 +121,13 @@ class Worker:
                     len(result.edited),
                     result.notes,
                 )
-                self._record(job, target, store, outcome)
+                _record(target, made_from, store, outcome)
                 return outcome
-        except VideditError as error:
-            return failure(target, out_of_memory(error) or error)
         except OSError as error:
             text = f"{target.parent} cannot be written ({error.strerror})"
             return failure(target, StorageError(text, "Choose another folder."))
-        except Exception as error:
-            if shortage := out_of_memory(error):
-                return failure(target, shortage)
-            # The tool's own fault: no reason to leave the others out.
-            text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
-            return failure(target, VideditError(text, "Edit it alone with --debug."))
+        except Exception as error:  # also the tool's own fault: the others go on
+            return failure(target, explained(error, "Edit it alone with --debug."))
 
     def _shared(self, asked: RunSettings, progress: Progress) -> Networks:
         key = (asked.bundle, asked.device, asked.precision, asked.backend)
@@ -139,35 +135,32 @@ class Worker:
             self._networks[key] = networks_for(asked, progress)
         return self._networks[key]
 
-    def _done(self, job: Job, target: Path, store: Store) -> Outcome | None:
-        """The outcome of the same job, if its result is still there as it was written."""
-        try:
-            record = json.loads(_entry(store, target).read_bytes())
-            found = target.stat()
-            if [found.st_size, found.st_mtime_ns] != record["file"]:
-                return None
-            if record["made_from"] != _made_from(job, target, store):
-                return None
-            kept = record["outcome"] | {
-                "state": SKIPPED,
-                "notes": tuple(record["outcome"]["notes"]),
-            }
-            return Outcome(**kept)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
-    def _record(self, job: Job, target: Path, store: Store, outcome: Outcome) -> None:
-        # Without it the result is made again, from what is kept.
-        with suppress(OSError, StorageError):
-            found = target.stat()
-            record = {
-                "file": [found.st_size, found.st_mtime_ns],
-                "made_from": _made_from(job, target, store),
-                "outcome": asdict(outcome),
-            }
-            path = _entry(store, target)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(record).encode())
+def _done_before(target: Path, made_from: dict[str, Any], store: Store) -> Outcome | None:
+    """The outcome of the same job, if its result is still there as it was written."""
+    try:
+        record = json.loads(_entry(store, target).read_bytes())
+        if record["file"] != _stamp(target) or record["made_from"] != made_from:
+            return None
+        notes = tuple(record["outcome"].pop("notes"))
+        return Outcome(**record["outcome"] | {"state": SKIPPED, "notes": notes})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _record(target: Path, made_from: dict[str, Any], store: Store, outcome: Outcome) -> None:
+    # Without it the result is made again, from what is kept.
+    with suppress(OSError, StorageError):
+        kept = {"file": _stamp(target), "made_from": made_from, "outcome": asdict(outcome)}
+        path = _entry(store, target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(kept).encode())
+
+
+def _stamp(path: Path) -> list[int]:
+    """What tells that a file was written to."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _entry(store: Store, target: Path) -> Path:
@@ -175,9 +168,8 @@ def _entry(store: Store, target: Path) -> Path:
     return store.root / _RECORDS / f"{name}.json"
 
 
-def _made_from(job: Job, target: Path, store: Store) -> dict[str, Any]:
+def _made_from(asked: RunSettings, store: Store) -> dict[str, Any]:
     """All that decides what a result is."""
-    asked = job.asked(target)
     plain = asked.to_json()
     for name in ("source", "output", "cache_dir"):
         del plain[name]
@@ -188,7 +180,7 @@ def _made_from(job: Job, target: Path, store: Store) -> dict[str, Any]:
         if each.name in ("like", "mask", "editor") and value is not None and path.is_file():
             files[each.name] = measure(path)[1]
     return {
-        "source": source_id_of(job.source, store),
+        "source": source_id_of(asked.source, store),
         "settings": plain,
         "files": files,
         "bundle": measure(load_bundle(asked.bundle).manifest.folder / MANIFEST_FILE)[1],

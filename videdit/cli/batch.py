@@ -109,7 +109,7 @@ def batch(
     from videdit.batch.crew import Crew, worst
     from videdit.batch.jobs import read_jobs
     from videdit.batch.local import stopping_by_signal
-    from videdit.batch.summary import table, write_summary
+    from videdit.batch.summary import counts, table, write_summary
     from videdit.batch.work import Worker
     from videdit.cli.run import collect_edits
 
@@ -146,10 +146,9 @@ def batch(
         write_summary(place, asked, outcomes, time.monotonic() - began)
         code = worst(outcomes)
         if log is not None:
-            counts = {s: sum(o.state == s for o in outcomes) for s in {o.state for o in outcomes}}
             log.write(
                 "summary",
-                counts=dict(counts),
+                counts=counts(outcomes),
                 seconds=round(time.monotonic() - began, 3),
                 file=str(place),
                 exit_code=code,
@@ -222,7 +221,9 @@ class Board:
 
     def say(self, text: str) -> None:
         """A line."""
-        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        from videdit.pipeline.progress import timed, write_line
+
+        write_line(timed(text))
 
     def _head(self, number: int) -> str:
         return f"[{number + 1}/{len(self.jobs)}] {self.jobs[number]}: "

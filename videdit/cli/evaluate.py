@@ -19,8 +19,8 @@ from videdit.errors import (
     Interrupted,
     NoFaceError,
     UsageError,
-    VideditError,
     WeightsError,
+    explained,
 )
 
 if TYPE_CHECKING:
@@ -401,12 +401,10 @@ class _LeftOut:
         except Exception as error:
             if self.inputs == 1:
                 raise
-            if not isinstance(error, VideditError):
-                text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
-                error = VideditError(text, "Measure it alone with --debug.")
+            told = explained(error, "Measure it alone with --debug.")
             self.names.append(path.name)
-            self._worst = max(self._worst, error.exit_code)
-            why = " ".join(str(error).split())
+            self._worst = max(self._worst, told.exit_code)
+            why = " ".join(str(told).split())
             print(f"videdit: {path.name} is left out: {why}", file=sys.stderr, flush=True)
 
     def told(self) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from videdit import __version__
 from videdit.device import calm, check_memory
-from videdit.errors import Interrupted, StorageError, UsageError, VideditError, out_of_memory
+from videdit.errors import Interrupted, StorageError, UsageError, VideditError, explained
 
 if TYPE_CHECKING:
     import typer
@@ -62,6 +62,8 @@ EXIT_CODES: dict[int, str] = {
 _LARGE = ("run", "image", "batch", "inspect", "train", "evaluate", "bench")
 """Verbs that load networks."""
 
+_TRACEBACK = "Add --debug for the traceback."
+
 # typer returns this for Ctrl-C when it does not end the process itself.
 _TYPER_INTERRUPTED = 130
 
@@ -94,15 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _report(Interrupted("interrupted", "Run the same command again to resume."), debug)
-    except VideditError as error:
-        return _report(out_of_memory(error) or error, debug)
     except OSError as error:
-        return _report(out_of_memory(error) or _os_error(error), debug)
+        return _report(_os_error(error), debug)
     except Exception as error:
-        if shortage := out_of_memory(error):
-            return _report(shortage, debug)
-        text = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
-        return _report(VideditError(text, "Add --debug for the traceback."), debug)
+        return _report(explained(error, _TRACEBACK), debug)
 
 
 def _end_by_interrupt() -> None:
@@ -243,9 +240,7 @@ def _os_error(error: OSError) -> VideditError:
         what, remedy = REFUSALS[error.errno]
         where = f" ({error.filename})" if error.filename else ""
         return StorageError(f"{what}{where}", f"{remedy} and run it again.")
-    return VideditError(
-        f"internal error: {type(error).__name__}: {error}", "Add --debug for the traceback."
-    )
+    return explained(error, _TRACEBACK)
 
 
 def _report(error: VideditError, debug: bool) -> int:

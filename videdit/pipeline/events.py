@@ -7,14 +7,12 @@ away or changed), ``time`` (UTC, ISO 8601) and ``event``. docs/batch.md lists th
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TextIO
 
-from videdit.pipeline.progress import Progress
+from videdit.pipeline.progress import BeatingProgress, write_line
 from videdit.pipeline.records import Json
 from videdit.pipeline.tally import Row, Standing
 
@@ -38,11 +36,8 @@ class EventLog:
         """Write one event."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = json.dumps({"schema": SCHEMA, "time": now, "event": event, **fields})
-        stream = self._stream if self._stream is not None else sys.stderr
-        # The log's reader has gone, or there never was one: no reason to stop.
-        with self._lock, suppress(OSError, ValueError, AttributeError):
-            stream.write(line + "\n")
-            stream.flush()
+        with self._lock:
+            write_line(line, self._stream)
 
 
 def standing_fields(standing: Standing) -> dict[str, Json]:
@@ -54,34 +49,20 @@ def standing_fields(standing: Standing) -> dict[str, Json]:
     return found
 
 
-class EventProgress(Progress):
+class EventProgress(BeatingProgress):
     """A run's progress as events: plan, stage_begin, progress, stage_end and note."""
 
     def __init__(self, log: EventLog) -> None:
-        super().__init__()
+        super().__init__(EVERY_S)
         self._log = log
-        self._over = threading.Event()
-        self._beating: threading.Thread | None = None
-
-    def __enter__(self) -> EventProgress:
-        self._over.clear()
-        self._beating = threading.Thread(target=self._beat_on, name="events", daemon=True)
-        self._beating.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._beating is not None:
-            self._beating.join()
 
     def note(self, text: str) -> None:
         self._log.write("note", text=text)
 
-    def _beat_on(self) -> None:
-        while not self._over.wait(EVERY_S):
-            standing = self.standing()
-            if standing != Standing():
-                self._log.write("progress", **standing_fields(standing))
+    def beat(self) -> None:
+        standing = self.standing()
+        if standing != Standing():
+            self._log.write("progress", **standing_fields(standing))
 
     def _planned(self, reused: Sequence[str]) -> None:
         names: list[Json] = list(self._tally.rows)

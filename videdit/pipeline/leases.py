@@ -91,6 +91,15 @@ def try_acquire(path: Path, *, shared: bool = False) -> Lease | None:
     return Lease(lease, owner)
 
 
+def signature() -> dict[str, int | str]:
+    """Who has a lock: this process, its host, and the time."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%H:%M:%S"),
+    }
+
+
 def lease_of(path: Path) -> Path:
     """The file that holds who has the lock on ``path``."""
     return path.with_name(f"{path.name}.lease")
@@ -126,12 +135,7 @@ def _take_over(lease: Path, owner: str) -> bool:
 
 def _write(path: Path, owner: str) -> None:
     """Makes a file that must not be there."""
-    signed = {
-        "owner": owner,
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": time.strftime("%H:%M:%S"),
-    }
+    signed = {"owner": owner, **signature()}
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         os.write(descriptor, json.dumps(signed).encode())

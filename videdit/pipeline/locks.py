@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -203,9 +202,7 @@ def _still_at(path: Path, descriptor: int) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    text = json.dumps(
-        {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%H:%M:%S")}
-    )
+    text = json.dumps(leases.signature())
     # Only a help for people: a full disk must not stop a run that has nothing left to write.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)

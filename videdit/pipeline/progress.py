@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from videdit.errors import UsageError
 from videdit.pipeline.tally import (
@@ -161,20 +161,24 @@ class Progress:
         """Hook: a stage ended."""
 
 
-class PlainProgress(Progress):
-    """Lines in a log: what is reused, a stage's beginning, one every few seconds, its end."""
+_Beating = TypeVar("_Beating", bound="BeatingProgress")
 
-    def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+
+class BeatingProgress(Progress):
+    """Calls :meth:`beat` every so often while it is entered: what lasts says nothing by itself, so
+    somebody else has to look at the clock.
+
+    Args:
+        every_s: seconds between two beats.
+    """
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
-        self._stream = stream
-        self._said: dict[Wait, float] = {}
+        self._every_s = every_s
         self._over = threading.Event()
         self._beating: threading.Thread | None = None
 
-    def __enter__(self) -> PlainProgress:
-        # What lasts says nothing by itself, so somebody else has to look at the clock.
+    def __enter__(self: _Beating) -> _Beating:
         self._over.clear()
         self._beating = threading.Thread(target=self._beat_on, name="progress", daemon=True)
         self._beating.start()
@@ -186,8 +190,22 @@ class PlainProgress(Progress):
             self._beating.join()
 
     def _beat_on(self) -> None:
-        while not self._over.wait(_BEAT_S):
+        while not self._over.wait(self._every_s):
             self.beat()
+
+    def beat(self) -> None:
+        """Hook: some time went by."""
+
+
+class PlainProgress(BeatingProgress):
+    """Lines in a log: what is reused, a stage's beginning, one every few seconds, its end."""
+
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(_BEAT_S, clock)
+        self._stream = stream
+        self._said: dict[Wait, float] = {}
 
     def beat(self) -> None:
         """Says what is going on, where nothing was said of it for long. Called now and then."""
@@ -270,12 +288,7 @@ class PlainProgress(Progress):
         self._line(self._head(row) + ", ".join(parts))
 
     def _line(self, text: str) -> None:
-        # Looked up each time: tests and hosts replace sys.stderr.
-        stream = self._stream if self._stream is not None else sys.stderr
-        # The log's reader has gone, or there never was one: no reason to stop.
-        with suppress(OSError, ValueError, AttributeError):
-            stream.write(f"{time.strftime('%H:%M:%S')} {text}\n")  # at once: two threads write
-            stream.flush()
+        write_line(timed(text), self._stream)
 
 
 class LiveProgress(Progress):
@@ -357,6 +370,21 @@ class CalledProgress(Progress):
 
     def _ended(self, row: Row) -> None:
         self._changed(row)
+
+
+def timed(text: str) -> str:
+    """A line of a log, with the time before it."""
+    return f"{time.strftime('%H:%M:%S')} {text}"
+
+
+def write_line(line: str, stream: TextIO | None = None) -> None:
+    """Writes a line to a log, standard error if none is given. That its reader has gone, or that
+    there never was one, is no reason to stop."""
+    # Looked up each time: tests and hosts replace sys.stderr.
+    stream = stream if stream is not None else sys.stderr
+    with suppress(OSError, ValueError, AttributeError):
+        stream.write(f"{line}\n")  # at once: two threads write
+        stream.flush()
 
 
 def as_progress(asked: Progress | Callable[[str, int, int], object] | None) -> Progress:
