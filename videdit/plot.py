@@ -121,6 +121,12 @@ def plot(
     return picture
 
 
+def stretches(which: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where runs of True (n,) begin, and where they have ended."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], which, [False])).astype(np.int8)))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
+
+
 def ticks(low: float, high: float, count: int) -> list[float]:
     """Round values within ``low`` to ``high``, at most about ``count``: multiples of 1, 2 or 5
     times a power of ten."""
@@ -143,8 +149,7 @@ def _limits(values: Sequence[NDArray[np.floating[Any]]]) -> tuple[float, float]:
 def _draw(picture: NDArray[np.uint8], points: NDArray[Any], colour: Colour, width: int) -> None:
     """A line through points (n, 2), broken where one is not known."""
     known = np.isfinite(points).all(1)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], known, [False])).astype(np.int8)))
-    for first, last in edges.reshape(-1, 2):
+    for first, last in stretches(known):
         piece = np.rint(points[first:last] * (1 << _SHIFT)).astype(np.int32)
         if len(piece) == 1:  # alone between gaps
             piece = np.concatenate((piece, piece + np.array([1 << _SHIFT, 0], np.int32)))

@@ -42,9 +42,8 @@ def scores(
     import torch
 
     at = [classifier.names.index(name) for name in names]
-    with torch.no_grad():
-        logits = classifier(torch.from_numpy(np.asarray(codes, np.float32)))
-    return np.asarray(torch.sigmoid(logits)[:, at].double().numpy())
+    logits = torch.from_numpy(classifier.logits(codes)[:, at])
+    return np.asarray(torch.sigmoid(logits).double().numpy())
 
 
 def score_names(edited: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.faces import FaceTable
-from ..plot import Line, plot
+from ..plot import Line, plot, stretches
 from ..sheet import GAP, PAGE
 
 MOST_LANES = 3
@@ -112,11 +112,10 @@ class Axis:
         times = self.times[self.frames.start : self.frames.stop]
         spans: list[tuple[float, float]] = []
         if gaps is not None:
-            edges = np.flatnonzero(np.diff(np.concatenate(([False], gaps, [False])).astype(int)))
             # From the frame before to the frame after: as wide as what is missing.
             spans = [
                 (float(times[max(0, a - 1)]), float(times[min(b, len(times) - 1)]))
-                for a, b in edges.reshape(-1, 2)
+                for a, b in stretches(gaps)
             ]
         if len(times) == 1:  # a picture: its values as level lines
             times = np.array([times[0], times[0] + 1])
