@@ -33,6 +33,7 @@ from .media.source import check_source
 from .media.tag import tag_time
 from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
+from .pipeline.hands import Hands
 from .pipeline.progress import Progress, as_progress
 from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
@@ -253,6 +254,7 @@ def edit_video(
     progress: Progress | Callable[[str, int, int], object] | None = None,
     networks: Networks | None = None,
     stop: threading.Event | None = None,
+    hands: Callable[[RunSettings], Hands] | None = None,
 ) -> Result:
     """Edit the face in a video; resumes by itself where an earlier run stopped.
 
@@ -268,6 +270,7 @@ def edit_video(
             name, what of it is done, and what there is to do.
         networks: those of an earlier call (:func:`networks_for`), so that they are loaded once.
         stop: set it in another thread to stop after the chunk in flight.
+        hands: gives, for the settings of the run, who makes its chunks; the result is the same.
 
     Returns:
         What was done.
@@ -275,7 +278,7 @@ def edit_video(
     Raises:
         VideditError: see ``videdit.errors``; nothing that was computed is lost.
     """
-    how = _How(overwrite, settings, progress, networks, stop)
+    how = _How(overwrite, settings, progress, networks, stop, hands)
     return _edit(source, output, edits, how, picture=False)
 
 
@@ -364,6 +367,7 @@ class _How:
     progress: Progress | Callable[[str, int, int], object] | None
     networks: Networks | None
     stop: threading.Event | None
+    hands: Callable[[RunSettings], Hands] | None = None
 
 
 def run_settings(
@@ -428,7 +432,15 @@ def _edit(
             plan = planned_streams(resources)
             store.note_source(timeline.content_id, source)
             store.note_run(timeline.content_id, resources.run.to_json())
-            report = run(stages, store, timeline.content_id, source, progress=shown, stop=how.stop)
+            report = run(
+                stages,
+                store,
+                timeline.content_id,
+                source,
+                progress=shown,
+                stop=how.stop,
+                hands=how.hands(resources.run) if how.hands else None,
+            )
             with shown.doing(f"assembling {target.name}"):
                 done = assemble_output(resources, report.artifacts, plan, signer)
     return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)

@@ -64,6 +64,12 @@ class Interrupted(VideditError):
     exit_code = 7
 
 
+def error_of(exit_code: int, message: str, remedy: str = "") -> VideditError:
+    """The error that another process told of."""
+    kinds = {kind.exit_code: kind for kind in VideditError.__subclasses__()}
+    return kinds.get(exit_code, VideditError)(message, remedy)
+
+
 def explained(error: Exception, remedy: str, where: str = "") -> VideditError:
     """What to tell of an error: a lack of memory as such, an error of ours as it is, any other as a
     fault of the tool.

@@ -12,7 +12,7 @@ from typing import Protocol
 from ..errors import VideditError
 from ..pipeline.tally import Standing
 from .jobs import Job
-from .work import FAILED, WAITING, Outcome, failure
+from .work import FAILED, WAITING, FilmPiece, Made, Outcome, failure
 
 _DEATHS = 2
 """Workers that a job may cost before it counts as failed: it may be what kills them."""
@@ -48,6 +48,15 @@ class Seat(Protocol):
 
         Raises:
             WorkerDied: it did not end the job; the next call has a new worker.
+        """
+
+    def make(
+        self, piece: FilmPiece, moved: Callable[[Standing], None], noted: Callable[[str], None]
+    ) -> Made:
+        """Make a chunk of a run.
+
+        Raises:
+            WorkerDied: as above.
         """
 
     def stop(self) -> None:

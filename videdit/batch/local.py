@@ -21,7 +21,7 @@ from ..pipeline.progress import BeatingProgress
 from ..pipeline.tally import Standing
 from .crew import WorkerDied
 from .jobs import Job
-from .work import INTERRUPTED, Outcome, Worker
+from .work import INTERRUPTED, FilmPiece, Made, Outcome, Worker
 
 _EVERY_S = 0.5
 _PATIENCE_S = 5.0
@@ -43,14 +43,31 @@ class LocalSeat:
     def do(
         self, job: Job, moved: Callable[[Standing], None], noted: Callable[[str], None]
     ) -> Outcome:
+        outcome = self._ask(job, moved, noted)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def make(
+        self, piece: FilmPiece, moved: Callable[[Standing], None], noted: Callable[[str], None]
+    ) -> Made:
+        made = self._ask(piece, moved, noted)
+        assert isinstance(made, Made)
+        return made
+
+    def _ask(
+        self,
+        asked: Job | FilmPiece,
+        moved: Callable[[Standing], None],
+        noted: Callable[[str], None],
+    ) -> Outcome | Made:
         if self._pipe is None or self._process is None or not self._process.is_alive():
             self._begin()
         assert self._pipe is not None
         try:
-            self._pipe.send(job)
+            self._pipe.send(asked)
             while True:
                 said = self._pipe.recv()
-                if isinstance(said, Outcome):
+                if isinstance(said, Outcome | Made):
                     return said
                 if isinstance(said, Standing):
                     moved(said)
@@ -116,7 +133,7 @@ class _Asked(BaseException):
 
 
 def _serve(pipe: Connection, worker: Worker) -> None:
-    """The process: takes jobs until the pipe ends."""
+    """The process: takes jobs and pieces until the pipe ends."""
     # Ctrl-C reaches all processes of a terminal; the first one passes it on to the others.
     with contextlib.suppress(OSError):
         os.setsid()
@@ -124,22 +141,30 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _raise_asked)
     threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError, _Asked):
+    lock, stop = threading.Lock(), threading.Event()
+
+    def say(what: Any) -> None:
+        with lock, contextlib.suppress(OSError):
+            pipe.send(what)
+
+    relay = Relay(say)
+
+    def work() -> None:
+        asked = pipe.recv()
+        if isinstance(asked, FilmPiece):
+            with stopping_by_signal(stop.set, relay.note):
+                say(worker.make(asked, relay, stop))
             return
-        lock = threading.Lock()
-
-        def say(what: Any, lock: threading.Lock = lock) -> None:
-            with lock, contextlib.suppress(OSError):
-                pipe.send(what)
-
         try:
-            outcome = worker.do(job, Relay(say))
+            worker.leave_film()
+            outcome = worker.do(asked, relay)
         except (_Asked, KeyboardInterrupt):
-            outcome = Outcome(INTERRUPTED, str(job.output), exit_code=7)
+            outcome = Outcome(INTERRUPTED, str(asked.output), exit_code=7)
         say(outcome)
+
+    with contextlib.suppress(EOFError, OSError, _Asked):
+        while not stop.is_set():
+            work()
 
 
 def _raise_asked(_: int, __: FrameType | None) -> None:

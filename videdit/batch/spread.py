@@ -15,7 +15,7 @@ from ..pipeline.progress import Progress
 from ..pipeline.tally import Standing
 from .crew import Seat, WorkerDied
 from .jobs import Job
-from .work import Outcome, Worker
+from .work import FilmPiece, Made, Outcome, Worker
 
 _EVERY_S = 1.0
 _START_S = 300.0
@@ -45,8 +45,13 @@ class BatchActor:
 
     def do(self, job: Job) -> Outcome:
         """Do a job."""
+        self._worker.leave_film()
         self._progress = _Noting()
         return self._worker.do(job, self._progress, self._stop)
+
+    def make(self, piece: FilmPiece) -> Made:
+        """Make a chunk of a run."""
+        return self._worker.make(piece, self._progress, self._stop)
 
     def standing(self) -> tuple[Standing, list[str]]:
         """Where the job stands, and what was noted since the last call."""
@@ -91,20 +96,36 @@ class RaySeat:
     def do(
         self, job: Job, moved: Callable[[Standing], None], noted: Callable[[str], None]
     ) -> Outcome:
+        outcome = self._ask("do", job, moved, noted)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def make(
+        self, piece: FilmPiece, moved: Callable[[Standing], None], noted: Callable[[str], None]
+    ) -> Made:
+        made = self._ask("make", piece, moved, noted)
+        assert isinstance(made, Made)
+        return made
+
+    def _ask(
+        self,
+        what: str,
+        asked: Job | FilmPiece,
+        moved: Callable[[Standing], None],
+        noted: Callable[[str], None],
+    ) -> object:
         ray = self._ray
         try:
             if self._actor is None:
                 self._begin()
-            waiting = self._actor.do.remote(job)
+            waiting = getattr(self._actor, what).remote(asked)
             while True:
                 done, _ = ray.wait([waiting], timeout=_EVERY_S)
                 standing, notes = ray.get(self._actor.standing.remote())
                 for note in notes:
                     noted(note)
                 if done:
-                    outcome = ray.get(waiting)
-                    assert isinstance(outcome, Outcome)
-                    return outcome
+                    return ray.get(waiting)
                 moved(standing)
         except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
             self.close()

@@ -10,21 +10,27 @@ import hashlib
 import json
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..api import default_output, edit_video, networks_for, source_id_of, timeline_of
+from ..api import default_output, edit_video, networks_for, prepare, source_id_of, timeline_of
 from ..bundles import load_bundle
 from ..bundles.manifest import MANIFEST_FILE
 from ..errors import Interrupted, StorageError, VideditError, explained
 from ..files import measure, write_atomically
 from ..media.source import check_source
 from ..models.networks import Networks
+from ..pipeline.hands import Hands, Piece
 from ..pipeline.progress import Progress
+from ..pipeline.runner import open_contexts
+from ..pipeline.stage import Context, Stage
 from ..pipeline.store import Store
+from ..pipeline.stored import ChunkDamaged
+from ..pipeline.tally import Expected
 from ..settings import RunSettings
 from .jobs import Job
 
@@ -56,6 +62,34 @@ class Outcome:
     exit_code: int = 0
 
 
+@dataclass(frozen=True)
+class FilmPiece:
+    """A chunk of a run to make, for a worker that has not got the run.
+
+    Attributes:
+        run: the settings of the run.
+        piece: the chunk.
+    """
+
+    run: RunSettings
+    piece: Piece
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a :class:`FilmPiece`: it was made, if nothing is said.
+
+    Attributes:
+        damaged: stage, chunk and problem of an input that is not what was written.
+        message, remedy, exit_code: what went wrong.
+    """
+
+    damaged: tuple[str, str, str] | None = None
+    message: str = ""
+    remedy: str = ""
+    exit_code: int = 0
+
+
 def failure(output: Path, error: VideditError) -> Outcome:
     """The outcome of a job that ended with an error."""
     state = INTERRUPTED if isinstance(error, Interrupted) else FAILED
@@ -75,11 +109,14 @@ class Worker:
     Attributes:
         cache: folder of the kept work; the usual one, if not said.
         overwrite: whether files that are there and were not made by the same job are replaced.
+        hands: gives, for the settings of a run, who makes its chunks; by itself, if not said.
     """
 
     cache: Path | None = None
     overwrite: bool = False
+    hands: Callable[[RunSettings], Hands] | None = None
     _networks: dict[tuple[str, ...], Networks] = field(default_factory=dict)
+    _film: _Film | None = None
 
     def do(self, job: Job, progress: Progress, stop: threading.Event | None = None) -> Outcome:
         """Do a job; whatever goes wrong with it is its outcome.
@@ -112,6 +149,7 @@ class Worker:
                     progress=progress,
                     networks=self._shared(asked, progress),
                     stop=stop,
+                    hands=self.hands,
                 )
                 outcome = Outcome(
                     DONE,
@@ -129,11 +167,110 @@ class Worker:
         except Exception as error:  # also the tool's own fault: the others go on
             return failure(target, explained(error, "Edit it alone with --debug."))
 
+    def make(self, asked: FilmPiece, progress: Progress, stop: threading.Event) -> Made:
+        """Make a chunk of a run that somebody else has in hand and commits.
+
+        Args:
+            progress: told how it goes. The same object, and the same ``stop``, for all chunks of
+                a run.
+            stop: set it to stop where the stage allows it.
+        """
+        piece = asked.piece
+        try:
+            if not piece.folder.is_dir():
+                raise StorageError(
+                    f"a worker does not see {piece.folder}",
+                    "Give a --cache that is on a path shared by all nodes.",
+                )
+            if self._film is None or self._film.run != asked.run:
+                self.leave_film()
+                networks = self._shared(asked.run, progress)
+                self._film = _Film(asked.run, self.cache, networks, progress, stop)
+            with progress:
+                self._film.make(piece, progress)
+            return Made()
+        except ChunkDamaged as damage:
+            assert self._film is not None
+            self._film.look_again()
+            return Made((damage.artifact.stage, damage.chunk, damage.problem))
+        except Exception as error:
+            said = explained(error, "Edit it alone with --debug.")
+            return Made(message=said.message, remedy=said.remedy, exit_code=said.exit_code)
+
+    def leave_film(self) -> None:
+        """Let go of the run whose chunks were made."""
+        if self._film is not None:
+            self._film.close()
+        self._film = None
+
     def _shared(self, asked: RunSettings, progress: Progress) -> Networks:
         key = (asked.bundle, asked.device, asked.precision, asked.backend)
         if key not in self._networks:
             self._networks[key] = networks_for(asked, progress)
         return self._networks[key]
+
+
+class _Film:
+    """A run of somebody else's: its chain, set up as it is there."""
+
+    def __init__(
+        self,
+        run: RunSettings,
+        cache: Path | None,
+        networks: Networks,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self.run = run
+        with ExitStack() as stack:
+            store = stack.enter_context(Store(cache))
+            resources, stages = prepare(run, store, progress, networks)
+            stack.enter_context(resources)
+            source = resources.timeline.content_id
+            self._contexts = open_contexts(stages, store, source, progress=progress, stop=stop)
+            self._stages: dict[str, Stage] = {stage.name: stage for stage in stages}
+            self._at: Context | None = None
+            self._kept = stack.pop_all()
+
+    def make(self, piece: Piece, progress: Progress) -> None:
+        """Make a chunk.
+
+        Raises:
+            ChunkDamaged: an input is not what was written.
+            VideditError: whatever the stage raises, or it is another run here.
+        """
+        stage, context = self._stages[piece.stage], self._contexts[piece.stage]
+        if context.own.key != piece.key:
+            raise VideditError(
+                f"a worker would make {piece.stage} in another way: it has other weights, another "
+                "version, or another device",
+                "Install the same everywhere, and say --device and --precision.",
+            )
+        if context is not self._at:
+            self.look_again()
+            self._at = context
+        units = stage.work(context, piece.chunk)
+        progress.plan([Expected(stage.name, stage.unit, stage.cost)])
+        progress.begin(stage.name, units, 0)
+        if piece.chunk.name == context.own.whole:
+            progress.finishing(stage.name)
+            stage.finish(context, piece.folder)
+        else:
+            progress.chunk(stage.name, units)
+            stage.run_chunk(context, piece.chunk, piece.folder)
+        progress.end(stage.name)
+
+    def look_again(self) -> None:
+        """See what others did in the store since."""
+        if self._at is not None:
+            self._at.forget()
+        for context in self._contexts.values():
+            context.own.reload()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.look_again()
+        self._kept.close()
 
 
 def _done_before(target: Path, made_from: dict[str, Any], store: Store) -> Outcome | None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,13 @@ def batch(
             metavar="ADDRESS",
         ),
     ] = None,
+    spread: Annotated[
+        bool,
+        typer.Option(
+            "--spread",
+            help="One source at a time, spread over all workers: for long films.",
+        ),
+    ] = False,
     root: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +115,7 @@ def batch(
     it again does only what is not done.
     """
     from videdit.batch.crew import Crew, worst
+    from videdit.batch.film import FilmSeat
     from videdit.batch.jobs import read_jobs
     from videdit.batch.local import stopping_by_signal
     from videdit.batch.summary import counts, table, write_summary
@@ -116,6 +125,8 @@ def batch(
     with event_log(log_json) as log:
         if not jobs.exists():
             raise UsageError(f"there is no {jobs}", "Name a .toml or .csv file, or a folder.")
+        if spread and ray is None and (workers or 1) == 1:
+            raise UsageError("--spread has one worker", "Say how many with --jobs, or use --ray.")
         edits = collect_edits(attr, alpha, edit) if attr or edit or alpha else []
         said: dict[str, object] = {"face": face, "quality": quality, "device": device}
         said |= {"precision": precision, "tag": not no_tag, "sign": sign, "key": key}
@@ -128,6 +139,8 @@ def batch(
         worker = Worker(None if cache is None else cache.absolute(), overwrite)
         with ExitStack() as stack:
             seats = _seats(ray, workers, worker, stack)
+            if spread:
+                seats = [partial(FilmSeat, worker.cache, overwrite, seats)]
             crew = Crew(asked, seats[: len({job.source for job in asked})], board)
 
             written = 0.0

@@ -10,15 +10,17 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from videdit.errors import Interrupted, StorageError
+from videdit.pipeline.hands import DamageMet, HandLost, Hands, Piece
 from videdit.pipeline.progress import Progress
 from videdit.pipeline.records import Chunk
 from videdit.pipeline.stage import Artifact, Context, Stage, interrupted, stage_key
@@ -96,6 +98,7 @@ def run(
     targets: Sequence[str] = (),
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    hands: Hands | None = None,
 ) -> RunReport:
     """Brings stages to completion, with all that this needs.
 
@@ -113,6 +116,8 @@ def run(
             other takes.
         progress: told how it goes; entered and left by the caller.
         stop: set it to stop the run from another thread.
+        hands: make the chunks, several at a time where a stage's can be made apart; the result is
+            the same.
 
     Raises:
         Interrupted: stopped by a signal or by ``stop``.
@@ -121,8 +126,8 @@ def run(
     """
     taken = {name for stage in stages for name in stage.takes}
     wanted = set(targets) or {stage.name for stage in stages} - taken
-    runner = _Runner(stages, store, source_id, source, wanted, progress or Progress(), stop)
-    return runner.run()
+    shown = progress or Progress()
+    return _Runner(stages, store, source_id, source, wanted, shown, stop, hands).run()
 
 
 class _StopNow(BaseException):
@@ -139,12 +144,14 @@ class _Runner:
         targets: set[str],
         progress: Progress,
         stop: threading.Event | None,
+        hands: Hands | None,
     ) -> None:
         self.targets = targets
         self.store = store
         self.source_id = source_id
         self.source = source
         self.progress = progress
+        self.hands = hands
         self.stop = stop or threading.Event()
         self.stages = {stage.name: stage for stage in stages}
         self.contexts = open_contexts(stages, store, source_id, progress=progress, stop=self.stop)
@@ -243,6 +250,9 @@ class _Runner:
         self.progress.begin(name, total, total - to_make)
         self.in_hand[name] = chunks
         try:
+            if self.hands is not None and stage.apart:
+                self._make_apart(stage, context, [c for c in missing if c.name != artifact.whole])
+                missing = [chunk for chunk in missing if chunk.name == artifact.whole]
             for chunk in missing:
                 self._check_stop()
                 self.where = name
@@ -263,7 +273,9 @@ class _Runner:
             else:
                 self.progress.chunk(stage.name, stage.work(context, chunk))
             with context.own.commit(chunk) as folder:
-                if last:
+                if self.hands is not None:
+                    self._hand_over(context, chunk, folder)
+                elif last:
                     stage.finish(context, folder)
                 else:
                     stage.run_chunk(context, chunk, folder)
@@ -272,6 +284,68 @@ class _Runner:
         self.report.stages[stage.name].chunks_done += 1
         if not last:
             self.progress.chunk_end(stage.name)
+
+    # --- hands -----------------------------------------------------------------------------------
+
+    def _hand_over(self, context: Context, chunk: Chunk, folder: Path) -> None:
+        """Has a hand make a chunk, and waits for it."""
+        assert self.hands is not None
+        counted = 0
+
+        def made(units: int) -> None:
+            nonlocal counted
+            context.tick(units - counted)
+            counted = units
+
+        self.hands.make(Piece(context.own.stage, context.own.key, chunk, folder), made)
+
+    def _make_apart(self, stage: Stage, context: Context, chunks: Sequence[Chunk]) -> None:
+        """Has the hands make chunks, as many at a time as there are hands. What goes wrong with one
+        is raised when those in flight are committed."""
+        assert self.hands is not None
+        hands, artifact = self.hands, context.own
+        left = deque(chunks)
+        flying: dict[Future[None], tuple[Chunk, ExitStack]] = {}
+        failed: Exception | None = None
+        with ThreadPoolExecutor(hands.count, "hand") as pool:
+            while flying or (left and failed is None):
+                while left and failed is None and len(flying) < hands.count:
+                    if self.stop.is_set():
+                        failed = interrupted(self.where)
+                        break
+                    chunk, commit = left.popleft(), ExitStack()
+                    try:
+                        folder = commit.enter_context(artifact.commit(chunk))
+                    except StorageError as error:
+                        failed = error
+                        break
+                    piece = Piece(artifact.stage, artifact.key, chunk, folder)
+                    flying[pool.submit(hands.make, piece, lambda _: None)] = chunk, commit
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    chunk, commit = flying.pop(future)
+                    try:
+                        with commit:  # what the hand met is what its commit ends with
+                            future.result()
+                    except HandLost:
+                        left.appendleft(chunk)
+                    except DamageMet as damage:
+                        left.appendleft(chunk)
+                        try:
+                            self._remake(self._found(damage))
+                        except Exception as error:
+                            failed = failed or error
+                    except Exception as error:
+                        failed = failed or error
+                    else:
+                        self.progress.chunk(stage.name, stage.work(context, chunk))
+                        self.progress.chunk_end(stage.name)
+                        self.report.stages[stage.name].chunks_done += 1
+        if failed is not None:
+            raise failed
+
+    def _found(self, damage: DamageMet) -> ChunkDamaged:
+        """What a hand met, as if it had been met here."""
+        return ChunkDamaged(self.contexts[damage.stage].own, damage.chunk, damage.problem)
 
     # --- damage ----------------------------------------------------------------------------------
 
@@ -282,6 +356,10 @@ class _Runner:
                 return work()
             except ChunkDamaged as damage:
                 self._remake(damage)
+            except DamageMet as met:
+                self._remake(self._found(met))
+            except HandLost:
+                self._check_stop()
             except Exception as error:
                 # Ctrl-C reaches child processes (ffmpeg) as well: what failed after it most likely
                 # failed because of it.

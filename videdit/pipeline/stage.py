@@ -129,6 +129,7 @@ class Stage(ABC):
         repeatable: whether the same inputs and settings give the same bytes again. What is not is
             kept as long as anything that was made from it.
         unit: what its work is counted in, for the progress ("frames", "steps").
+        apart: whether its chunks can be made in any order, each without those before it.
         cost: seconds that a unit of its work takes on a laptop of two cores, for the time left
             before it has begun.
         finishing: what :meth:`finish` does, for the user ("smoothing the tracks").
@@ -139,6 +140,7 @@ class Stage(ABC):
     takes: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     repeatable: ClassVar[bool] = True
+    apart: bool = False
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01
     finishing: ClassVar[str] = "finishing"
@@ -177,7 +179,8 @@ class Stage(ABC):
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         """Makes one chunk: writes its files into ``folder``, which is empty.
 
-        Chunks are made in order, and earlier ones may be read through ``ctx.own``. What it raises
+        Chunks are made in order, and earlier ones may be read through ``ctx.own``, unless they are
+        made :attr:`apart`. What it raises
         ends the run, except :class:`ChunkDamaged`, which :meth:`Artifact.path` raises: that
         chunk is made anew and this one begun again.
         """

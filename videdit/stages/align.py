@@ -37,6 +37,7 @@ class AlignStage(Stage):
     name = "align"
     version = 4
     takes = ("landmarks", "track")
+    apart = True
     cost = 0.003
 
     def __init__(self, resources: Resources) -> None:

@@ -49,6 +49,7 @@ class BlendStage(FaceStage):
     name = "blend"
     version = 15
     takes = ("align", "reconstruct", "decode")
+    apart = True
     cost = 0.08
 
     def settings(self) -> dict[str, Json]:

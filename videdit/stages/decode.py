@@ -26,6 +26,7 @@ class DecodeStage(FaceStage):
     version = 3
     takes = ("align", "edit")
     shows = ("reconstruct",)
+    apart = True
     cost = 0.3
 
     def settings(self) -> dict[str, Json]:

@@ -45,6 +45,7 @@ class EditStage(FaceStage):
     name = "edit"
     version = 7
     takes: tuple[str, ...] = ("align", "encode", "refine")
+    apart = True
     cost = 0.002
 
     def __init__(self, resources: Resources) -> None:

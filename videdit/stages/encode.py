@@ -18,7 +18,7 @@ from ..inversion.predict import INPUT_SIZE
 from ..pipeline.stage import Chunk, Context, Json, frame_chunks
 from ..previews.over_time import Axis, by_lane
 from ..sheet import strip
-from .resources import FaceStage
+from .resources import FaceStage, Resources
 
 if TYPE_CHECKING:
     from ..inversion.projector import Projector
@@ -31,6 +31,11 @@ class EncodeStage(FaceStage):
     version = 1
     takes = ("align",)
     cost = 0.05
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        # A code that is optimised begins where that of the frame before ended.
+        self.apart = resources.run.method != "projector"
 
     def settings(self) -> dict[str, Json]:
         run = self.resources.run

@@ -21,6 +21,7 @@ class FramesStage(Stage):
 
     name = "frames"
     version = 3
+    apart = True
     cost = 0.006
 
     def __init__(self, resources: Resources) -> None:

@@ -29,6 +29,7 @@ class LandmarksStage(Stage):
     name = "landmarks"
     version = 4
     shows = ("frames", "track")
+    apart = True
     cost = 0.03
 
     def __init__(self, resources: Resources) -> None:

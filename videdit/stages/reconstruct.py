@@ -30,6 +30,7 @@ class ReconstructStage(FaceStage):
     name = "reconstruct"
     version = 3
     takes = ("align", "encode", "refine")
+    apart = True
     cost = 0.35
 
     def settings(self) -> dict[str, Json]:

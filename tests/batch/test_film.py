@@ -1,0 +1,160 @@
+"""One film spread over workers: the same film, though one of them is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.batch.test_crew import Board, jobs_of
+from videdit.batch.crew import Crew, Seat, WorkerDied
+from videdit.batch.film import FilmSeat, SeatedHands
+from videdit.batch.work import FAILED, FilmPiece, Made
+from videdit.errors import NoFaceError, VideditError
+from videdit.pipeline.hands import DamageMet, HandLost, Piece
+from videdit.pipeline.records import Chunk
+from videdit.pipeline.tally import Standing
+from videdit.settings import RunSettings
+
+
+class Maker:
+    """A seat that answers the same."""
+
+    def __init__(self, answer: Callable[[], Made]) -> None:
+        self.answer = answer
+        self.closed = False
+
+    def make(
+        self,
+        piece: FilmPiece,
+        moved: Callable[[Standing], None],
+        noted: Callable[[str], None],
+    ) -> Made:
+        moved(Standing("decode", done=3))
+        noted("a word")
+        return self.answer()
+
+    def do(self, *_: object) -> object:
+        raise AssertionError
+
+    def stop(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+PIECE = Piece("decode", "k", Chunk("0000000", 0, 25), Path("folder"))
+
+
+def hands(answer: Callable[[], Made], noted: Callable[[str], None] = print) -> SeatedHands:
+    seat: Seat = Maker(answer)  # type: ignore[assignment]
+    return SeatedHands([seat], RunSettings(Path("a.mp4"), Path("b.mp4")), noted)
+
+
+def test_what_a_worker_says_is_passed_on() -> None:
+    said: list[str] = []
+    done: list[int] = []
+    both = hands(Made, said.append)
+    both.make(PIECE, done.append)
+    both.make(PIECE, done.append)
+    assert done == [3, 3]
+    assert said == ["a word"]  # every worker says it
+
+
+def test_what_goes_wrong_is_what_it_was() -> None:
+    with pytest.raises(NoFaceError, match=r"no face\. Look"):
+        hands(lambda: Made(message="no face", remedy="Look.", exit_code=4)).make(PIECE, print)
+    with pytest.raises(DamageMet) as met:
+        hands(lambda: Made(("encode", "0000025", "is missing"))).make(PIECE, print)
+    assert (met.value.stage, met.value.chunk) == ("encode", "0000025")
+
+
+def test_a_chunk_that_kills_its_workers_is_given_up() -> None:
+    def die() -> Made:
+        raise WorkerDied("SIGKILL")
+
+    made = hands(die)
+    with pytest.raises(HandLost):
+        made.make(PIECE, print)
+    with pytest.raises(VideditError, match=r"its workers died \(SIGKILL\)"):
+        made.make(PIECE, print)
+
+
+def test_a_source_that_is_none_is_its_job_s_end(tmp_path: Path) -> None:
+    seat = Maker(Made)
+    made: Seat = FilmSeat(tmp_path / "cache", False, [lambda: seat])  # type: ignore[list-item, return-value]
+    jobs = jobs_of(str(tmp_path / "none.mp4"))
+    (outcome,) = Crew(jobs, [lambda: made], Board()).run()
+    assert (outcome.state, outcome.exit_code) == (FAILED, 3)
+    assert seat.closed
+
+
+@pytest.fixture(scope="module")
+def film(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the example's size, in two chunks."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    with av.open(str(example)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for _, frame in zip(range(35), source.decode(video=0), strict=False):
+            small = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::4, ::4])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def videdit(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "videdit", *map(str, words)]
+
+
+EDIT = ("--attr", "Smiling", "--quality", "fast")
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("default_cache")
+def test_a_killed_worker_s_chunks_are_made_by_another(film: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.mp4"
+    run = videdit("run", film, *EDIT, "-o", alone, "--cache", tmp_path / "alone")
+    assert subprocess.run(run, capture_output=True, timeout=600).returncode == 0
+    out = tmp_path / "out"
+    spread = ("--jobs", "2", "--spread", "--log-json", "--cache", tmp_path / "cache", "-o", out)
+    killed = 0
+    with subprocess.Popen(
+        videdit("batch", film.parent, *EDIT, *spread), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if not killed and '"stage": "reconstruct"' in line:
+                killed = max(workers_of(process.pid))
+                os.kill(killed, signal.SIGKILL)
+        assert process.wait(300) == 0
+    assert killed
+    (job,) = json.loads((out / "summary.json").read_text())["jobs"]
+    assert (job["state"], job["frames"], job["edited"]) == ("done", 35, 35)
+    assert (out / "film-Smiling+1.mp4").read_bytes() == alone.read_bytes()
+    assert not list((tmp_path / "cache").rglob(".tmp/*"))
+
+
+def workers_of(batch: int) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(batch)], capture_output=True, text=True
+    ).stdout
+    found = [line.split(None, 1) for line in listed.splitlines() if "spawn_main" in line]
+    return [int(pid) for pid, _ in found]
+
+
+def test_one_worker_is_none(film: Path) -> None:
+    run = subprocess.run(
+        videdit("batch", film.parent, *EDIT, "--spread"), capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert "--jobs" in run.stderr
