@@ -29,7 +29,7 @@ from .media.output import (
     check_suffix,
 )
 from .media.signing import Signer, check_signed
-from .media.source import check_source
+from .media.source import check_source, unchanged
 from .media.tag import tag_time
 from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
@@ -412,6 +412,7 @@ def _edit(
         named = None
     else:
         check_place(source, named, overwrite=how.overwrite)
+    check = unchanged(source)
     with Store(asked.cache_dir) as store, as_progress(how.progress) as shown:
         with shown.doing(f"looking at {source.name}"):
             timeline = timeline_of(source, store)
@@ -440,6 +441,7 @@ def _edit(
                 progress=shown,
                 stop=how.stop,
                 hands=how.hands(resources.run) if how.hands else None,
+                check=check,
             )
             with shown.doing(f"assembling {target.name}"):
                 done = assemble_output(resources, report.artifacts, plan, signer)

@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
+
+from tests.faults.runs import command, digest
 
 COUNT = int(os.environ.get("VIDEDIT_KILLS", "0"))
 
@@ -25,32 +23,6 @@ COUNT = int(os.environ.get("VIDEDIT_KILLS", "0"))
 none = pytest.mark.skipif(COUNT == 0, reason="minutes for each: VIDEDIT_KILLS, make faults")
 own_cache = pytest.mark.usefixtures("default_cache")
 pytestmark = [pytest.mark.weights, pytest.mark.slow, none, own_cache]
-
-
-@pytest.fixture(scope="module")
-def clip(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quarter of the example's size, ten frames."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    with av.open(str(example)) as source, av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for _, frame in zip(range(10), source.decode(video=0), strict=False):
-            small = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::4, ::4])
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
-        out.mux(stream.encode())
-    return path
-
-
-def command(clip: Path, folder: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "videdit", "run", str(clip), "--attr", "Smiling"),
-        *("--quality", "fast", "--log-json", "--overwrite"),
-        *("-o", str(folder / "out.mp4"), "--cache", str(folder / "cache")),
-    ]
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FACES = 72
 HOW = ClassifierTraining(shards=1, members=1, epochs=2, rounds=1, pushed=10, more_epochs=1)
 SMALL = TransformerTraining(
-    together=2, steps=30, refining_steps=1, finishing_steps=1, refining_faces=20, memory=4
+    together=2, steps=30, refining_steps=1, refining_batch=2, refining_faces=4, memory=4
 )
 
 

@@ -92,6 +92,33 @@ def check_source(path: Path) -> None:
         raise InputError(f"{path} is no ordinary file", "Save it to one first")
 
 
+def unchanged(path: Path) -> Callable[[], None]:
+    """A check that a file is still the one that it is now.
+
+    Returns:
+        What raises ``InputError`` where the file's content was written to, or another took its
+        place, since. A file that is gone is none of its business: whoever has it open reads on.
+    """
+
+    def state() -> tuple[int, ...] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    before = state()
+
+    def check() -> None:
+        now = state()
+        if now is not None and before is not None and now != before:
+            raise InputError(
+                f"{path.name} was changed while it was edited", "Run the same command again"
+            )
+
+    return check
+
+
 def content_id(path: Path) -> str:
     """First 32 hex digits of the file's SHA-256, read in pieces.
 

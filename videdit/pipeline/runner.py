@@ -99,6 +99,7 @@ def run(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     hands: Hands | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> RunReport:
     """Brings stages to completion, with all that this needs.
 
@@ -118,6 +119,8 @@ def run(
         stop: set it to stop the run from another thread.
         hands: make the chunks, several at a time where a stage's can be made apart; the result is
             the same.
+        check: called before a chunk is committed; raises where it must not be: the source is not
+            what it was.
 
     Raises:
         Interrupted: stopped by a signal or by ``stop``.
@@ -127,7 +130,7 @@ def run(
     taken = {name for stage in stages for name in stage.takes}
     wanted = set(targets) or {stage.name for stage in stages} - taken
     shown = progress or Progress()
-    return _Runner(stages, store, source_id, source, wanted, shown, stop, hands).run()
+    return _Runner(stages, store, source_id, source, wanted, shown, stop, hands, check).run()
 
 
 class _StopNow(BaseException):
@@ -145,6 +148,7 @@ class _Runner:
         progress: Progress,
         stop: threading.Event | None,
         hands: Hands | None,
+        check: Callable[[], None],
     ) -> None:
         self.targets = targets
         self.store = store
@@ -152,6 +156,7 @@ class _Runner:
         self.source = source
         self.progress = progress
         self.hands = hands
+        self.check = check
         self.stop = stop or threading.Event()
         self.stages = {stage.name: stage for stage in stages}
         self.contexts = open_contexts(stages, store, source_id, progress=progress, stop=self.stop)
@@ -279,6 +284,7 @@ class _Runner:
                     stage.finish(context, folder)
                 else:
                     stage.run_chunk(context, chunk, folder)
+                self.check()
 
         self._retrying(attempt)
         self.report.stages[stage.name].chunks_done += 1
@@ -326,6 +332,7 @@ class _Runner:
                     try:
                         with commit:  # what the hand met is what its commit ends with
                             future.result()
+                            self.check()
                     except HandLost:
                         left.appendleft(chunk)
                     except DamageMet as damage:
@@ -365,6 +372,7 @@ class _Runner:
                 # failed because of it.
                 if self.stop.is_set() and not isinstance(error, Interrupted):
                     raise interrupted(self.where) from error
+                self.check()  # what failed most likely failed because of that
                 raise
 
     def _remake(self, damage: ChunkDamaged) -> None:
