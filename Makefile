@@ -51,10 +51,10 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The pipeline's tests send signals to their own process, which must not hold the native libraries
-# that the others load.
+# A process per processor, of which each takes up to 3 GB of memory. The pipeline's tests send
+# signals to their own process, which must not hold the native libraries that the others load.
 test: lint weights
-	$(BIN)/python -m pytest --ignore=tests/pipeline
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/pipeline
 	$(BIN)/python -m pytest tests/pipeline
 
 # What of it `make test` does a little of.

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# Before any library that starts threads: the tests of several processes share the processors.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("VIDEDIT_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 from videdit.bundles import Bundle, load_bundle
 
 ROOT = Path(__file__).parent.parent

@@ -65,9 +65,13 @@ def calm() -> None:
 _LEAST_MEMORY = 3 << 29
 """Bytes of address space, below which libraries end the process while they are loaded."""
 
+NETWORKS_MEMORY = 3 << 30
+"""Bytes of address space, below which networks don't load; some end the process then, others take
+their files for damaged."""
 
-def check_memory() -> None:
-    """Refuse to begin where the limit of this process (``ulimit -v``) lets no network be loaded.
+
+def check_memory(least: int = _LEAST_MEMORY) -> None:
+    """Refuse to begin where the limit of this process (``ulimit -v``) is lower than what is needed.
 
     Raises:
         VideditError: it is too low.
@@ -77,7 +81,7 @@ def check_memory() -> None:
     except ImportError:  # not POSIX
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _LEAST_MEMORY:
+    if limit != resource.RLIM_INFINITY and limit < least:
         raise VideditError(
             f"this process may use {limit / 2**30:.1f} GiB of memory, too little for any network",
             "Raise the limit (ulimit -v) to 4 GiB or more.",

@@ -19,7 +19,7 @@ from ..bundles import ensure_bundle
 from ..bundles.bundle import Bundle
 from ..bundles.latent import LatentSpace
 from ..bundles.manifest import ID_LENGTH
-from ..device import Device, choose_device
+from ..device import NETWORKS_MEMORY, Device, check_memory, choose_device
 from ..errors import UsageError, WeightsError
 from ..faces.parameters import DEFAULT, Detecting
 from ..files import sha256_of
@@ -369,6 +369,8 @@ def open_networks(
         UsageError: there is no such bundle, device or precision.
         WeightsError: weights are absent and cannot be fetched.
         StorageError: they cannot be written.
+        VideditError: this process may use too little memory.
     """
+    check_memory(NETWORKS_MEMORY)
     chosen = choose_device(device, precision)
     return Networks(ensure_bundle(bundle, say), chosen, backend, kept_in, detecting)
