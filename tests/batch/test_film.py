@@ -105,7 +105,7 @@ def film(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with av.open(str(example)) as source, av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for _, frame in zip(range(35), source.decode(video=0), strict=False):
+        for _, frame in zip(range(52), source.decode(video=0), strict=False):
             small = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::4, ::4])
             out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
         out.mux(stream.encode())
@@ -139,7 +139,7 @@ def test_a_killed_worker_s_chunks_are_made_by_another(film: Path, tmp_path: Path
         assert process.wait(300) == 0
     assert killed
     (job,) = json.loads((out / "summary.json").read_text())["jobs"]
-    assert (job["state"], job["frames"], job["edited"]) == ("done", 35, 35)
+    assert (job["state"], job["frames"], job["edited"]) == ("done", 52, 52)
     assert (out / "film-Smiling+1.mp4").read_bytes() == alone.read_bytes()
     assert not list((tmp_path / "cache").rglob(".tmp/*"))
 
