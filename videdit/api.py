@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .artifacts.codes import CodeReader
 from .artifacts.faces import FaceTable
+from .bundles import load_bundle
+from .device import choose_device
 from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError, explained
 from .media.known import known_content_id, known_timeline
@@ -30,9 +34,11 @@ from .media.output import (
 )
 from .media.signing import Signer, check_signed
 from .media.source import check_source, unchanged
+from .media.streams import StreamPlan
 from .media.tag import tag_time
 from .media.timeline import Timeline
 from .models.networks import Networks, open_networks
+from .pipeline.forecast import StageForecast, forecast
 from .pipeline.hands import Hands
 from .pipeline.progress import Progress, as_progress
 from .pipeline.runner import RunReport, run
@@ -394,10 +400,81 @@ def run_settings(
     return RunSettings(source, target, edits, **values)  # type: ignore[arg-type]
 
 
-def _edit(
-    source: Path | str, output: Path | str | None, edits: Edits, how: _How, *, picture: bool
-) -> Result:
-    started = time.monotonic()
+@dataclass(frozen=True)
+class Forecast:
+    """What an edit would do.
+
+    Attributes:
+        output: the file that would be written.
+        frames: frames of the source.
+        stretch: indices of those to edit: from, and up to.
+        stages: what each would have to do.
+        cache: folder that keeps what they leave.
+        free: bytes that are free there.
+    """
+
+    output: Path
+    frames: int
+    stretch: tuple[int, int]
+    stages: list[StageForecast]
+    cache: Path
+    free: int
+
+
+def forecast_edit(
+    source: Path | str,
+    output: Path | str | None = None,
+    edits: Edits = (),
+    *,
+    overwrite: bool = False,
+    settings: Mapping[str, object] | None = None,
+) -> Forecast:
+    """What ``edit_video`` with these arguments would do. The source is looked at, and the face in
+    another picture found; nothing else is done, and no weights are fetched.
+
+    Raises:
+        VideditError: as ``edit_video``, as far as it can be told before.
+    """
+    how = _How(overwrite, settings, None, None, None)
+    with _opened(source, output, edits, how, picture=False, fetching=False) as job:
+        timeline, frames = job.resources.timeline, job.resources.frames
+        stages = forecast(job.stages, job.store, timeline.content_id)
+        root = job.store.root
+        there = next(folder for folder in (root, *root.parents) if folder.is_dir())
+        free = shutil.disk_usage(there).free
+        stretch = frames.start, frames.stop
+        return Forecast(job.named, len(timeline), stretch, stages, root, free)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An edit that can begin.
+
+    Attributes:
+        named: the file to write, as it was named.
+        check: raises if the source was changed since.
+    """
+
+    named: Path
+    store: Store
+    shown: Progress
+    resources: Resources
+    stages: list[Stage]
+    signer: Signer | None
+    plan: StreamPlan | None
+    check: Callable[[], None]
+
+
+@contextmanager
+def _opened(
+    source: Path | str,
+    output: Path | str | None,
+    edits: Edits,
+    how: _How,
+    *,
+    picture: bool,
+    fetching: bool = True,
+) -> Iterator[_Opened]:
     source = Path(source)
     named = None if output is None else Path(output)
     folder = source.parent if named is None else named
@@ -427,22 +504,39 @@ def _edit(
             signer = Signer(asked.sign, asked.key)
         # A link goes on leading where it does.
         target = named.resolve() if named.is_symlink() else named
-        resources, stages = prepare(replace(asked, output=target), store, shown, how.networks)
+        asked = replace(asked, output=target)
+        networks = how.networks
+        if networks is None and not (fetching or asked.photo):
+            device = choose_device(asked.device, asked.precision)
+            networks = Networks(load_bundle(asked.bundle), device, asked.backend)
+        resources, stages = prepare(asked, store, shown, networks)
         with resources:
             check_suffix(target, None if timeline.is_image else resources.encode_spec.codec)
             plan = planned_streams(resources)
-            store.note_source(timeline.content_id, source)
-            store.note_run(timeline.content_id, resources.run.to_json())
-            report = run(
-                stages,
-                store,
-                timeline.content_id,
-                source,
-                progress=shown,
-                stop=how.stop,
-                hands=how.hands(resources.run) if how.hands else None,
-                check=check,
-            )
-            with shown.doing(f"assembling {target.name}"):
-                done = assemble_output(resources, report.artifacts, plan, signer)
-    return Result(named, len(timeline), done.edited, done.notes, time.monotonic() - started, report)
+            yield _Opened(named, store, shown, resources, stages, signer, plan, check)
+
+
+def _edit(
+    source: Path | str, output: Path | str | None, edits: Edits, how: _How, *, picture: bool
+) -> Result:
+    started = time.monotonic()
+    source = Path(source)
+    with _opened(source, output, edits, how, picture=picture) as job:
+        resources, store = job.resources, job.store
+        content_id = resources.timeline.content_id
+        store.note_source(content_id, source)
+        store.note_run(content_id, resources.run.to_json())
+        report = run(
+            job.stages,
+            store,
+            content_id,
+            source,
+            progress=job.shown,
+            stop=how.stop,
+            hands=how.hands(resources.run) if how.hands else None,
+            check=job.check,
+        )
+        with job.shown.doing(f"assembling {resources.run.output.name}"):
+            done = assemble_output(resources, report.artifacts, job.plan, job.signer)
+        frames = len(resources.timeline)
+    return Result(job.named, frames, done.edited, done.notes, time.monotonic() - started, report)

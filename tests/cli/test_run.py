@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -368,3 +370,35 @@ def test_what_does_not_go_together(said: tuple[Any, ...], told: str) -> None:
     with pytest.raises(UsageError) as caught:
         local_edits(*said)
     assert told in str(caught.value)
+
+
+def test_a_dry_run_does_nothing(
+    example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, result = tmp_path / "cache", tmp_path / "result.mp4"
+    words = ["run", str(example), "--attr", "Smiling", "--to", "1", "-o", str(result)]
+    words += ["--cache", str(cache), "--dry-run"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "input.mp4: 100 frames; Smiling=1.0 in frames 0-24" in said
+    assert re.search(r"^reconstruct +25 frames +0:09 +3\.0 MB$", said, re.MULTILINE)
+    assert str(result) in said
+    assert not result.exists()
+    assert {path.name for path in cache.iterdir()} <= {".timelines"}
+
+    assert main([*words, "--log-json"]) == 0
+    event = json.loads(capsys.readouterr().err)
+    assert event["event"] == "forecast"
+    assert [stage["name"] for stage in event["stages"]][-1] == "blend"
+    assert not any(stage["reused"] for stage in event["stages"])
+
+
+def test_a_dry_run_refuses_what_a_run_does(
+    example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there.mp4"
+    there.write_bytes(b"mine")
+    words = ["run", str(example), "--attr", "Smiling", "--dry-run", "-o"]
+    assert main([*words, str(there)]) == 2
+    assert main([*words, str(tmp_path / "a.mp4"), "--from", "90"]) == 2
+    capsys.readouterr()

@@ -11,7 +11,7 @@ import typer
 from videdit.errors import Interrupted, VideditError
 
 if TYPE_CHECKING:
-    from videdit.api import Result
+    from videdit.api import Forecast, Result
     from videdit.editing.schedule import Edit
     from videdit.pipeline.events import EventLog
 
@@ -66,4 +66,20 @@ def write_result(log: EventLog, source: str, result: Result, edits: list[Edit]) 
         edited=len(result.edited),
         notes=list(result.notes),
         seconds=round(result.seconds, 3),
+    )
+
+
+def write_forecast(log: EventLog, source: str, forecast: Forecast, edits: list[Edit]) -> None:
+    """Writes a ``forecast``."""
+    from dataclasses import asdict
+
+    log.write(
+        "forecast",
+        input=source,
+        output=str(forecast.output),
+        edits=[str(edit) for edit in edits],
+        frames=forecast.frames,
+        stages=[asdict(stage) for stage in forecast.stages],
+        cache=str(forecast.cache),
+        free=forecast.free,
     )

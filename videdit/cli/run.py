@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.log import LogJson, event_log, write_error, write_result
+from videdit.cli.log import LogJson, event_log, write_error, write_forecast, write_result
 from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
 from videdit.editing.touch import MASK
 from videdit.errors import UsageError, VideditError
 from videdit.models.choices import check_editor
 
 if TYPE_CHECKING:
-    from videdit.api import Result
+    from videdit.api import Forecast, Result
     from videdit.editing.schedule import Edit
 
 Input = Annotated[Path, typer.Argument(help="The video or picture to edit.", show_default=False)]
@@ -145,6 +145,10 @@ TouchText = Annotated[
         metavar="REGIONS",
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done, how long it takes and what it needs."),
+]
 NoTag = Annotated[
     bool,
     typer.Option(
@@ -191,6 +195,7 @@ def run(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    dry_run: DryRun = False,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -226,11 +231,18 @@ def run(
             "sign": sign,
             "key": key,
         }
-        from videdit.api import edit_video
+        from videdit.api import edit_video, forecast_edit
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
 
         edits = collect_edits(attr, alpha, edit + local.texts)
+        if dry_run:
+            forecast = forecast_edit(source, output, edits, overwrite=overwrite, settings=settings)
+            if log is not None:
+                write_forecast(log, str(source), forecast, edits)
+            else:
+                say(outlook(source, forecast, edits))
+            return
         progress = make_progress(quiet=quiet) if log is None else EventProgress(log)
         result = edit_video(
             source, output, edits, overwrite=overwrite, settings=settings, progress=progress
@@ -460,4 +472,35 @@ def summary(result: Result, edits: list[Edit]) -> str:
         lines.append(f"passed through unchanged: frames {shown}")
     lines += result.notes
     lines.append(f"result: {result.output}")
+    return "\n".join(lines)
+
+
+def outlook(source: Path, forecast: Forecast, edits: list[Edit]) -> str:
+    """What is printed of a run that is not done."""
+    from videdit.pipeline.tally import duration_text
+
+    start, stop = forecast.stretch
+    lines = [
+        f"{source.name}: {forecast.frames} frames; {', '.join(map(str, edits))} in frames"
+        f" {start}-{stop - 1}",
+        f"{'STAGE':<12} {'TO DO':>14} {'KEPT':>7} {'TIME':>8} {'CACHE':>9}",
+    ]
+    for stage in forecast.stages:
+        if stage.reused:
+            lines.append(f"{stage.name:<12} {'reused':>14}")
+            continue
+        work = "?" if stage.work is None else f"{stage.work} {stage.unit}" if stage.work else "-"
+        time = "?" if stage.seconds is None else duration_text(stage.seconds)
+        room = "?" if stage.bytes is None else f"{stage.bytes / 1e6:.1f} MB"
+        lines.append(f"{stage.name:<12} {work:>14} {stage.kept or '':>7} {time:>8} {room:>9}")
+    seconds = sum(stage.seconds or 0 for stage in forecast.stages)
+    size = sum(stage.bytes or 0 for stage in forecast.stages)
+    lines += [
+        f"about {duration_text(seconds)} on two cores without a GPU, if every frame shows one face",
+        f"about {size / 1e6:.0f} MB in {forecast.cache}, where {forecast.free / 1e9:.1f} GB are"
+        " free",
+        f"result: {forecast.output} (nothing was done)",
+    ]
+    if size > forecast.free:
+        lines.append("this is more than is free: choose another folder with --cache")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -127,10 +127,40 @@ def run(
         StorageError: the cache cannot be written, or damages what is written.
         VideditError: whatever a stage raises.
     """
-    taken = {name for stage in stages for name in stage.takes}
-    wanted = set(targets) or {stage.name for stage in stages} - taken
+    wanted = set(targets) or last_of(stages)
     shown = progress or Progress()
     return _Runner(stages, store, source_id, source, wanted, shown, stop, hands, check).run()
+
+
+def last_of(stages: Sequence[Stage]) -> set[str]:
+    """The names of those that no other takes."""
+    taken = {name for stage in stages for name in stage.takes}
+    return {stage.name for stage in stages} - taken
+
+
+def needed(
+    stages: Sequence[Stage], artifacts: Mapping[str, Artifact], targets: Collection[str]
+) -> set[str]:
+    """The stages with work to do: targets that are not complete on the disk now, and what those
+    need.
+
+    Args:
+        artifacts: by stage.
+        targets: names of stages.
+    """
+    found: set[str] = set()
+    wanted = set(targets)
+    for stage in reversed(stages):
+        if stage.name in wanted and not _complete(artifacts[stage.name]):
+            found.add(stage.name)
+            wanted.update(stage.takes)
+    return found
+
+
+def _complete(artifact: Artifact) -> bool:
+    """Whether an artifact is complete on the disk now."""
+    artifact.reload()
+    return artifact.complete
 
 
 class _StopNow(BaseException):
@@ -160,10 +190,8 @@ class _Runner:
         self.stop = stop or threading.Event()
         self.stages = {stage.name: stage for stage in stages}
         self.contexts = open_contexts(stages, store, source_id, progress=progress, stop=self.stop)
-        self.report = RunReport(
-            {name: StageReport() for name in self.stages},
-            {name: context.own for name, context in self.contexts.items()},
-        )
+        self.artifacts = {name: context.own for name, context in self.contexts.items()}
+        self.report = RunReport({name: StageReport() for name in self.stages}, self.artifacts)
         self.remakes: Counter[tuple[str, str]] = Counter()
         self.in_hand: dict[str, list[Chunk]] = {}  # chunks of the stages being made, innermost last
         self.reused: list[str] = []  # stages that the user was told are reused
@@ -175,13 +203,13 @@ class _Runner:
             with self._signals():
                 self.store.note_source(self.source_id, self.source)
                 with self.progress.doing("looking at what is kept"):
-                    needed = self._needed()
-                self.reused = [name for name in self.stages if name not in needed]
+                    missing = needed(list(self.stages.values()), self.artifacts, self.targets)
+                self.reused = [name for name in self.stages if name not in missing]
                 self.progress.plan([_expected(s) for s in self.stages.values()], self.reused)
                 for name in self.reused:
                     self._reuse(name)
                 for name in self.stages:
-                    if name in needed:
+                    if name in missing:
                         self._ensure(name)
                 # What the targets left is read after the run, where nobody could make a damaged
                 # chunk anew.
@@ -196,26 +224,10 @@ class _Runner:
 
     # --- stages ----------------------------------------------------------------------------------
 
-    def _needed(self) -> set[str]:
-        """The stages with work to do: targets that are not complete, and what those need."""
-        needed: set[str] = set()
-        wanted = set(self.targets)
-        for name in reversed(self.stages):
-            if name in wanted and not self._complete(name):
-                needed.add(name)
-                wanted.update(self.stages[name].takes)
-        return needed
-
-    def _complete(self, name: str) -> bool:
-        """Whether the artifact of a stage is complete on the disk now."""
-        artifact = self.contexts[name].own
-        artifact.reload()
-        return artifact.complete
-
     def _ensure(self, name: str) -> None:
         """Makes the artifact of a stage complete."""
         stage, context = self.stages[name], self.contexts[name]
-        if self._complete(name):
+        if _complete(self.artifacts[name]):
             self._reuse(name)
             return
         for taken in stage.takes:
@@ -223,7 +235,7 @@ class _Runner:
         self._check_stop()
         self.where = name
         with context.own.lock(self.progress.note, self.stop.is_set):
-            if self._complete(name):  # another process made it while this one waited
+            if _complete(self.artifacts[name]):  # another process made it while this one waited
                 self._reuse(name)
             else:
                 self._make(stage, context)

@@ -132,6 +132,7 @@ class Stage(ABC):
         apart: whether its chunks can be made in any order, each without those before it.
         cost: seconds that a unit of its work takes on a laptop of two cores, for the time left
             before it has begun.
+        size: bytes that a unit of its work leaves, about.
         finishing: what :meth:`finish` does, for the user ("smoothing the tracks").
     """
 
@@ -143,6 +144,7 @@ class Stage(ABC):
     apart: bool = False
     unit: ClassVar[str] = "frames"
     cost: ClassVar[float] = 0.01
+    size: int = 0
     finishing: ClassVar[str] = "finishing"
 
     @abstractmethod

@@ -39,6 +39,7 @@ class AlignStage(Stage):
     takes = ("landmarks", "track")
     apart = True
     cost = 0.003
+    size = 900
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources

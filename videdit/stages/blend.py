@@ -34,7 +34,7 @@ from ..pipeline.stage import Chunk, Context, Json, frame_chunks
 from ..previews.changes import change_panels
 from ..previews.pictures import bytes_of, difference, region_panels
 from ..sheet import PANEL, strip
-from .resources import FaceStage
+from .resources import FaceStage, Resources
 
 if TYPE_CHECKING:
     from ..faces.regions import RegionParser
@@ -51,6 +51,12 @@ class BlendStage(FaceStage):
     takes = ("align", "reconstruct", "decode")
     apart = True
     cost = 0.08
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        # The result is about as large as the source.
+        timeline = resources.timeline
+        self.size = timeline.path.stat().st_size // max(1, len(timeline))
 
     def settings(self) -> dict[str, Json]:
         resources = self.resources

@@ -28,6 +28,7 @@ class DecodeStage(FaceStage):
     shows = ("reconstruct",)
     apart = True
     cost = 0.3
+    size = 120_000
 
     def settings(self) -> dict[str, Json]:
         return self.picturing()

@@ -47,6 +47,7 @@ class EditStage(FaceStage):
     takes: tuple[str, ...] = ("align", "encode", "refine")
     apart = True
     cost = 0.002
+    size = 17_000
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources)

@@ -31,6 +31,7 @@ class EncodeStage(FaceStage):
     version = 1
     takes = ("align",)
     cost = 0.05
+    size = 17_000
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources)

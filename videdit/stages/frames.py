@@ -23,6 +23,7 @@ class FramesStage(Stage):
     version = 3
     apart = True
     cost = 0.006
+    size = 7_000
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources

@@ -31,6 +31,7 @@ class LandmarksStage(Stage):
     shows = ("frames", "track")
     apart = True
     cost = 0.03
+    size = 7_000
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources

@@ -32,6 +32,7 @@ class ReconstructStage(FaceStage):
     takes = ("align", "encode", "refine")
     apart = True
     cost = 0.35
+    size = 120_000
 
     def settings(self) -> dict[str, Json]:
         smoothing = asdict(self.resources.parameters.inversion.smoothing)
