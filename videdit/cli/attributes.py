@@ -15,7 +15,8 @@ from videdit.bundles.bundle import load_bundle
 from videdit.bundles.manifest import DEFAULT_BUNDLE
 from videdit.cli.options import BundleName, DeviceName, PrintJson
 from videdit.device import Device
-from videdit.editing.attributes import resolve
+from videdit.editing.attributes import GROUPS, resolve
+from videdit.editing.presets import PRESETS
 from videdit.editing.quality import load_quality, plain_figures
 from videdit.editing.touch import touch_of
 from videdit.errors import UsageError
@@ -97,7 +98,8 @@ def attributes(
             touch = touch_of(name)
             ways = {way: sorted(getattr(touch, way)) for way in WAYS}
             about = asdict(resolve(name)) | plain_figures(quality)
-            rows.append(about | {"doubt": quality.doubt, "touches": ways})
+            group = next(each for each, names in GROUPS.items() if name in names)
+            rows.append(about | {"group": group, "doubt": quality.doubt, "touches": ways})
         print(json.dumps(rows, indent=2))
         return
     width = max(len(name) for name in table)
@@ -106,15 +108,24 @@ def attributes(
         f"{'ATTRIBUTE':<{width}}  {'ALPHA > 0':<{does}}  +SEEN   KEPT  APART"
         "  -SEEN   KEPT  APART  JUDGE"
     )
-    for name, quality in table.items():
-        line = f"{name:<{width}}  {resolve(name).plus:<{does}}"
-        for one in quality.sides.values():
-            line += f"  {_share(one.seen):>5}  {_share(one.kept):>5}  {_figure(one.identity):>5}"
-        line += f"  {_figure(quality.judge_auc):>5}"
-        print(f"{line}  ! {quality.doubt}" if quality.doubt else line)
+    for group, names in GROUPS.items():
+        print(f"\n{group}")
+        for name in names:
+            quality = table[name]
+            line = f"{name:<{width}}  {resolve(name).plus:<{does}}"
+            for one in quality.sides.values():
+                line += (
+                    f"  {_share(one.seen):>5}  {_share(one.kept):>5}  {_figure(one.identity):>5}"
+                )
+            line += f"  {_figure(quality.judge_auc):>5}"
+            print(f"{line}  ! {quality.doubt}" if quality.doubt else line)
     print(f"\n{'ATTRIBUTE':<{width}}  TOUCHES")
-    for name in table:
-        print(f"{name:<{width}}  {touch_of(name)}")
+    for names in GROUPS.values():
+        for name in names:
+            print(f"{name:<{width}}  {touch_of(name)}")
+    print(f"\n{'PRESET':<{width}}  EDITS")
+    for preset in PRESETS:
+        print(f"{preset.name:<{width}}  {', '.join(map(str, preset.edits))}: {preset.about}")
     print(f"\n{_LEGEND}")
 
 

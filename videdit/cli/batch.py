@@ -24,6 +24,7 @@ from videdit.cli.run import (
     Key,
     NoTag,
     Overwrite,
+    PresetNames,
     say,
 )
 from videdit.errors import UsageError
@@ -50,6 +51,7 @@ def batch(
     attr: Attributes = [],  # noqa: B006 - typer copies it
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
+    preset: PresetNames = [],  # noqa: B006
     output: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +129,7 @@ def batch(
             raise UsageError(f"there is no {jobs}", "Name a .toml or .csv file, or a folder.")
         if spread and ray is None and (workers or 1) == 1:
             raise UsageError("--spread has one worker", "Say how many with --jobs, or use --ray.")
-        edits = collect_edits(attr, alpha, edit) if attr or edit or alpha else []
+        edits = collect_edits(attr, alpha, edit, preset) if attr or edit or alpha or preset else []
         said: dict[str, object] = {"face": face, "quality": quality, "device": device}
         said |= {"precision": precision, "tag": not no_tag, "sign": sign, "key": key}
         asked = read_jobs(jobs, edits, said, output, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +38,15 @@ Alphas = Annotated[
 EditTexts = Annotated[
     list[str],
     typer.Option("--edit", "-e", help="Short for both: Smiling=1.5.", metavar="NAME=A"),
+]
+PresetNames = Annotated[
+    list[str],
+    typer.Option(
+        "--preset",
+        help="Edits under a name: happier, younger ... (see `videdit attributes`), or of your own, "
+        "FILE.toml or FILE.toml:NAME. Repeat for several.",
+        metavar="NAME",
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -175,6 +185,7 @@ def run(
     attr: Attributes = [],  # noqa: B006 - typer copies it
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
+    preset: PresetNames = [],  # noqa: B006
     output: Output = None,
     overwrite: Overwrite = False,
     editor: EditorName = None,
@@ -235,7 +246,7 @@ def run(
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
 
-        edits = collect_edits(attr, alpha, edit + local.texts)
+        edits = collect_edits(attr, alpha, edit + local.texts, preset)
         if dry_run:
             forecast = forecast_edit(source, output, edits, overwrite=overwrite, settings=settings)
             if log is not None:
@@ -260,6 +271,7 @@ def image(
     attr: Attributes = [],  # noqa: B006
     alpha: Alphas = [],  # noqa: B006
     edit: EditTexts = [],  # noqa: B006
+    preset: PresetNames = [],  # noqa: B006
     output: Output = None,
     overwrite: Overwrite = False,
     editor: EditorName = None,
@@ -317,7 +329,7 @@ def image(
             "sign": sign,
             "key": key,
         }
-        edits = collect_edits(attr, alpha, edit + local.texts)
+        edits = collect_edits(attr, alpha, edit + local.texts, preset)
         from videdit.api import edit_images
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
@@ -415,12 +427,17 @@ def _check_strength(text: str, like: Path | None) -> None:
         raise UsageError(f"--strength is {text}", "Give numbers from 0 to 1.")
 
 
-def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) -> list[Edit]:
-    """The edits of a command line, in order.
+def collect_edits(
+    attributes: list[str], alphas: list[str], texts: list[str], presets: Sequence[str] = ()
+) -> list[Edit]:
+    """The edits of a command line, in order; those of presets come first, and of an attribute that
+    is named again the one that is named counts.
 
     Raises:
         UsageError: no edit, an unknown attribute, or strengths that cannot be matched.
     """
+    from videdit.editing.attributes import canonical
+    from videdit.editing.presets import find_preset
     from videdit.editing.schedule import Edit
 
     # `--attr Smiling=1.5` is what people type.
@@ -432,11 +449,15 @@ def collect_edits(attributes: list[str], alphas: list[str], texts: list[str]) ->
         )
     strengths = iter(alphas or ["1"] * len(bare))
     pairs = [name if "=" in name else f"{name}={next(strengths)}" for name in attributes]
-    if not pairs + texts:
+    named = [Edit.parse(text) for text in pairs + texts]
+    given = [edit for name in presets for edit in find_preset(name).edits]
+    said = {canonical(edit.attribute) for edit in named}
+    kept = {e.attribute: e for e in given if e.attribute not in said}  # the last one counts
+    if not named and not kept:
         raise UsageError(
             "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
         )
-    return [Edit.parse(text) for text in pairs + texts]
+    return [*kept.values(), *named]
 
 
 def frame_ranges(frames: list[int]) -> str:

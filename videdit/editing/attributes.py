@@ -79,6 +79,31 @@ NAMES: tuple[str, ...] = tuple(attribute.name for attribute in ATTRIBUTES)
 """CelebA's names, in CelebA's order."""
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "expression": ("Smiling", "Mouth_Slightly_Open", "High_Cheekbones", "Narrow_Eyes"),
+    "age and sex": (
+        *("Young", "Male", "Attractive", "Bags_Under_Eyes", "Double_Chin", "Chubby"),
+        *("Receding_Hairline",),
+    ),
+    "hair": (
+        *("Bangs", "Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
+        *("Straight_Hair", "Wavy_Hair"),
+    ),
+    "beard": ("No_Beard", "5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns"),
+    "features": (
+        *("Arched_Eyebrows", "Bushy_Eyebrows", "Big_Lips", "Big_Nose", "Pointy_Nose"),
+        *("Oval_Face",),
+    ),
+    "skin and make-up": ("Heavy_Makeup", "Wearing_Lipstick", "Rosy_Cheeks", "Pale_Skin"),
+    "things worn": (
+        *("Eyeglasses", "Wearing_Hat", "Wearing_Earrings", "Wearing_Necklace"),
+        *("Wearing_Necktie",),
+    ),
+    "picture": ("Blurry",),
+}
+"""All 40, as people think of them."""
+
+
 def plain(name: str) -> str:
     """A name without case and separators, so that ``big nose`` and ``Big-Nose`` meet."""
     return re.sub(r"[\W_]+", "", name).lower()
