@@ -15,7 +15,7 @@ ROOMS = (
     *("faces", "media", "generators", "bundles", "batch", "previews"),
 )
 MODULES = (
-    *("compiled", "batches"),
+    *("compiled", "batches", "trial"),
     *("__main__", "api", "settings", "artifacts", "models", "device", "files", "errors", "arrays"),
     *(
         "plot",

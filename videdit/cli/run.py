@@ -159,6 +159,14 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be done, how long it takes and what it needs."),
 ]
+Preview = Annotated[
+    int | None,
+    typer.Option(
+        help="Before a long run: edit so many frames, spread over the clip, each by itself, and "
+        "lay them out beside what they were in a picture.",
+        metavar="N",
+    ),
+]
 NoTag = Annotated[
     bool,
     typer.Option(
@@ -207,6 +215,7 @@ def run(
     bundle: BundleName = "mobile",
     cache: Cache = None,
     dry_run: DryRun = False,
+    preview: Preview = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -255,6 +264,24 @@ def run(
                 say(outlook(source, forecast, edits))
             return
         progress = make_progress(quiet=quiet) if log is None else EventProgress(log)
+        if preview is not None:
+            from videdit.trial import preview_sheet
+
+            named = output or source.with_name(f"{source.stem}-preview.jpg")
+            sheet = preview_sheet(
+                source,
+                named,
+                edits,
+                preview,
+                overwrite=overwrite,
+                settings=settings,
+                progress=progress,
+            )
+            if log is not None:
+                log.write("preview", input=str(source), output=str(sheet))
+            elif not quiet:
+                say(f"preview: {sheet}")
+            return
         result = edit_video(
             source, output, edits, overwrite=overwrite, settings=settings, progress=progress
         )
