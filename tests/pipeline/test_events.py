@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+import textwrap
 import threading
 from typing import Any
 
@@ -82,3 +85,42 @@ def test_standing() -> None:
     assert fields["rate"] == 1.235
     assert fields["left"] is None
     assert list(fields) == list(Standing._fields)
+
+
+def test_a_signal_while_a_line_is_written_stops_nothing() -> None:
+    """The handler's own line waits for that line, not that line for the handler."""
+    code = """
+        import os, signal, sys, threading
+        from videdit.pipeline.events import EventLog
+        from videdit.pipeline.progress import note_from_handler
+
+        class Slow:
+            hit = False
+
+            def write(self, text):
+                if not self.hit:  # in the middle of the first line, its lock held
+                    self.hit = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    for _ in range(1000):
+                        pass
+                sys.stderr.write(text)
+
+            def flush(self):
+                sys.stderr.flush()
+
+        log = EventLog(Slow())
+        said = threading.Event()
+
+        def note(text):
+            log.write("note", text=text)
+            said.set()
+
+        signal.signal(signal.SIGTERM, lambda *_: note_from_handler(note, "stopping"))
+        log.write("first")
+        assert said.wait(30)
+    """
+    words = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events == ["first", "note"]

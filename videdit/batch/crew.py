@@ -91,7 +91,7 @@ class Crew:
         self._board = board
         self._left = deque(by_source(jobs))
         self._deaths = [0] * len(jobs)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a second signal may come while the first one is handled
         self._stopping = threading.Event()
         self._seats: list[Seat] = []
         self._failed: list[BaseException] = []

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..device import THREADS, calm
-from ..pipeline.progress import BeatingProgress
+from ..pipeline.progress import BeatingProgress, note_from_handler
 from ..pipeline.tally import Standing
 from .crew import WorkerDied
 from .jobs import Job
@@ -214,8 +214,9 @@ def stopping_by_signal(stop: Callable[[], None], note: Callable[[str], None]) ->
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         if times == 1:
-            with contextlib.suppress(Exception):
-                note("stopping when the chunks in flight are done; the same again stops at once")
+            note_from_handler(
+                note, "stopping when the chunks in flight are done; the same again stops at once"
+            )
         stop()
 
     try:

@@ -5,6 +5,7 @@ Both write to standard error.
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 import threading
@@ -385,6 +386,19 @@ def write_line(line: str, stream: TextIO | None = None) -> None:
     with suppress(OSError, ValueError, AttributeError):
         stream.write(f"{line}\n")  # at once: two threads write
         stream.flush()
+
+
+def note_from_handler(note: Callable[[str], None], text: str) -> None:
+    """Says something from within a signal handler. The handler may have broken into whoever holds
+    the lock of the same log, which would wait for it for ever: another thread says it."""
+
+    def say() -> None:
+        with suppress(Exception):
+            note(text)
+
+    # Not threading.Thread, whose start takes a lock of its own.
+    with suppress(RuntimeError):
+        _thread.start_new_thread(say, ())
 
 
 def as_progress(asked: Progress | Callable[[str, int, int], object] | None) -> Progress:

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from videdit.errors import Interrupted, StorageError
 from videdit.pipeline.hands import DamageMet, HandLost, Hands, Piece
-from videdit.pipeline.progress import Progress
+from videdit.pipeline.progress import Progress, note_from_handler
 from videdit.pipeline.records import Chunk
 from videdit.pipeline.stage import Artifact, Context, Stage, interrupted, stage_key
 from videdit.pipeline.store import Store
@@ -441,10 +441,10 @@ class _Runner:
                     signal.signal(each, signal.SIG_DFL)  # a third one kills
                 raise _StopNow
             self.stop.set()
-            with suppress(Exception):  # the handler may have broken into a write to the same log
-                self.progress.note(
-                    "stopping when the chunk in flight is done; the same again stops at once"
-                )
+            note_from_handler(
+                self.progress.note,
+                "stopping when the chunk in flight is done; the same again stops at once",
+            )
 
         try:
             for number in before:
