@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from videdit.bundles import Bundle
 
@@ -304,7 +306,7 @@ def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Pa
 
     def changed(face: str) -> list[bool]:
         """Whether the left and the right face changed."""
-        output = tmp_path / f"{face.replace(':', '')}.mkv"
+        output = tmp_path / f"{re.sub('[/:.]', '', face)}.mkv"
         words = (*EDIT, "--codec", "ffv1", "--face", face, "-o", output)
         done = videdit("run", source, *words, cache=cache)
         assert done.returncode == 0, done.stderr
@@ -315,6 +317,16 @@ def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Pa
     assert changed("all") == [True, True]
     assert changed("track:0") == [True, False]
     assert changed("track:1") == [False, True]
+
+    photo, nobody = tmp_path / "photo.png", tmp_path / "nobody.png"
+    Image.fromarray(pictures[-1]).save(photo)
+    Image.new("RGB", (200, 200), "grey").save(nobody)
+    # Of the two, who are one person, the one that is more alike: nobody is there twice.
+    assert sorted(changed(f"like:{photo}")) == [False, True]
+    words = ("run", source, *EDIT, "-o", tmp_path / "no.mp4", "--face", f"like:{nobody}")
+    refused(videdit(*words, cache=cache), 4, "no face was found in nobody.png")
+    words = (*words[:-1], f"like:{tmp_path / 'none.png'}")
+    refused(videdit(*words, cache=cache), 3, "none.png")
 
 
 def test_what_hides_the_face_stays_whole_and_grey_stays_grey(

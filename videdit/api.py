@@ -481,7 +481,7 @@ def _opened(
     asked = run_settings(source, folder, parse_edits(edits), how.settings)
     if asked.tag or asked.sign:
         tag_time(0)  # what is wrong with it is said before the work
-    for path in (source, asked.like, asked.mask):
+    for path in (source, asked.like, asked.mask, asked.person):
         if path is not None:
             check_source(path)
     if named is None or os.path.isdir(named):

@@ -13,7 +13,7 @@ from videdit.device import check_device
 from videdit.editing.schedule import Edit
 from videdit.editing.touch import MASK, changed, check_region
 from videdit.errors import UsageError
-from videdit.faces.choice import check_face
+from videdit.faces.choice import LIKE, check_face, photo_in
 from videdit.faces.parameters import FaceParameters
 from videdit.faces.regions import Touch
 from videdit.inversion.parameters import InversionParameters
@@ -56,7 +56,8 @@ class RunSettings:
         within: regions that the edits are held in; empty for all that they may touch.
         mask: a picture of the source's size, white where the region ``mask`` is; of pictures only.
         touch: regions that the edits may change as well, or may not: ``+hair,-beard``.
-        face: which faces: ``largest``, ``all`` or ``track:N``.
+        face: which faces: ``largest``, ``all``, ``track:N``, or ``like:PICTURE``, those of the
+            person in a picture.
         backend: landmark backend, ``mesh`` or ``fan``.
         method: inversion, ``encoder``, ``refined`` or ``projector``.
         start_s, stop_s: the stretch to edit, in seconds from the first frame; None is the end.
@@ -111,6 +112,9 @@ class RunSettings:
             )
         changed(Touch(), self.touch)
         check_face(self.face)
+        person = photo_in(self.face)
+        if person is not None:
+            object.__setattr__(self, "face", f"{LIKE}{person.absolute()}")
         check_backend(self.backend)
         check_editor(self.editor, self.keep, self.like, self.within)
         for name in _FILES:
@@ -159,6 +163,11 @@ class RunSettings:
         """The picture of another face that regions are taken from: not a scribble, which is the
         source itself."""
         return None if self.editor == "scribble" else self.like
+
+    @property
+    def person(self) -> Path | None:
+        """The picture of the person whose face is edited."""
+        return photo_in(self.face)
 
     @property
     def marking(self) -> Path | None:

@@ -104,6 +104,7 @@ ESCAPES = {
     "absolute result": 'input = "a.mp4"\noutput = "/tmp/out.mp4"',
     "link": 'input = "link.mp4"',
     "picture": 'input = "a.mp4"\nlike = "../secret.mp4"\nregion = "nose"',
+    "person": 'input = "a.mp4"\nface = "like:../secret.mp4"',
     "direction": 'input = "a.mp4"\neditor = "direction:../d.npy"',
     "weights": 'input = "a.mp4"\neditor = "../../e.safetensors"',
 }

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,17 @@ def test_a_reader_that_went_away_is_no_traceback() -> None:
         os.close(writing)
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+def test_a_signal_after_the_end_changes_nothing() -> None:
+    code = """
+        import atexit, os, signal, sys
+        import videdit.cli.main as cli
+
+        atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        sys.argv[1:] = ["--version"]
+        cli.entry()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

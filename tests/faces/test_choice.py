@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.faces.helpers import detection, laid_out
 from videdit.errors import NoFaceError, UsageError
-from videdit.faces.choice import check_face, choose
+from videdit.faces.choice import alike, check_face, choose, photo_in
 from videdit.faces.parameters import Choosing
 from videdit.faces.tracking import TrackSummary, link_faces
 
@@ -76,10 +77,30 @@ def test_good_requests(face: str) -> None:
     "face", ["", "bogus", "Largest", "all ", "track", "track:", "track:x", "track:-1", "track:1\n"]
 )
 def test_bad_requests_are_refused_before_any_work(face: str) -> None:
-    with pytest.raises(UsageError, match="largest, all, or track:N"):
+    with pytest.raises(UsageError, match="largest, all, track:N"):
         check_face(face)
 
 
 def test_the_size_of_the_same_person_is_a_parameter() -> None:
     tracks = [make(0, 0, 0, 50, 60), make(1, 0, 60, 150, 20)]
     assert [t.id for t in choose(tracks, "largest", Choosing(same_size=0.3))] == [0, 1]
+
+
+def test_a_picture_names_a_person() -> None:
+    check_face("like:photos/a b.jpg")
+    assert photo_in("like:photos/a b.jpg") == Path("photos/a b.jpg")
+    assert photo_in("largest") is None
+    with pytest.raises(UsageError, match="does not know"):
+        check_face("like:")
+
+
+def test_the_same_person_over_cuts_is_one_person() -> None:
+    tracks = [
+        make(0, 0, 0, 50, 60),
+        make(1, 0, 0, 50, 60),  # beside them
+        make(2, 1, 50, 90, 20),
+        make(3, 2, 90, 99, 80),
+    ]
+    found = alike(tracks, {0: 0.8, 1: 0.7, 2: 0.63, 3: 0.62}, 0.63)
+    assert [track.id for track in found] == [0, 2]
+    assert alike(tracks, dict.fromkeys(range(4), 0.1), 0.63) == []

@@ -57,7 +57,11 @@ def test_at_any_moment(
                 time.sleep(rng.choice((0, 0, 0.1, 0.5)))
                 if kills < COUNT and process.poll() is None:
                     process.send_signal(number)
-                _, rest = process.communicate(timeout=120)
+                try:
+                    _, rest = process.communicate(timeout=120)
+                except subprocess.TimeoutExpired:
+                    process.kill()  # not to wait for what hangs
+                    raise
             assert "Traceback" not in rest
             codes[process.returncode] += 1
             if process.returncode == 0:

@@ -36,6 +36,7 @@ from typing import Any
 from ..api import default_output, run_settings
 from ..editing.schedule import Edit
 from ..errors import InputError, UsageError
+from ..faces.choice import LIKE, photo_in
 from ..media.output import CONTAINERS, PICTURE_SUFFIXES
 from ..settings import RunSettings, parse_time
 
@@ -271,6 +272,8 @@ def _edits(value: object) -> Iterator[tuple[Edit, ...]]:
 def _setting(name: str, value: object, folder: Path, within: Path) -> object:
     if name in ("like", "mask"):
         return _inside(_text(name, value), folder, within)
+    if name == "face" and (person := photo_in(_text(name, value))) is not None:
+        return f"{LIKE}{_inside(str(person), folder, within)}"
     if name == "editor":
         return _editor(_text(name, value), folder, within)
     if name in ("from", "to"):

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from videdit import __version__
 from videdit.device import calm, check_memory
@@ -100,6 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(_os_error(error), debug)
     except Exception as error:
         return _report(explained(error, _TRACEBACK), debug)
+
+
+def entry() -> NoReturn:
+    """The process: what :func:`main` returns is its exit code, whatever signal comes after it."""
+    try:
+        code = main()
+    except KeyboardInterrupt:  # in the moment in which it returned
+        code = Interrupted.exit_code
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _end_by_interrupt() -> None:

@@ -59,7 +59,11 @@ Output = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Face = Annotated[
-    str, typer.Option(help="Whose face: largest, all, or track:N (see `videdit inspect`).")
+    str,
+    typer.Option(
+        help="Whose face: largest, all, track:N (see `videdit inspect`), or like:photo.jpg, the "
+        "person's in a picture."
+    ),
 ]
 Start = Annotated[
     str | None,

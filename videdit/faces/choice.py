@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videdit.errors import NoFaceError, UsageError
@@ -14,14 +15,44 @@ if TYPE_CHECKING:
     from videdit.faces.tracking import TrackSummary
 
 
+LIKE = "like:"
+
+
 def check_face(face: str) -> None:
     """Refuse what cannot name faces of any source: needs no tracks and no libraries.
 
     Raises:
-        UsageError: it is none of ``largest``, ``all`` and ``track:N``.
+        UsageError: it is none of ``largest``, ``all``, ``track:N`` and ``like:PICTURE``.
     """
-    if not re.fullmatch(r"largest|all|track:[0-9]+", face):
-        raise UsageError(f"--face does not know {face!r}", "Use largest, all, or track:N.")
+    if not re.fullmatch(r"largest|all|track:[0-9]+|like:.+", face, re.DOTALL):
+        raise UsageError(
+            f"--face does not know {face!r}", "Use largest, all, track:N, or like:photo.jpg."
+        )
+
+
+def photo_in(face: str) -> Path | None:
+    """The picture of the person that ``--face like:PICTURE`` names; None for all else."""
+    return Path(face.removeprefix(LIKE)) if face.startswith(LIKE) else None
+
+
+def alike(
+    tracks: Sequence[TrackSummary], likeness: Mapping[int, float], least: float
+) -> list[TrackSummary]:
+    """The tracks of one person.
+
+    Args:
+        likeness: of each track by its id, to the person: a cosine.
+        least: that it takes.
+
+    Returns:
+        By id: of tracks that share a frame, which are two people, the one that is most alike.
+    """
+    found: list[TrackSummary] = []
+    for track in sorted(tracks, key=lambda track: (-likeness[track.id], track.id)):
+        apart = all(track.last < other.first or other.last < track.first for other in found)
+        if likeness[track.id] >= least and apart:
+            found.append(track)
+    return sorted(found, key=lambda track: track.id)
 
 
 def choose(

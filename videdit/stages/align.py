@@ -18,11 +18,15 @@ from ..artifacts.faces import (
     write_index,
 )
 from ..artifacts.landmarks import DetectionReader, read_tracks
-from ..errors import NoFaceError
-from ..faces.align import cut_crop, resolution_for
-from ..faces.choice import choose
+from ..bundles.manifest import ID_LENGTH
+from ..errors import NoFaceError, UsageError
+from ..faces.align import cut_crop, ffhq_quad, resolution_for
+from ..faces.choice import LIKE, alike, choose
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
+from ..files import sha256_of
+from ..inversion.predict import INPUT_SIZE
+from ..media.pictures import read_picture
 from ..pipeline.stage import Chunk, Context, Json, Stage, frame_chunks
 from ..previews.pictures import bytes_of, with_points, with_quad
 from ..sheet import strip
@@ -48,11 +52,19 @@ class AlignStage(Stage):
     def settings(self) -> dict[str, Json]:
         resources, run = self.resources, self.resources.run
         return {
-            "face": run.face,
+            # A picture is one of the models.
+            "face": LIKE if run.person else run.face,
             "frames": [[part.start, part.stop] for part in (resources.frames, resources.coded)],
             "chunk": run.chunk_frames,
             "aligning": asdict(self.parameters),
         }
+
+    def models(self) -> dict[str, str]:
+        person, networks = self.resources.run.person, self.resources.networks
+        if person is None:
+            return {}
+        picture = {"person": sha256_of(person)[:ID_LENGTH]}
+        return networks.ids("recognition") | networks.landmark_models() | picture
 
     def expected(self) -> int:
         return len(self.resources.coded)
@@ -108,9 +120,9 @@ class AlignStage(Stage):
             NoFaceError: there is no track.
             UsageError: there is no such one.
         """
-        return ctx.once("chosen", lambda: self._choose(self._tracks(ctx)))
+        return ctx.once("chosen", lambda: self._choose(ctx, self._tracks(ctx)))
 
-    def _choose(self, found: Tracks) -> list[TrackSummary]:
+    def _choose(self, ctx: Context, found: Tracks) -> list[TrackSummary]:
         frames = self.resources.frames
         tracks = [
             track
@@ -122,7 +134,57 @@ class AlignStage(Stage):
                 f"no face was found in {self.resources.run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
+        if self.resources.run.person is not None:
+            return self._alike(ctx, tracks, self.resources.run.person)
         return choose(tracks, self.resources.run.face, self.parameters.choosing)
+
+    def _alike(
+        self, ctx: Context, tracks: Sequence[TrackSummary], person: Path
+    ) -> list[TrackSummary]:
+        """The tracks of the person in a picture.
+
+        Raises:
+            NoFaceError: nobody is alike, or the picture shows no face.
+            UsageError: it shows several, or is a video.
+        """
+        with ctx.loading("PyTorch"):
+            from ..inversion.refine import describe
+
+        how, network = self.parameters.choosing, self.resources.network(ctx, "recognition")
+        picture = read_picture(person)
+        faces = self.resources.network(ctx, "landmarker").detect(picture)
+        if not faces:
+            raise NoFaceError(f"no face was found in {person.name}", "Give another picture.")
+        if len(faces) > 1:
+            raise UsageError(
+                f"{len(faces)} faces are to be seen in {person.name}",
+                "Give a picture of one person's face, from the front.",
+            )
+        crop = cut_crop(picture, ffhq_quad(faces[0].points68), INPUT_SIZE)
+        wanted = describe(network, crop[None])
+        likeness = {
+            track.id: float(describe(network, self._looks(ctx, track)) @ wanted) for track in tracks
+        }
+        found = alike(tracks, likeness, how.same_person)
+        if not found:
+            nearest = max(likeness, key=lambda track: likeness[track])
+            raise NoFaceError(
+                f"nobody in {self.resources.run.source.name} is like {person.name}: track "
+                f"{nearest} comes nearest, with {likeness[nearest]:.2f} of {how.same_person}",
+                f"Give another picture of the person, or say --face track:{nearest}.",
+            )
+        return found
+
+    def _looks(self, ctx: Context, track: TrackSummary) -> NDArray[np.float32]:
+        """(k, 256, 256, 3) some crops of a track."""
+        part = self._part(track)
+        count = min(len(part), self.parameters.choosing.looks)
+        crops = []
+        for frame in np.linspace(part.start, part.stop - 1, count).round().astype(int).tolist():
+            faces, reader = self._faces(ctx, track, frame, frame + 1), self.resources.reader
+            for _, here in frames_with_faces(reader, faces, frame, frame + 1):
+                crops += [cut_crop(rgb, faces.quad[k], INPUT_SIZE) for k, rgb in here]
+        return np.stack(crops)
 
     def _part(self, track: TrackSummary) -> range:
         """The track's frames in the table."""
