@@ -121,7 +121,7 @@ def test_the_tool_is_process_one_and_is_asked_to_stop_by_sigterm() -> None:
     assert only("STOPSIGNAL") == "SIGTERM"
     config = configparser.ConfigParser(interpolation=None)
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    assert "videdit = videdit.cli.main:main" in config["options.entry_points"]["console_scripts"]
+    assert "videdit = videdit.cli.main:entry" in config["options.entry_points"]["console_scripts"]
 
 
 def test_what_is_written_goes_to_the_volume() -> None:
