@@ -10,7 +10,7 @@ import pytest
 
 from videdit.cli import attributes as cli
 from videdit.cli.main import main
-from videdit.editing.attributes import ATTRIBUTES, NAMES, resolve
+from videdit.editing.attributes import ATTRIBUTES, GROUPS, NAMES, resolve
 from videdit.editing.quality import Quality, Results, save_quality
 from videdit.errors import UsageError
 
@@ -68,14 +68,18 @@ def test_the_list_shows_all_attributes_with_their_figures(
     bundle = SimpleNamespace(file={"quality": file}.__getitem__)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
-    table = capsys.readouterr().out.splitlines()
-    table, touches, legend = table[:41], table[42:83], table[84:]
-    assert any("JUDGE" in line for line in legend)
-    assert [line.split()[0] for line in table[1:]] == list(NAMES)
-    assert [line.split()[0] for line in touches] == ["ATTRIBUTE", *NAMES]
-    assert "matter: glasses" in touches[1 + NAMES.index("Eyeglasses")]
+    lines = capsys.readouterr().out.splitlines()
+    at = [n for n, line in enumerate(lines) if line.startswith(("ATTRIBUTE", "PRESET"))]
+    table, touches, rest = lines[at[0] : at[1]], lines[at[1] : at[2] - 1], lines[at[2] :]
+    assert any("JUDGE" in line for line in rest)
+    in_groups = [name for names in GROUPS.values() for name in names]
+    assert [line for line in table[1:] if line and line.split()[0] not in NAMES] == list(GROUPS)
+    rows_shown = [line for line in table[1:] if line and line.split()[0] in NAMES]
+    assert [line.split()[0] for line in rows_shown] == in_groups
+    assert [line.split()[0] for line in touches] == ["ATTRIBUTE", *in_groups]
+    assert "matter: glasses" in touches[1 + in_groups.index("Eyeglasses")]
     figures = "50% 96% 0.31 ? ? ? 0.91 ! +: often too weak; -: too few lacked it to be measured"
-    assert all(" ".join(line.split()).endswith(figures) for line in table[1:])
+    assert all(" ".join(line.split()).endswith(figures) for line in rows_shown)
     assert main(["attributes", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(NAMES)
