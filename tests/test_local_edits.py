@@ -3,7 +3,6 @@ not one pixel does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,8 @@ NOSE, EYES, MOUTH = slice(27, 36), slice(36, 48), slice(48, 68)
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("VIDEDIT_CACHE", str(folder))
-        yield folder
+def cache(default_cache: Path) -> Path:
+    return default_cache
 
 
 @pytest.fixture(scope="module")

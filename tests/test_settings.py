@@ -20,7 +20,7 @@ SOURCE, OUTPUT = Path("a.mp4"), Path("b.mp4")
     ("wrong", "said"),
     [
         ({"method": "refine"}, "no inversion method 'refine'"),
-        ({"face": "bogus"}, "largest, all, track:N"),
+        ({"face": "bogus"}, "largest, all, track:N, or like:photo.jpg"),
         ({"face": "track:x"}, "track:N"),
         ({"backend": "cascade"}, "mesh, fan"),
         ({"editor": "magic"}, "no editor 'magic'"),

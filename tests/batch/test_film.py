@@ -10,11 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
 from tests.batch.test_crew import Board, jobs_of
+from tests.clips import write_small
 from videdit.batch.crew import Crew, Seat, WorkerDied
 from videdit.batch.film import FilmSeat, SeatedHands
 from videdit.batch.work import FAILED, FilmPiece, Made
@@ -101,15 +100,7 @@ def test_a_source_that_is_none_is_its_job_s_end(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def film(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quarter of the example's size, in two chunks."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    with av.open(str(example)) as source, av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for _, frame in zip(range(52), source.decode(video=0), strict=False):
-            small = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::4, ::4])
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
-        out.mux(stream.encode())
-    return path
+    return write_small(tmp_path_factory.mktemp("film") / "film.mp4", example, 52)
 
 
 def videdit(*words: str | Path) -> list[str]:

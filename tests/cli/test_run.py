@@ -209,7 +209,7 @@ def test_refusals(
     [
         (["--backend", "ouija"], "no face backend is called 'ouija'"),
         (["--quality", "superb"], "no quality 'superb'"),
-        (["--face", "bogus"], "Use largest, all, track:N"),
+        (["--face", "bogus"], "Use largest, all, track:N, or like:photo.jpg"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--precision", "int4"], "unknown precision 'int4'"),
         (["--editor", "magic"], "no editor 'magic'"),

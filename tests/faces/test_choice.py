@@ -77,7 +77,7 @@ def test_good_requests(face: str) -> None:
     "face", ["", "bogus", "Largest", "all ", "track", "track:", "track:x", "track:-1", "track:1\n"]
 )
 def test_bad_requests_are_refused_before_any_work(face: str) -> None:
-    with pytest.raises(UsageError, match="largest, all, track:N"):
+    with pytest.raises(UsageError, match=r"largest, all, track:N, or like:photo\.jpg"):
         check_face(face)
 
 

@@ -41,7 +41,7 @@ def test_picture_loss() -> None:
     torch.testing.assert_close(mean_picture_loss(a, b), mean_picture_loss(b, a))
 
 
-@pytest.mark.parametrize("blocks", [4])
+@pytest.mark.parametrize("blocks", [3, 4])
 def test_it_learns_and_is_kept(blocks: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     data, synthesis = cast(FaceData, FakeData()), cast(SynthesisNetwork, FakeSynthesis())

@@ -14,12 +14,21 @@ from ..pipeline.tally import Standing
 from .jobs import Job
 from .work import FAILED, WAITING, FilmPiece, Made, Outcome, failure
 
-_DEATHS = 2
-"""Workers that a job may cost before it counts as failed: it may be what kills them."""
+DEATHS = 2
+"""Workers that a job, or a chunk, may cost before it counts as failed: it may be what kills them.
+"""
 
 
 class WorkerDied(Exception):
     """A worker ended without saying what became of its job; the text says how."""
+
+
+def died_of(what: str, death: WorkerDied) -> VideditError:
+    """What to tell of that which cost too many workers."""
+    return VideditError(
+        f"{what}: its workers died ({death})",
+        "Out of memory, most likely: give less --jobs, or a machine with more.",
+    )
 
 
 class Board(Protocol):
@@ -163,15 +172,12 @@ class Crew:
                 if self._stopping.is_set():
                     return
                 self._deaths[number] += 1
-                if self._deaths[number] < _DEATHS:
+                if self._deaths[number] < DEATHS:
                     self._board.noted(number, f"the worker died ({death}); another goes on")
                     with self._lock:
                         self._left.appendleft(group[place:])
                     return
-                error = VideditError(
-                    f"{self.jobs[number].source.name}: its workers died ({death})",
-                    "Out of memory, most likely: give less --jobs, or a machine with more.",
-                )
+                error = died_of(self.jobs[number].source.name, death)
                 outcome = failure(self.jobs[number].output, error)
             self.outcomes[number] = outcome
             self._board.ended(number, outcome)

@@ -8,17 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import VideditError, error_of
+from ..errors import error_of
 from ..pipeline.hands import DamageMet, HandLost, Piece
 from ..pipeline.tally import Standing
 from ..settings import RunSettings
-from .crew import Seat, WorkerDied
+from .crew import DEATHS, Seat, WorkerDied, died_of
 from .jobs import Job
 from .local import Relay
 from .work import FilmPiece, Made, Outcome, Worker
-
-_DEATHS = 2
-"""Workers that a chunk may cost: it may be what kills them."""
 
 
 class FilmSeat:
@@ -99,13 +96,10 @@ class SeatedHands:
         except WorkerDied as death:
             which = (piece.stage, piece.chunk.name)
             self._deaths[which] += 1
-            if self._deaths[which] < _DEATHS:
+            if self._deaths[which] < DEATHS:
                 self._note(f"a worker died ({death}); another makes its chunk")
                 raise HandLost(str(death)) from None
-            raise VideditError(
-                f"{piece.stage}, chunk {piece.chunk.name}: its workers died ({death})",
-                "Out of memory, most likely: give less --jobs, or a machine with more.",
-            ) from None
+            raise died_of(f"{piece.stage}, chunk {piece.chunk.name}", death) from None
         finally:
             self._free.put(seat)
         if done.damaged is not None:
