@@ -29,7 +29,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,7 @@ def _jobs(
     for name, value in row.items():
         if name in SETTINGS:
             how[_NAMES.get(name, name)] = _setting(name, value, folder, within)
-    several = list(_edits(row.get("edit")))
+    several = list(_edits(row.get("edit"), folder, within))
     if "like" in how and not several and "within" in how:  # as on the command line
         several = [tuple(Edit.parse(name) for name in str(how.pop("within")).split(","))]
         how.setdefault("editor", "activations")
@@ -257,8 +257,8 @@ def _sources(value: object, folder: Path, within: Path) -> Iterator[Path]:
             yield _inside(match, folder, within)
 
 
-def _edits(value: object) -> Iterator[tuple[Edit, ...]]:
-    """Each result's edits: ``"A=1; B=2"`` or ``{A = 1, B = 2}``, or a list of such."""
+def _edits(value: object, folder: Path, within: Path) -> Iterator[tuple[Edit, ...]]:
+    """Each result's edits: ``"A=1; B=2@like:b.jpg"`` or ``{A = 1, B = 2}``, or a list of such."""
     for each in value if isinstance(value, list) else [] if value is None else [value]:
         if isinstance(each, dict):
             texts = [f"{name}={alpha}" for name, alpha in each.items()]
@@ -266,14 +266,15 @@ def _edits(value: object) -> Iterator[tuple[Edit, ...]]:
             texts = [text.strip() for text in _text("edit", each).split(";") if text.strip()]
         if not texts:
             raise UsageError("an edit is empty", 'Say e.g. "Smiling=1.5".')
-        yield tuple(Edit.parse(text if "=" in text else f"{text}=1") for text in texts)
+        edits = map(Edit.parse, texts)
+        yield tuple(replace(edit, face=_face(edit.face, folder, within)) for edit in edits)
 
 
 def _setting(name: str, value: object, folder: Path, within: Path) -> object:
     if name in ("like", "mask"):
         return _inside(_text(name, value), folder, within)
-    if name == "face" and (person := photo_in(_text(name, value))) is not None:
-        return f"{LIKE}{_inside(str(person), folder, within)}"
+    if name == "face":
+        return _face(_text(name, value), folder, within)
     if name == "editor":
         return _editor(_text(name, value), folder, within)
     if name in ("from", "to"):
@@ -290,6 +291,12 @@ def _setting(name: str, value: object, folder: Path, within: Path) -> object:
     if type(value) is not kind:
         raise UsageError(f"{name} is {value!r}", f"Give a {kind.__name__}.")
     return value
+
+
+def _face(face: str, folder: Path, within: Path) -> str:
+    """Whose face; a picture's path as an absolute one."""
+    person = photo_in(face)
+    return face if person is None else f"{LIKE}{_inside(str(person), folder, within)}"
 
 
 def _editor(name: str, folder: Path, within: Path) -> str:
