@@ -27,7 +27,6 @@ import glob
 import io
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,16 +36,10 @@ from ..api import default_output, run_settings
 from ..editing.schedule import Edit
 from ..errors import InputError, UsageError
 from ..faces.choice import LIKE, photo_in
+from ..files import read_text, read_toml
 from ..media.output import CONTAINERS, PICTURE_SUFFIXES
 from ..settings import RunSettings, parse_time
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_LARGEST_FILE = 64 << 20
-"""Bytes of a file of jobs."""
 _NAMES = {"from": "start_s", "to": "stop_s", "region": "within"}
 """What the command line calls a setting, where that differs."""
 SETTINGS = (
@@ -144,25 +137,8 @@ def read_jobs(
     return jobs
 
 
-def _content(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
-    if len(data) > _LARGEST_FILE:
-        raise InputError(f"{path.name} is larger than {_LARGEST_FILE >> 20} MiB", "Split it.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not UTF-8 text", "Save it as UTF-8.") from error
-
-
 def _toml(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        asked = tomllib.loads(_content(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name} is no TOML: {error}", "Correct it.") from error
+    asked = read_toml(path)
     defaults, listed = asked.pop("defaults", {}), asked.pop("job", [])
     if asked or not isinstance(defaults, dict) or not isinstance(listed, list):
         raise UsageError(
@@ -179,7 +155,7 @@ def _toml(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(_content(path)), skipinitialspace=True, strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True, strict=True)
     try:
         names = [(name or "").strip() for name in reader.fieldnames or ()]
         if "input" not in names:
