@@ -1,5 +1,8 @@
-"""Which edits a command line asks for, and whose they are. Several people: ``--face like:a.jpg --attr Smiling --face track:2 --attr
-Young``. What comes after a ``--face`` is that face's, up to the next one."""
+"""Which edits a command line asks for, and whose they are.
+
+Several people: ``--face like:a.jpg --attr Smiling --face track:2 --attr Young``. What comes after a
+``--face`` is that face's, up to the next one.
+"""
 
 from __future__ import annotations
 
