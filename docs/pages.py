@@ -72,7 +72,7 @@ def _command(command: Any, path: str) -> Iterator[str]:
         yield _table(("argument", ""), rows)
     if options:
         rows = [(_option_names(one), _help(one)) for one in options]
-        yield _table(("option", ""), rows)
+        yield f'<div class="options" markdown>\n\n{_table(("option", ""), rows)}\n\n</div>'
 
 
 def _argument_name(argument: Any) -> str:
