@@ -79,3 +79,14 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 def test_a_page_included_from_the_repository_is_whole(site: Path) -> None:
     assert "semantic versioning" in (site / "changes.html").read_text(encoding="utf-8")
     assert "What is trusted" in (site / "security.html").read_text(encoding="utf-8")
+
+
+def test_no_markdown_is_left_in_the_pages(site: Path) -> None:
+    """Lists and blocks that Markdown's dialects read differently come out as text."""
+    for page in site.glob("*.html"):
+        text = re.sub(
+            r"(?s)<(pre|code|script|style)\b.*?</\1>", "", page.read_text(encoding="utf-8")
+        )
+        plain = re.sub(r"<[^>]+>", "", text)
+        left = re.findall(r"(?m)```|^\s*(?:- |\| ---|#+ )|\]\(|--8<--| - \*\*|\*\*\w", plain)
+        assert not left, page.name
