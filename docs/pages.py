@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def _help(parameter: Any) -> str:
     nothing = default is None or isinstance(default, bool) or default in ("", [], ())
     if isinstance(parameter.show_default, str):
         said = parameter.show_default
-    elif nothing or not parameter.show_default or type(default).__name__ == "Sentinel":
+    elif nothing or not parameter.show_default:
         said = ""
     else:
         said = _plain(getattr(default, "value", default))
@@ -163,7 +164,7 @@ def _entry(thing: Any, name: str, module: str) -> Iterator[str]:
     """A function or class with what its docstring says."""
     yield f"## {name}"
     if not inspect.isclass(thing):
-        yield f"```python\nfrom {module} import {name}\n\n{_signature(thing)}\n```"
+        yield f"```python\nfrom {module} import {name}\n\n\n{_signature(thing)}\n```"
         yield from _docstring(thing, {})
         return
     yield f"```python\nfrom {module} import {name}\n```"
@@ -176,14 +177,15 @@ def _entry(thing: Any, name: str, module: str) -> Iterator[str]:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    """A function's head as one writes it, a parameter a line where it is long."""
+    """A function's head as ruff formats it (pages, too), a parameter a line where it is long."""
     found = inspect.signature(function)
     parts = []
     for one in found.parameters.values():
         if one.kind is one.KEYWORD_ONLY and "*" not in parts:
             parts.append("*")
         typed = f"{one.name}: {one.annotation}" if one.annotation is not one.empty else one.name
-        parts.append(typed if one.default is one.empty else f"{typed} = {one.default!r}")
+        quoted = json.dumps(one.default) if isinstance(one.default, str) else repr(one.default)
+        parts.append(typed if one.default is one.empty else f"{typed} = {quoted}")
     inner = ", ".join(parts)
     if len(inner) > 70:
         inner = "".join(f"\n    {part}," for part in parts) + "\n"
