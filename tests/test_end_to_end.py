@@ -325,7 +325,7 @@ def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Pa
 
     # Each their own: both as if they had been edited alone.
     left = ("--face", "track:0", *EDIT)
-    right = ("--face", "track:1", "--attr", "Bangs", "--alpha", "-0.5")
+    right = ("--face", "track:1", "--attr", "Bangs", "--alpha", "-0.5", *FAST)
     both = halves("both", *left, *right)
     np.testing.assert_array_equal(both[0], halves("left", *left)[0])
     np.testing.assert_array_equal(both[1], halves("right", *right)[1])
