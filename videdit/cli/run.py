@@ -171,6 +171,16 @@ Preview = Annotated[
         metavar="N",
     ),
 ]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        help="Write a second file that compares: side (source left, result right), split (half "
+        "and half), or difference (4 times, around grey). It is called like the output, with "
+        "-side ... at the end.",
+        metavar="KIND",
+        show_default="none",
+    ),
+]
 NoTag = Annotated[
     bool,
     typer.Option(
@@ -220,6 +230,7 @@ def run(
     cache: Cache = None,
     dry_run: DryRun = False,
     preview: Preview = None,
+    compare: Compare = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -251,6 +262,7 @@ def run(
             "precision": precision,
             "bundle": bundle,
             "cache_dir": cache,
+            "compare": compare,
             "tag": not no_tag,
             "sign": sign,
             "key": key,
@@ -321,6 +333,7 @@ def image(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    compare: Compare = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -356,6 +369,7 @@ def image(
             "precision": precision,
             "bundle": bundle,
             "cache_dir": cache,
+            "compare": compare,
             "tag": not no_tag,
             "sign": sign,
             "key": key,
@@ -524,6 +538,8 @@ def summary(result: Result, edits: list[Edit]) -> str:
         lines.append(f"passed through unchanged: frames {shown}")
     lines += result.notes
     lines.append(f"result: {result.output}")
+    if result.comparison is not None:
+        lines.append(f"compared: {result.comparison}")
     return "\n".join(lines)
 
 
@@ -553,6 +569,8 @@ def outlook(source: Path, forecast: Forecast, edits: list[Edit]) -> str:
         " free",
         f"result: {forecast.output} (nothing was done)",
     ]
+    if forecast.comparison is not None:
+        lines.append(f"compared: {forecast.comparison}")
     if size > forecast.free:
         lines.append("this is more than is free: choose another folder with --cache")
     return "\n".join(lines)
