@@ -352,6 +352,12 @@ def test_what_is_signed_is_there_whole_or_not_at_all(chain: Chain) -> None:
         chain("Smiling=0.5", signer=signer)
     assert done.output.read_bytes() == unsigned + b"Smiling=1.0"
     assert {path.name for path in chain.folder.iterdir()} == {"out.mkv", "cache"}
+    # So is what compares it with its source.
+    with pytest.raises(VideditError, match="signed"):
+        chain("Smiling=0.5", signer=signer, compare="side")
+    assert {path.name for path in chain.folder.iterdir()} == {"out.mkv", "cache"}
+    chain("Smiling=1", signer=FakeSigner(), compare="side")
+    assert (chain.folder / "out-side.mkv").read_bytes().endswith(b"Smiling=1.0")
     # What was not edited is not signed as if it were.
     assert not chain("Smiling=0", signer=FakeSigner()).output.read_bytes().endswith(b"Smiling=0.0")
 
