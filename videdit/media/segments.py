@@ -31,8 +31,9 @@ SEGMENT_SUFFIX = ".segment"
 """Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly (or
 Matroska, see `counts_frames`)."""
 
-_LONGEST_DELAY = 16
-"""Frames by which an encoder decodes earlier than it shows, at most."""
+_X265_DELAY = 2
+"""Frames by which x265 decodes earlier than it shows. Of streams without one more it leaves the
+decoding times unset, whatever was in memory; so few frames are shown in their order."""
 
 QUEUED = 4
 """Frames that may wait for the encoder."""
@@ -132,7 +133,6 @@ class _Segment:
         # exactly.
         self._rate = _encoder_rate(timeline)
         self._start = self._count = 0
-        self._decoded = -_LONGEST_DELAY - 1
         self._container = open_exact(path, timeline, spec)
         self._stream = _add_stream(self._container, timeline, spec, self._rate)
 
@@ -164,10 +164,8 @@ class _Segment:
                 continue
             shown = start + packet.pts
             order = packet.dts
-            if not self._decoded < order <= packet.pts:
-                # x265 leaves those of streams shorter than its delay unset: what was in memory.
-                order = max(packet.pts, self._decoded + 1)
-            self._decoded = order
+            if self._spec.codec == "hevc" and self._count <= _X265_DELAY:
+                order = packet.pts
             packet.pts = int(ticks[shown] - ticks[start])
             packet.dts = (
                 int(ticks[start + order] - ticks[start])
