@@ -323,19 +323,31 @@ def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Pa
     two = [np.concatenate([p[:, 120:520], p[:, 520:120:-1]], 1) for p in pictures[:3]]
     source = write_clip(tmp_path / "two.mp4", two)
 
+    def halves(name: str, *words: object) -> list[np.ndarray]:
+        """What the left and the right face became, over the frames."""
+        output = tmp_path / f"{name}.mkv"
+        done = videdit("run", source, *words, "--codec", "ffv1", "-o", output, cache=cache)
+        assert done.returncode == 0, done.stderr
+        return np.split(np.stack(pictures_of(output)), 2, 2)
+
+    before = np.split(np.stack(pictures_of(source)), 2, 2)
+
     def changed(face: str) -> list[bool]:
         """Whether the left and the right face changed."""
-        output = tmp_path / f"{re.sub('[/:.]', '', face)}.mkv"
-        words = (*EDIT, "--codec", "ffv1", "--face", face, "-o", output)
-        done = videdit("run", source, *words, cache=cache)
-        assert done.returncode == 0, done.stderr
-        pairs = zip(pictures_of(source), pictures_of(output), strict=True)
-        away = np.max([np.abs(a.astype(int) - b).max(2) for a, b in pairs], 0)
-        return [bool(half.max() > 20) for half in np.split(away, 2, 1)]
+        after = halves(re.sub("[/:.]", "", face), *EDIT, "--face", face)
+        pairs = zip(before, after, strict=True)
+        return [bool(np.abs(a.astype(int) - b).max() > 20) for a, b in pairs]
 
     assert changed("all") == [True, True]
     assert changed("track:0") == [True, False]
     assert changed("track:1") == [False, True]
+
+    # Each their own: both as if they had been edited alone.
+    left = ("--face", "track:0", *EDIT)
+    right = ("--face", "track:1", "--attr", "Bangs", "--alpha", "-0.5", *FAST)
+    both = halves("both", *left, *right)
+    np.testing.assert_array_equal(both[0], halves("left", *left)[0])
+    np.testing.assert_array_equal(both[1], halves("right", *right)[1])
 
     photo, nobody = tmp_path / "photo.png", tmp_path / "nobody.png"
     Image.fromarray(pictures[-1]).save(photo)

@@ -17,6 +17,8 @@ from videdit.files import (
     REFUSALS,
     finish_file,
     make_private,
+    read_text,
+    read_toml,
     replaced,
     sha256_of,
     storage_error,
@@ -188,3 +190,21 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         assert path.read_bytes() == b"before"
     assert path.read_bytes() == b"after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_texts_that_users_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "\xc3\xa4"\n')
+    assert read_toml(path) == {"name": "ä"}
+    path.write_bytes(b"name = \n")
+    with pytest.raises(InputError, match=r"jobs\.toml is no TOML: .*line 1"):
+        read_toml(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_text(path)
+    monkeypatch.setattr("videdit.files.LARGEST_TEXT", 4)
+    path.write_text("12345")
+    with pytest.raises(InputError, match="is larger than"):
+        read_text(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_text(tmp_path / "none.toml")

@@ -120,3 +120,22 @@ def test_what_is_written_in_other_ways_is_the_same() -> None:
     assert said == RunSettings(SOURCE, OUTPUT, within=("mouth", "lips"))
     like = RunSettings(SOURCE, OUTPUT, editor="local", like="b.jpg")  # type: ignore[arg-type]
     assert like.like == Path("b.jpg").absolute()
+
+
+def test_edits_of_several_people(tmp_path: Path) -> None:
+    texts = ("Smiling=1@track:1", "Young=-1", "Bangs=1@like:a.jpg", "Male=1@track:1")
+    edits = tuple(map(Edit.parse, texts))
+    run = RunSettings(SOURCE, OUTPUT, edits)
+    photo = Path("a.jpg").absolute()
+    assert run.faces == ("largest", f"like:{photo}", "track:1")
+    assert run.people == (photo,)
+    attributes = [[edit.attribute for edit in run.edits_of(1 << k)] for k in range(3)]
+    assert attributes == [["Young"], ["Bangs"], ["Smiling", "Male"]]
+    # Who is two of them has the edits of both, in their order.
+    assert [edit.attribute for edit in run.edits_of(0b101)] == ["Smiling", "Young", "Male"]
+    assert RunSettings.from_json(json.loads(json.dumps(run.to_json()))) == run
+    assert RunSettings(SOURCE, OUTPUT, edits[:1]).faces == ("track:1",)
+    with pytest.raises(UsageError, match="does not know 'nobody'"):
+        RunSettings(SOURCE, OUTPUT, (Edit.parse("Smiling=1@nobody"),))
+    with pytest.raises(UsageError, match="different faces"):
+        RunSettings(SOURCE, OUTPUT, tuple(Edit.parse(f"Young=1@track:{k}") for k in range(99)))

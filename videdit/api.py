@@ -24,6 +24,7 @@ from .bundles import load_bundle
 from .device import choose_device
 from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError, explained
+from .faces.choice import photo_in
 from .media.compare import check_comparison, comparison_path
 from .media.known import known_content_id, known_timeline
 from .media.output import (
@@ -122,12 +123,17 @@ def comparison_of(asked: RunSettings, output: Path) -> Path | None:
 
 
 def _file_name(edit: Edit) -> str:
-    """``Smiling+1.5``; ``Smiling+0to1.5`` where the strength changes."""
+    """``Smiling+1.5``; ``Smiling+0to1.5`` where the strength changes, ``Smiling+1@photo`` where it
+    says whose."""
     name = re.sub(r"[^\w.-]", "_", Path(edit.attribute).name)
     strengths = [alpha for _, alpha in edit.schedule.keyframes]
-    if edit.schedule.is_constant:
-        return f"{name}{strengths[0]:+g}"
-    return f"{name}{strengths[0]:+g}" + "".join(f"to{alpha:g}" for alpha in strengths[1:])
+    name += f"{strengths[0]:+g}"
+    if not edit.schedule.is_constant:
+        name += "".join(f"to{alpha:g}" for alpha in strengths[1:])
+    if edit.face:
+        photo = photo_in(edit.face)
+        name += "@" + re.sub(r"[^\w.-]", "_", edit.face if photo is None else photo.stem)
+    return name
 
 
 def networks_for(settings: RunSettings, progress: Progress) -> Networks:
@@ -502,7 +508,7 @@ def _opened(
     asked = run_settings(source, folder, parse_edits(edits), how.settings)
     if asked.tag or asked.sign:
         tag_time(0)  # what is wrong with it is said before the work
-    for path in (source, asked.like, asked.mask, asked.person):
+    for path in (source, asked.like, asked.mask, *asked.people):
         if path is not None:
             check_source(path)
     if named is None or os.path.isdir(named):

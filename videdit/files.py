@@ -7,11 +7,17 @@ import errno
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from videdit.errors import StorageError, VideditError
+from videdit.errors import InputError, StorageError, VideditError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _BLOCK = 1 << 20
 _FULL_BYTES = 256 << 10  # a disk with less free than this counts as full
@@ -158,6 +164,41 @@ def make_private(folder: Path) -> None:
     if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+LARGEST_TEXT = 64 << 20
+"""Most bytes of a text file that is read as a whole."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a user names.
+
+    Raises:
+        InputError: it cannot be read, is larger than :data:`LARGEST_TEXT`, or is no UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_TEXT + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
+    if len(data) > LARGEST_TEXT:
+        raise InputError(f"{path.name} is larger than {LARGEST_TEXT >> 20} MiB", "Split it.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not UTF-8 text", "Save it as UTF-8.") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file that a user names.
+
+    Raises:
+        InputError: as :func:`read_text`, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path.name} is no TOML: {error}", "Correct it.") from error
 
 
 def write_atomically(

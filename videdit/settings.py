@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ METHODS = ("refined", "encoder", "projector")
 QUALITIES = {"fast": "encoder", "balanced": "refined"}
 """Levels of quality, and the method of inversion that each stands for."""
 
+MOST_FACES = 32
+"""Different faces that the edits of one run may name."""
+
 _LARGEST_CRF = 63
 _FILES = ("like", "mask", "sign", "key")
 
@@ -48,7 +51,7 @@ class RunSettings:
     Attributes:
         source: the video or picture to edit.
         output: the file to write.
-        edits: attributes and their strengths over time.
+        edits: attributes and their strengths over time; each may say whose.
         editor: what moves the codes: see ``models.choices``, ``direction:FILE.npy``, or a file of
             transformers or directions.
         keep: attributes that ``interfacegan`` holds.
@@ -58,7 +61,7 @@ class RunSettings:
         mask: a picture of the source's size, white where the region ``mask`` is; of pictures only.
         touch: regions that the edits may change as well, or may not: ``+hair,-beard``.
         face: which faces: ``largest``, ``all``, ``track:N``, or ``like:PICTURE``, those of the
-            person in a picture.
+            person in a picture. Edits that say whose they are don't ask it.
         backend: landmark backend, ``mesh`` or ``fan``.
         method: inversion, ``encoder``, ``refined`` or ``projector``.
         start_s, stop_s: the stretch to edit, in seconds from the first frame; None is the end.
@@ -115,10 +118,14 @@ class RunSettings:
                 f"there is no inversion method {self.method!r}", _one_of("method", METHODS)
             )
         changed(Touch(), self.touch)
-        check_face(self.face)
-        person = photo_in(self.face)
-        if person is not None:
-            object.__setattr__(self, "face", f"{LIKE}{person.absolute()}")
+        object.__setattr__(self, "face", _whose(self.face))
+        edits = (replace(e, face=_whose(e.face)) if e.face else e for e in self.edits)
+        object.__setattr__(self, "edits", tuple(edits))
+        if len(self.faces) > MOST_FACES:
+            raise UsageError(
+                f"{len(self.faces)} different faces are named",
+                f"At most {MOST_FACES} can be at once.",
+            )
         check_backend(self.backend)
         check_editor(self.editor, self.keep, self.like, self.within)
         for name in _FILES:
@@ -173,9 +180,23 @@ class RunSettings:
         return None if self.editor == "scribble" else self.like
 
     @property
-    def person(self) -> Path | None:
-        """The picture of the person whose face is edited."""
-        return photo_in(self.face)
+    def faces(self) -> tuple[str, ...]:
+        """Whose faces are edited: all that edits name, or this run for them, sorted."""
+        return tuple(sorted({edit.face or self.face for edit in self.edits} or {self.face}))
+
+    @property
+    def people(self) -> tuple[Path, ...]:
+        """The pictures of the people whose faces are edited, in the order of :attr:`faces`."""
+        return tuple(photo for photo in map(photo_in, self.faces) if photo is not None)
+
+    def edits_of(self, asked: int) -> list[Edit]:
+        """The edits of a face, in their order.
+
+        Args:
+            asked: which of :attr:`faces` it is, the first one being bit 0.
+        """
+        named = {face: asked >> k & 1 for k, face in enumerate(self.faces)}
+        return [edit for edit in self.edits if named[edit.face or self.face]]
 
     @property
     def marking(self) -> Path | None:
@@ -249,6 +270,13 @@ def parse_time(text: str | None) -> float | None:
     except ValueError:
         raise UsageError(f"{text!r} is not a time", "Give seconds or [h:]m:s.") from None
     return seconds
+
+
+def _whose(face: str) -> str:
+    """``--face``, checked; a picture's path as an absolute one."""
+    check_face(face)
+    person = photo_in(face)
+    return face if person is None else f"{LIKE}{person.absolute()}"
 
 
 def _region_of(edit: Edit) -> str:

@@ -64,7 +64,7 @@ def preview_sheet(
     if not 1 <= count <= MOST:
         raise UsageError(f"a preview has 1 to {MOST} frames, not {count}", "Give another number.")
     asked = run_settings(source, sheet, parse_edits(edits), settings)
-    if asked.face.startswith("track:"):
+    if any(face.startswith("track:") for face in asked.faces):
         raise UsageError(
             "a preview looks at single frames, which have no tracks", "Use --face all, or largest."
         )

@@ -96,6 +96,14 @@ def test_regions_out_of_a_picture(folder: Path) -> None:
     assert (asked.editor, asked.like, asked.within) == ("activations", folder / "c.jpg", ())
 
 
+def test_edits_of_several_people(folder: Path) -> None:
+    text = '[[job]]\ninput = "a.mp4"\nedit = ["Smiling@track:1; Young=-1@like:c.jpg", "Bangs"]'
+    both, one = jobs_of(folder, text)
+    assert [edit.face for edit in both.edits] == ["track:1", f"like:{folder / 'c.jpg'}"]
+    assert both.asked(folder).people == (folder / "c.jpg",)
+    assert [edit.face for edit in one.edits] == [""]
+
+
 ESCAPES = {
     "above": 'input = "../secret.mp4"',
     "absolute": 'input = "/etc/hostname"',
@@ -105,6 +113,7 @@ ESCAPES = {
     "link": 'input = "link.mp4"',
     "picture": 'input = "a.mp4"\nlike = "../secret.mp4"\nregion = "nose"',
     "person": 'input = "a.mp4"\nface = "like:../secret.mp4"',
+    "people": 'input = "a.mp4"\nedit = "Smiling=1; Young=1@like:../secret.mp4"',
     "direction": 'input = "a.mp4"\neditor = "direction:../d.npy"',
     "weights": 'input = "a.mp4"\neditor = "../../e.safetensors"',
 }
@@ -113,7 +122,7 @@ ESCAPES = {
 @pytest.mark.parametrize("line", ESCAPES.values(), ids=ESCAPES.keys())
 def test_names_do_not_lead_out(folder: Path, line: str) -> None:
     (folder / "link.mp4").symlink_to(folder.parent / "secret.mp4")
-    edit = "" if "region" in line else '\nedit = "Smiling"'
+    edit = "" if "region" in line or "edit" in line.split() else '\nedit = "Smiling"'
     with pytest.raises(UsageError, match="leads out"):
         jobs_of(folder, f"[[job]]\n{line}{edit}")
 

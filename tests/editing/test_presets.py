@@ -93,7 +93,7 @@ def test_what_is_none(tmp_path: Path, text: str, told: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no TOML"):
+    with pytest.raises(InputError, match="not UTF-8"):
         find_preset(str(bad))
     with pytest.raises(InputError, match="cannot be read"):
         find_preset(str(tmp_path / "none.toml"))

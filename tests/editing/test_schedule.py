@@ -109,3 +109,13 @@ def test_an_edit_is_read_with_its_attribute() -> None:
         Edit.parse("Smiling=")
     with pytest.raises(UsageError, match="names no attribute"):
         Edit.parse("=1")
+
+
+def test_an_edit_may_say_whose_it_is() -> None:
+    one = Edit.parse("smiling=0:0,2s:1@like:photos/a=b.jpg")
+    assert (one.attribute, one.face) == ("Smiling", "like:photos/a=b.jpg")
+    assert one.what == "Smiling=0.0s:0.0,2.0s:1.0"
+    assert Edit.parse(str(one)) == one
+    assert Edit.parse("Young @ track:2") == Edit("Young", AlphaSchedule.constant(1), "track:2")
+    with pytest.raises(UsageError, match="does not say whose"):
+        Edit.parse("Young=1@")

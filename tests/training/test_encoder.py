@@ -26,7 +26,7 @@ from videdit.training.faces import FaceData
 from videdit.training.settings import read_settings
 
 STATS = WStatistics(torch.zeros(512), torch.eye(512), torch.ones(512))
-SETTINGS = EncoderTraining(steps=3, batch=2, real=2, morphed=1, pairs=1, shown=1, warm_up=1)
+SETTINGS = EncoderTraining(steps=2, batch=2, real=1, morphed=1, pairs=1, shown=1, warm_up=1)
 _RNG = np.random.default_rng(5)
 REAL = RealFaces(
     _RNG.integers(0, 256, (3, 256, 256, 3), np.uint8),
@@ -90,7 +90,7 @@ def supervision(data: FaceData, real: RealFaces = REAL, stop_at: int = -1) -> Su
 
 
 def quiet(folder: Path) -> Run:
-    return Run(folder, checkpoint_every=2, report=lambda _: None)
+    return Run(folder, checkpoint_every=1, report=lambda _: None)
 
 
 def train(
@@ -118,8 +118,8 @@ def test_no_faces(tmp_path: Path) -> None:
 def test_a_resumed_training_gives_the_same_weights(data: FaceData, tmp_path: Path) -> None:
     whole = train(data, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(data, tmp_path / "parts", stop_at=2)
-    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 2
+        train(data, tmp_path / "parts", stop_at=1)
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 1
     parts = train(data, tmp_path / "parts")
     one, other = load_file(str(whole)), load_file(str(parts))
     assert one.keys() == other.keys()
@@ -132,14 +132,14 @@ def test_a_resumed_training_gives_the_same_weights(data: FaceData, tmp_path: Pat
         not torch.equal(fresh[k].half(), v) for k, v in one.items() if v.dtype.is_floating_point
     )
     assert {v.dtype for v in one.values()} == {torch.float16, torch.int64}
-    assert json.loads((tmp_path / "whole" / "settings.json").read_text())["steps"] == 3
+    assert json.loads((tmp_path / "whole" / "settings.json").read_text())["steps"] == 2
     # A finished training is only exported again.
     before = whole.read_bytes()
     assert train(data, tmp_path / "whole", stop_at=0).read_bytes() == before
-    # A sheet of targets and what their codes show: one generated face, two real ones.
+    # A sheet of targets and what their codes show: one generated face, one real one.
     sheet = cv2.imread(str(tmp_path / "whole" / "sheet-000002.jpg"))
     assert sheet is not None
-    assert sheet.shape == (512, 3 * 256, 3)
+    assert sheet.shape == (512, 2 * 256, 3)
     # Other settings would not continue this training but spoil it.
     with pytest.raises(UsageError, match="other settings"):
         train(data, tmp_path / "whole", settings=replace(SETTINGS, seed=1))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import videdit.training.readout as readout_training
 from videdit.faces.recognition import FaceNetwork
 from videdit.generators.mobile import SynthesisNetwork
 from videdit.training.faces import FaceData
@@ -42,8 +43,11 @@ def test_picture_loss() -> None:
 
 
 @pytest.mark.parametrize("blocks", [3, 4])
-def test_it_learns_and_is_kept(blocks: int, tmp_path: Path) -> None:
+def test_it_learns_and_is_kept(
+    blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
+    monkeypatch.setattr(readout_training, "_BATCH", 4)
     data, synthesis = cast(FaceData, FakeData()), cast(SynthesisNetwork, FakeSynthesis())
     face = FaceNetwork().eval().requires_grad_(False)
     lines: list[str] = []

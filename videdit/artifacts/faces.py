@@ -86,12 +86,14 @@ class FaceTrack:
         id: its number.
         first, last: its first and its last frame; there is a face in every frame between.
         size: side of its crops, pixels.
+        asked: which of the run's faces (``RunSettings.faces``) it is, the first one being bit 0.
     """
 
     id: int
     first: int
     last: int
     size: int
+    asked: int = 1
 
 
 class FaceTable:

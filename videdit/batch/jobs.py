@@ -27,9 +27,8 @@ import glob
 import io
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +36,10 @@ from ..api import comparison_of, default_output, run_settings
 from ..editing.schedule import Edit
 from ..errors import InputError, UsageError
 from ..faces.choice import LIKE, photo_in
+from ..files import read_text, read_toml
 from ..media.output import CONTAINERS, PICTURE_SUFFIXES
 from ..settings import RunSettings, parse_time
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_LARGEST_FILE = 64 << 20
-"""Bytes of a file of jobs."""
 _NAMES = {"from": "start_s", "to": "stop_s", "region": "within"}
 """What the command line calls a setting, where that differs."""
 SETTINGS = (
@@ -144,25 +137,8 @@ def read_jobs(
     return jobs
 
 
-def _content(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
-    if len(data) > _LARGEST_FILE:
-        raise InputError(f"{path.name} is larger than {_LARGEST_FILE >> 20} MiB", "Split it.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not UTF-8 text", "Save it as UTF-8.") from error
-
-
 def _toml(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        asked = tomllib.loads(_content(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name} is no TOML: {error}", "Correct it.") from error
+    asked = read_toml(path)
     defaults, listed = asked.pop("defaults", {}), asked.pop("job", [])
     if asked or not isinstance(defaults, dict) or not isinstance(listed, list):
         raise UsageError(
@@ -179,7 +155,7 @@ def _toml(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(_content(path)), skipinitialspace=True, strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True, strict=True)
     try:
         names = [(name or "").strip() for name in reader.fieldnames or ()]
         if "input" not in names:
@@ -226,7 +202,7 @@ def _jobs(
     for name, value in row.items():
         if name in SETTINGS:
             how[_NAMES.get(name, name)] = _setting(name, value, folder, within)
-    several = list(_edits(row.get("edit")))
+    several = list(_edits(row.get("edit"), folder, within))
     if "like" in how and not several and "within" in how:  # as on the command line
         several = [tuple(Edit.parse(name) for name in str(how.pop("within")).split(","))]
         how.setdefault("editor", "activations")
@@ -257,8 +233,8 @@ def _sources(value: object, folder: Path, within: Path) -> Iterator[Path]:
             yield _inside(match, folder, within)
 
 
-def _edits(value: object) -> Iterator[tuple[Edit, ...]]:
-    """Each result's edits: ``"A=1; B=2"`` or ``{A = 1, B = 2}``, or a list of such."""
+def _edits(value: object, folder: Path, within: Path) -> Iterator[tuple[Edit, ...]]:
+    """Each result's edits: ``"A=1; B=2@like:b.jpg"`` or ``{A = 1, B = 2}``, or a list of such."""
     for each in value if isinstance(value, list) else [] if value is None else [value]:
         if isinstance(each, dict):
             texts = [f"{name}={alpha}" for name, alpha in each.items()]
@@ -266,14 +242,15 @@ def _edits(value: object) -> Iterator[tuple[Edit, ...]]:
             texts = [text.strip() for text in _text("edit", each).split(";") if text.strip()]
         if not texts:
             raise UsageError("an edit is empty", 'Say e.g. "Smiling=1.5".')
-        yield tuple(Edit.parse(text if "=" in text else f"{text}=1") for text in texts)
+        edits = map(Edit.parse, texts)
+        yield tuple(replace(edit, face=_face(edit.face, folder, within)) for edit in edits)
 
 
 def _setting(name: str, value: object, folder: Path, within: Path) -> object:
     if name in ("like", "mask"):
         return _inside(_text(name, value), folder, within)
-    if name == "face" and (person := photo_in(_text(name, value))) is not None:
-        return f"{LIKE}{_inside(str(person), folder, within)}"
+    if name == "face":
+        return _face(_text(name, value), folder, within)
     if name == "editor":
         return _editor(_text(name, value), folder, within)
     if name in ("from", "to"):
@@ -290,6 +267,12 @@ def _setting(name: str, value: object, folder: Path, within: Path) -> object:
     if type(value) is not kind:
         raise UsageError(f"{name} is {value!r}", f"Give a {kind.__name__}.")
     return value
+
+
+def _face(face: str, folder: Path, within: Path) -> str:
+    """Whose face; a picture's path as an absolute one."""
+    person = photo_in(face)
+    return face if person is None else f"{LIKE}{_inside(str(person), folder, within)}"
 
 
 def _editor(name: str, folder: Path, within: Path) -> str:

@@ -334,8 +334,9 @@ def _made_from(asked: RunSettings, store: Store) -> dict[str, Any]:
         path = Path(str(value).removeprefix("direction:"))
         if each.name in ("like", "mask", "editor") and value is not None and path.is_file():
             files[each.name] = measure(path)[1]
-    if asked.person is not None and asked.person.is_file():
-        files["face"] = measure(asked.person)[1]
+    for person in asked.people:
+        if person.is_file():
+            files[f"face {person}"] = measure(person)[1]
     return {
         "source": source_id_of(asked.source, store),
         "settings": plain,

@@ -20,13 +20,13 @@ from videdit.cli.run import (
     Attributes,
     Certificate,
     EditTexts,
-    Face,
     Key,
     NoTag,
     Overwrite,
     PresetNames,
     say,
 )
+from videdit.cli.whose import Faces, edits_of_faces, options_in_order
 from videdit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _SUMMARY_EVERY_S = 5.0
 
 
 def batch(
+    ctx: typer.Context,
     jobs: Annotated[
         Path,
         typer.Argument(help="A .toml or .csv file of jobs, or a folder.", show_default=False),
@@ -62,7 +63,7 @@ def batch(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    face: Face = "largest",
+    face: Faces = [],  # noqa: B006
     quality: Annotated[str, typer.Option(help="As `videdit run --quality`.")] = "balanced",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -123,15 +124,14 @@ def batch(
     from videdit.batch.local import stopping_by_signal
     from videdit.batch.summary import counts, table, write_summary
     from videdit.batch.work import Worker
-    from videdit.cli.run import collect_edits
 
     with event_log(log_json) as log:
         if not jobs.exists():
             raise UsageError(f"there is no {jobs}", "Name a .toml or .csv file, or a folder.")
         if spread and ray is None and (workers or 1) == 1:
             raise UsageError("--spread has one worker", "Say how many with --jobs, or use --ray.")
-        edits = collect_edits(attr, alpha, edit, preset) if attr or edit or alpha or preset else []
-        said: dict[str, object] = {"face": face, "quality": quality, "device": device}
+        whose, edits = edits_of_faces(options_in_order(ctx), face, attr, alpha, edit, preset)
+        said: dict[str, object] = {"face": whose, "quality": quality, "device": device}
         said |= {"precision": precision, "tag": not no_tag, "sign": sign, "key": key}
         asked = read_jobs(jobs, edits, said, output, root)
         if output is not None:

@@ -210,11 +210,13 @@ def typer_app(verb: Verb) -> typer.Typer:
     """The typer app that implements a verb."""
     import typer
 
+    from videdit.cli.whose import OrderedCommand
+
     target = getattr(importlib.import_module(verb.module), verb.attribute)
     if isinstance(target, typer.Typer):
         return target
     single = typer.Typer(add_completion=False)
-    single.command()(target)
+    single.command(cls=OrderedCommand)(target)
     return single
 
 

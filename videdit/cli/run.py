@@ -13,6 +13,7 @@ import typer
 
 from videdit.cli.log import LogJson, event_log, write_error, write_forecast, write_result
 from videdit.cli.options import BundleName, Cache, DeviceName, Precision, Quiet
+from videdit.cli.whose import Faces, edits_of_faces, options_in_order
 from videdit.editing.touch import MASK
 from videdit.errors import UsageError, VideditError
 from videdit.models.choices import check_editor
@@ -59,13 +60,6 @@ Output = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
-Face = Annotated[
-    str,
-    typer.Option(
-        help="Whose face: largest, all, track:N (see `videdit inspect`), or like:photo.jpg, the "
-        "person's in a picture."
-    ),
-]
 Start = Annotated[
     str | None,
     typer.Option(
@@ -238,6 +232,7 @@ Key = Annotated[
 
 
 def run(
+    ctx: typer.Context,
     source: Input,
     attr: Attributes = [],  # noqa: B006 - typer copies it
     alpha: Alphas = [],  # noqa: B006
@@ -252,7 +247,7 @@ def run(
     channel: Channels = [],  # noqa: B006
     keep: Keep = "",
     touch: TouchText = "",
-    face: Face = "largest",
+    face: Faces = [],  # noqa: B006
     start: Start = None,
     stop: Stop = None,
     quality: QualityName = "balanced",
@@ -280,13 +275,14 @@ def run(
         from videdit.settings import method_of, parse_time
 
         local = local_edits(editor, like, region, strength, channel)
+        whose, edits = asked_edits(ctx, face, attr, alpha, edit, preset, local)
         settings = {
             "editor": local.editor,
             "like": like,
             "within": local.within,
             "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
             "touch": touch,
-            "face": face,
+            "face": whose,
             "start_s": parse_time(start),
             "stop_s": parse_time(stop),
             "method": method_of(quality),
@@ -306,7 +302,6 @@ def run(
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
 
-        edits = collect_edits(attr, alpha, edit + local.texts, preset)
         if dry_run:
             forecast = forecast_edit(source, output, edits, overwrite=overwrite, settings=settings)
             if log is not None:
@@ -343,6 +338,7 @@ def run(
 
 
 def image(
+    ctx: typer.Context,
     sources: Annotated[
         list[Path], typer.Argument(help="The pictures to edit.", metavar="INPUT...")
     ],
@@ -361,7 +357,7 @@ def image(
     channel: Channels = [],  # noqa: B006
     keep: Keep = "",
     touch: TouchText = "",
-    face: Face = "largest",
+    face: Faces = [],  # noqa: B006
     quality: QualityName = "balanced",
     backend: Landmarks = "mesh",
     device: DeviceName = "auto",
@@ -390,6 +386,7 @@ def image(
         if len(sources) > 1 and (mask or scribble):
             raise UsageError("a mask or a scribble is of one picture", "Edit one at a time.")
         local = local_edits(editor, like, region, strength, channel, mask, scribble)
+        whose, edits = asked_edits(ctx, face, attr, alpha, edit, preset, local)
         settings = {
             "editor": local.editor,
             "like": scribble or like,
@@ -397,7 +394,7 @@ def image(
             "within": local.within,
             "keep": tuple(name.strip() for name in keep.split(",") if name.strip()),
             "touch": touch,
-            "face": face,
+            "face": whose,
             "method": method_of(quality),
             "backend": backend,
             "device": device,
@@ -409,7 +406,6 @@ def image(
             "sign": sign,
             "key": key,
         }
-        edits = collect_edits(attr, alpha, edit + local.texts, preset)
         from videdit.api import edit_images
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
@@ -495,6 +491,34 @@ def local_edits(
         texts += [f"{name}={strength or 1}" for name in regions]
         regions = ()
     return LocalEdits(editor or usual, texts, regions)
+
+
+def asked_edits(
+    ctx: typer.Context,
+    faces: list[str],
+    attributes: list[str],
+    alphas: list[str],
+    texts: list[str],
+    presets: list[str],
+    local: LocalEdits,
+) -> tuple[str, list[Edit]]:
+    """The face that a run is about, and what is edited.
+
+    Raises:
+        UsageError: as ``edits_of_faces``; nothing to edit; or several faces with edits of regions
+            or channels.
+    """
+    if len(faces) > 1 and local.texts:
+        raise UsageError(
+            "--like, --scribble and --channel are for one --face", "Edit one face after the other."
+        )
+    words = options_in_order(ctx)
+    face, edits = edits_of_faces(words, faces, attributes, alphas, texts + local.texts, presets)
+    if not edits:
+        raise UsageError(
+            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
+        )
+    return face, edits
 
 
 def _check_strength(text: str, like: Path | None) -> None:

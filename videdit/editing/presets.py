@@ -10,22 +10,16 @@ A file of one's own is TOML with a table for each::
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from videdit.editing.schedule import Edit
-from videdit.errors import InputError, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from videdit.errors import UsageError
+from videdit.files import read_toml
 
 _SUFFIX = ".toml"
-_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -92,16 +86,7 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
         UsageError: it says what no preset can be.
         InputError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            raise InputError(f"{path} is larger than {_LARGEST_FILE >> 20} MiB", "Split it.")
-        tables = tomllib.loads(data.decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML: {error}", "Correct it.") from error
+    tables = read_toml(path)
     if not tables:
         raise UsageError(f"{path} holds no preset", "Write a table: [name], edit = {{Smiling = 1}}")
     return tuple(_read(name, table, path) for name, table in tables.items())

@@ -145,24 +145,36 @@ class Edit:
         attribute: its name. One of CelebA's stands in its canonical form, like ``Smiling``; which
             others there are, the editor knows.
         schedule: strength over time.
+        face: whose, as ``--face`` has it; empty for the faces that the run is about.
     """
 
     attribute: str
     schedule: AlphaSchedule
+    face: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Edit:
-        """Reads ``Smiling=1.5`` or ``smiling=0s:0,2s:1.5``; a bare name means alpha 1.
+        """Reads ``Smiling=1.5``, ``smiling=0s:0,2s:1.5`` or ``Smiling=1@track:2``; a bare name
+        means alpha 1.
 
         Raises:
-            UsageError: no name, or a bad schedule.
+            UsageError: no name, a bad schedule, or nobody after the ``@``.
         """
         from videdit.editing.attributes import canonical
 
-        name, equals, alpha = text.partition("=")
+        what, at, face = text.partition("@")
+        name, equals, alpha = what.partition("=")
         if not name.strip():
             raise UsageError(f"{text!r} names no attribute", "Write it like Smiling=1.5.")
-        return cls(canonical(name.strip()), AlphaSchedule.parse(alpha if equals else "1"))
+        if at and not face.strip():
+            raise UsageError(f"{text!r} does not say whose", "Write it like Smiling=1.5@track:2.")
+        schedule = AlphaSchedule.parse(alpha if equals else "1")
+        return cls(canonical(name.strip()), schedule, face.strip())
+
+    @property
+    def what(self) -> str:
+        """The text without whose it is."""
+        return f"{self.attribute}={self.schedule}"
 
     def __str__(self) -> str:
-        return f"{self.attribute}={self.schedule}"
+        return f"{self.what}@{self.face}" if self.face else self.what

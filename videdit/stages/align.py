@@ -21,7 +21,7 @@ from ..artifacts.landmarks import DetectionReader, read_tracks
 from ..bundles.manifest import ID_LENGTH
 from ..errors import NoFaceError, UsageError
 from ..faces.align import cut_crop, ffhq_quad, resolution_for
-from ..faces.choice import LIKE, alike, choose
+from ..faces.choice import LIKE, alike, choose, photo_in
 from ..faces.paths import calm_landmarks, frames_around, measured_around, smooth_quads, track_path
 from ..faces.tracking import Tracks, TrackSummary
 from ..files import sha256_of
@@ -39,7 +39,7 @@ class AlignStage(Stage):
     """Leaves a ``FaceTable``: its rows per chunk, its index as a whole."""
 
     name = "align"
-    version = 4
+    version = 5
     takes = ("landmarks", "track")
     apart = True
     cost = 0.003
@@ -52,31 +52,31 @@ class AlignStage(Stage):
     def settings(self) -> dict[str, Json]:
         resources, run = self.resources, self.resources.run
         return {
-            # A picture is one of the models.
-            "face": LIKE if run.person else run.face,
+            # Pictures are among the models.
+            "faces": [LIKE if photo_in(face) else face for face in run.faces],
             "frames": [[part.start, part.stop] for part in (resources.frames, resources.coded)],
             "chunk": run.chunk_frames,
             "aligning": asdict(self.parameters),
         }
 
     def models(self) -> dict[str, str]:
-        person, networks = self.resources.run.person, self.resources.networks
-        if person is None:
+        people, networks = self.resources.run.people, self.resources.networks
+        if not people:
             return {}
-        picture = {"person": sha256_of(person)[:ID_LENGTH]}
-        return networks.ids("recognition") | networks.landmark_models() | picture
+        pictures = {f"person {k}": sha256_of(path)[:ID_LENGTH] for k, path in enumerate(people)}
+        return networks.ids("recognition") | networks.landmark_models() | pictures
 
     def expected(self) -> int:
         return len(self.resources.coded)
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
-        parts = [self._part(track) for track in self._chosen(ctx)]
+        parts = [self._part(track) for track, _ in self._chosen(ctx)]
         first, stop = min(part.start for part in parts), max(part.stop for part in parts)
         return frame_chunks(first, stop, self.resources.run.chunk_frames)
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         found = []
-        for track in self._chosen(ctx):
+        for track, _ in self._chosen(ctx):
             part = self._part(track)
             start, stop = max(chunk.start, part.start), min(chunk.stop, part.stop)
             if start < stop:
@@ -86,9 +86,9 @@ class AlignStage(Stage):
 
     def finish(self, ctx: Context, folder: Path) -> None:
         tracks = []
-        for track in self._chosen(ctx):
-            part = self._part(track)
-            tracks.append(FaceTrack(track.id, part.start, part.stop - 1, self._size(track)))
+        for track, asked in self._chosen(ctx):
+            part, size = self._part(track), self._size(track)
+            tracks.append(FaceTrack(track.id, part.start, part.stop - 1, size, asked))
         write_index(folder, tracks)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -113,8 +113,9 @@ class AlignStage(Stage):
     def _tracks(self, ctx: Context) -> Tracks:
         return ctx.once("tracks", lambda: read_tracks(ctx.input("track")))
 
-    def _chosen(self, ctx: Context) -> list[TrackSummary]:
-        """The tracks to edit: chosen among those that are in the stretch.
+    def _chosen(self, ctx: Context) -> list[tuple[TrackSummary, int]]:
+        """The tracks to edit, by id: chosen among those that are in the stretch; each with which of
+        the run's faces it is, as bits.
 
         Raises:
             NoFaceError: there is no track.
@@ -122,8 +123,8 @@ class AlignStage(Stage):
         """
         return ctx.once("chosen", lambda: self._choose(ctx, self._tracks(ctx)))
 
-    def _choose(self, ctx: Context, found: Tracks) -> list[TrackSummary]:
-        frames = self.resources.frames
+    def _choose(self, ctx: Context, found: Tracks) -> list[tuple[TrackSummary, int]]:
+        frames, run = self.resources.frames, self.resources.run
         tracks = [
             track
             for track in found.summaries
@@ -131,49 +132,76 @@ class AlignStage(Stage):
         ]
         if not tracks:
             raise NoFaceError(
-                f"no face was found in {self.resources.run.source.name}",
+                f"no face was found in {run.source.name}",
                 "Faces must be at least about 40 pixels wide; see `videdit inspect`.",
             )
-        if self.resources.run.person is not None:
-            return self._alike(ctx, tracks, self.resources.run.person)
-        return choose(tracks, self.resources.run.face, self.parameters.choosing)
+        people = self._people(ctx, tracks) if run.people else {}
+        asked = {track.id: 0 for track in tracks}
+        for bit, face in enumerate(run.faces):
+            theirs = people.get(face)
+            if theirs is None:
+                theirs = choose(tracks, face, self.parameters.choosing)
+            for track in theirs:
+                asked[track.id] |= 1 << bit
+        return [(track, asked[track.id]) for track in tracks if asked[track.id]]
 
-    def _alike(
-        self, ctx: Context, tracks: Sequence[TrackSummary], person: Path
-    ) -> list[TrackSummary]:
-        """The tracks of the person in a picture.
+    def _people(
+        self, ctx: Context, tracks: Sequence[TrackSummary]
+    ) -> dict[str, list[TrackSummary]]:
+        """The tracks of the people in pictures, under what the run calls them; a track is that of
+        the person whom it is most like.
 
         Raises:
-            NoFaceError: nobody is alike, or the picture shows no face.
-            UsageError: it shows several, or is a video.
+            NoFaceError: none of them is there, or a picture shows no face.
+            UsageError: one shows several, or is a video.
         """
+        run, how = self.resources.run, self.parameters.choosing
+        likeness = self._likeness(ctx, tracks)
+        most = {track.id: max(each[track.id] for each in likeness.values()) for track in tracks}
+        found = {}
+        for face, each in likeness.items():
+            theirs = [track for track in tracks if each[track.id] == most[track.id]]
+            found[face] = alike(theirs, each, how.same_person)
+        if not any(found.values()):
+            face, track, value = max(
+                ((face, *best) for face, each in likeness.items() for best in each.items()),
+                key=lambda one: one[2],
+            )
+            who = " or ".join(photo.name for photo in run.people)
+            raise NoFaceError(
+                f"nobody in {run.source.name} is like {who}: track {track} comes nearest, with "
+                f"{value:.2f} of {how.same_person}",
+                f"Give another picture of the person, or say --face track:{track}.",
+            )
+        return found
+
+    def _likeness(
+        self, ctx: Context, tracks: Sequence[TrackSummary]
+    ) -> dict[str, dict[int, float]]:
+        """How like each track is to the person in each picture: cosines by the picture, as the run
+        calls it, and the track's id."""
         with ctx.loading("PyTorch"):
             from ..inversion.refine import describe
 
-        how, network = self.parameters.choosing, self.resources.network(ctx, "recognition")
-        picture = read_picture(person)
-        faces = self.resources.network(ctx, "landmarker").detect(picture)
-        if not faces:
-            raise NoFaceError(f"no face was found in {person.name}", "Give another picture.")
-        if len(faces) > 1:
-            raise UsageError(
-                f"{len(faces)} faces are to be seen in {person.name}",
-                "Give a picture of one person's face, from the front.",
-            )
-        crop = cut_crop(picture, ffhq_quad(faces[0].points68), INPUT_SIZE)
-        wanted = describe(network, crop[None])
-        likeness = {
-            track.id: float(describe(network, self._looks(ctx, track)) @ wanted) for track in tracks
+        network = self.resources.network(ctx, "recognition")
+        wanted = {}
+        for person in self.resources.run.people:
+            picture = read_picture(person)
+            faces = self.resources.network(ctx, "landmarker").detect(picture)
+            if not faces:
+                raise NoFaceError(f"no face was found in {person.name}", "Give another picture.")
+            if len(faces) > 1:
+                raise UsageError(
+                    f"{len(faces)} faces are to be seen in {person.name}",
+                    "Give a picture of one person's face, from the front.",
+                )
+            crop = cut_crop(picture, ffhq_quad(faces[0].points68), INPUT_SIZE)
+            wanted[f"{LIKE}{person}"] = describe(network, crop[None])
+        seen = {track.id: describe(network, self._looks(ctx, track)) for track in tracks}
+        return {
+            face: {track: float(look @ person) for track, look in seen.items()}
+            for face, person in wanted.items()
         }
-        found = alike(tracks, likeness, how.same_person)
-        if not found:
-            nearest = max(likeness, key=lambda track: likeness[track])
-            raise NoFaceError(
-                f"nobody in {self.resources.run.source.name} is like {person.name}: track "
-                f"{nearest} comes nearest, with {likeness[nearest]:.2f} of {how.same_person}",
-                f"Give another picture of the person, or say --face track:{nearest}.",
-            )
-        return found
 
     def _looks(self, ctx: Context, track: TrackSummary) -> NDArray[np.float32]:
         """(k, 256, 256, 3) some crops of a track."""

@@ -147,5 +147,5 @@ def _write_video(
 def _tag(resources: Resources, made: float) -> Tag:
     run = resources.run
     of = " of another face" if run.photo is not None else ""
-    edits = tuple(f"{edit}{of}" for edit in run.edits)
+    edits = tuple(f"{edit.what}{of}" for edit in run.edits)
     return Tag("videdit", __version__, edits, tag_time(made))

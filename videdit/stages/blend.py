@@ -72,7 +72,7 @@ class BlendStage(FaceStage):
             "encode": json.loads(json.dumps(encode)),
             "chunk": resources.run.chunk_frames,
             "blending": asdict(blending),
-            "touch": str(resources.touch),
+            "touch": [str(touch) for touch in resources.touch],
         }
 
     def models(self) -> dict[str, str]:
@@ -241,7 +241,7 @@ class _FacesToPaste:
         resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.parser: RegionParser = resources.network(ctx, "parser")
-        self.touch = resources.touch
+        self.touch = {each.id: resources.touch_of(each.asked) for each in table.tracks}
         self.marked = resources.marked
         self.how = resources.parameters.blending
         self.times = resources.times
@@ -280,7 +280,7 @@ class _FacesToPaste:
                 edited,
                 self.parser.parse,
                 Landmarks(self.source[k], shown, shown + self.moved[k]),
-                self.touch,
+                self.touch[track],
                 self.how,
             )
             found |= {(track, kind): change for kind, change in changes.items()}

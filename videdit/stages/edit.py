@@ -19,6 +19,7 @@ from ..editing.mixing import MixingEditor
 from ..editing.schedule import Edit
 from ..editing.touch import taken_away
 from ..faces.align import cut_crop
+from ..faces.choice import photo_in
 from ..faces.regions import REGIONS, SIDE
 from ..generators.latents import Latents, joined
 from ..inversion.predict import INPUT_SIZE
@@ -43,7 +44,7 @@ class EditStage(FaceStage):
     the picture, so it is left out."""
 
     name = "edit"
-    version = 7
+    version = 8
     takes: tuple[str, ...] = ("align", "encode", "refine")
     apart = True
     cost = 0.002
@@ -61,7 +62,8 @@ class EditStage(FaceStage):
     def settings(self) -> dict[str, Json]:
         run, parameters = self.resources.run, self.resources.parameters
         settings: dict[str, Json] = {
-            "edits": [str(edit) for edit in run.edits],
+            "edits": [edit.what for edit in run.edits],
+            "whose": [run.faces.index(edit.face or run.face) for edit in run.edits],
             "keep": list(run.keep),
             "within": list(run.within),
             "smoothing": asdict(parameters.inversion.smoothing),
@@ -90,7 +92,7 @@ class EditStage(FaceStage):
         regions = self._regions(ctx, faces) if self.mixing else None
         edited: list[tuple[NDArray[np.intp], Latents]] = []
         active = np.zeros(len(faces), bool)
-        notes = []
+        notes = self._absent(ctx)
         for track in np.unique(faces.track).tolist():
             rows = np.flatnonzero(faces.track == track)
             edits, why = ctx.once(f"edits {track}", partial(self._possible, ctx, track))
@@ -153,20 +155,34 @@ class EditStage(FaceStage):
             )
         return MixingEditor(found, 0)
 
+    def _absent(self, ctx: Context) -> list[str]:
+        """The edits of people who are not to be seen, if others are."""
+        run = self.resources.run
+        seen = {edit for track in self.table(ctx).tracks for edit in run.edits_of(track.asked)}
+        return [
+            f"{edit.what} left out: nobody is like {photo.name}"
+            for edit in run.edits
+            if edit not in seen and (photo := photo_in(edit.face or run.face)) is not None
+        ]
+
     def _possible(self, ctx: Context, track: int) -> tuple[list[Edit], list[str]]:
         """The edits that can do something for a track, and why the others can't."""
         possible, why = [], []
+        (face,) = (known for known in self.table(ctx).tracks if known.id == track)
+        edits = self.resources.run.edits_of(face.asked)
         width = self._face_width(ctx, track)
-        if self.resources.run.edits and width < _SMALL:
+        if edits and width < _SMALL:
             why.append(f"a face {width:.0f} pixels wide is too small for an edit to show")
-        for edit in self.resources.run.edits:
+        for edit in edits:
             region = self.removing.get(edit)
             least = asdict(self.resources.parameters.faces.removing).get(region or "", 0.0)
             if region is None or self._shown(ctx, track, region) >= least:
                 possible.append(edit)
                 continue
             which = f" (track {track})" if len(self.table(ctx).tracks) > 1 else ""
-            why.append(f"{edit} left out: the reconstruction{which} shows no {region} to take away")
+            why.append(
+                f"{edit.what} left out: the reconstruction{which} shows no {region} to take away"
+            )
             ctx.note(why[-1])
         return possible, why
 

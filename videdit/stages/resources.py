@@ -167,25 +167,36 @@ class Resources:
         return "" if path is None else sha256_of(path)[:ID_LENGTH]
 
     @cached_property
-    def touch(self) -> Touch:
-        """The regions that the run's edits may change.
+    def touch(self) -> tuple[Touch, ...]:
+        """The regions that the edits of each of the run's faces (``RunSettings.faces``) may change.
 
         Raises:
             UsageError: the run widens or narrows them by what there is not, or leaves none.
         """
-        run = self.run
+        return tuple(self.touch_of(1 << k) for k in range(len(self.run.faces)))
+
+    def touch_of(self, asked: int) -> Touch:
+        """The regions that the edits of a face may change.
+
+        Args:
+            asked: which of the run's faces it is, as bits.
+
+        Raises:
+            UsageError: see :attr:`touch`.
+        """
+        run, theirs = self.run, self.run.edits_of(asked)
         touches = [
             touch_of_region(check_region(edit.attribute))
             if run.like
             else touch_of(edit.attribute, min(alpha for _, alpha in edit.schedule.keyframes))
-            for edit in run.edits
+            for edit in theirs
         ]
         touch = reduce(or_, touches) if touches else Touch()
         if run.within:
             touch = held_in(touch, run.within)
         touch = changed(touch, run.touch)
-        if run.edits and not touch.all:
-            edits = ", ".join(str(edit) for edit in run.edits)
+        if theirs and not touch.all:
+            edits = ", ".join(edit.what for edit in theirs)
             raise UsageError(
                 f"{edits} may touch nothing of what is left",
                 "`videdit attributes` lists what each attribute touches.",

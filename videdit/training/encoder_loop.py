@@ -29,6 +29,7 @@ from .crops import RealFaces
 from .encoder_settings import EncoderTraining
 from .faces import FaceData
 from .losses import Judge, code_losses
+from .precision import half
 
 _FACE_RATE = 0.3
 """Learning rate of the face network's layers, as a share: they know real faces already."""
@@ -113,7 +114,7 @@ def train(
             group["lr"] = settings.learning_rate * rate * group["share"]
         trained.train()
         n, m = len(codes), len(pictures) - settings.shown
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
+        with half(device):
             predicted = predict(crops)
             code_loss, feature_loss = losses(predicted[:n], codes, given.synthesis, variance)
             seen = torch.cat((predicted[: settings.shown], predicted[n : n + m]))

@@ -30,6 +30,7 @@ from ..generators.mobile import SynthesisNetwork
 from .classifier import Viewer, shaken
 from .maps import Direction, MapBank, Part, Seen, TransformerTraining, descend
 from .pool import Pool
+from .precision import half
 
 _PAYS = 30
 """Compiling takes as long as some tens of steps."""
@@ -237,7 +238,7 @@ def refine_maps(
         m, b = chosen.shape
         flat = chosen.flatten()
         codes = pool.space.codes(after.flatten(0, 1))
-        with torch.autocast(device.type, torch.bfloat16):
+        with half(device.type):
             edited = faces.show(codes).float()
             before, source = (p[flat].float() / 255 for p in (faces.pictures, faces.sources))
             own = faces.regions[flat].float() / 255

@@ -18,6 +18,7 @@ from ..inversion.losses import compare_faces
 from ..inversion.readout import Readout
 from .faces import FaceData
 from .losses import mean_picture_loss
+from .precision import half
 
 _MEMORY = 3 << 30
 """Bytes of features that are held while fitting."""
@@ -74,7 +75,7 @@ def train_readout(
     losses = torch.compile(parts, dynamic=False) if compiled else parts
     for step in range(steps):
         chosen = torch.from_numpy(rng.integers(0, kept, _BATCH))
-        with torch.autocast("cpu", torch.bfloat16, enabled=compiled):
+        with half("cpu", enabled=compiled):
             pixels, regions, identity = losses(
                 features[chosen].float(), codes[chosen], pictures[chosen]
             )

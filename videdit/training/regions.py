@@ -31,6 +31,7 @@ from ..sheet import tile
 from .clusters import Clusters, activations, show_face
 from .degrade import worsen
 from .faces import expand, shard_codes
+from .precision import half
 from .region_labels import UNKNOWN, label_regions
 
 SHARD = 250
@@ -242,7 +243,7 @@ def train_regions(
             rate = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             group["lr"] = settings.learning_rate * rate * min(1, (step + 1) / 100)
         network.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with half("cpu"):
             logits = network(crops.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), labels, weights, ignore_index=UNKNOWN)
         optimiser.zero_grad(set_to_none=True)
