@@ -133,7 +133,14 @@ def test_refusals_come_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"exists.*overwrite"):
         edit_video(broken, taken, {"Smiling": 1}, settings=settings)
     assert taken.read_bytes() == b"mine"
-    taken.unlink()
+    beside = {**settings, "compare": "taken"}
+    with pytest.raises(UsageError, match=r"no comparison 'taken'.*side, split, difference"):
+        edit_video(broken, None, {"Smiling": 1}, settings=beside)
+    taken.rename(tmp_path / "new-side.mp4")
+    beside["compare"] = "side"
+    with pytest.raises(UsageError, match=r"new-side\.mp4 exists.*overwrite"):
+        edit_video(broken, tmp_path / "new.mp4", {"Smiling": 1}, settings=beside)
+    (tmp_path / "new-side.mp4").unlink()
     for text, said in (("-", "standard input"), ("https://a/b.mp4", "address"), (".", "folder")):
         with pytest.raises(InputError, match=said):
             edit_video(text, None, {"Smiling": 1}, settings=settings)

@@ -157,6 +157,25 @@ def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited:
             assert not changed[:20].any()
 
 
+def test_a_comparison_beside_the_result(clip: Path, cache: Path, edited: Path) -> None:
+    output = clip.with_name("compared.mp4")
+    words = ("run", clip, *EDIT, "-o", output, "--compare", "side")
+    done = videdit(*words, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "blend: done" not in done.stderr
+    assert digest(output) == digest(edited)
+    side = clip.with_name("compared-side.mp4")
+    assert done.stdout.splitlines()[-1] == f"compared: {side}"
+    assert times_of(side) == times_of(clip)
+    assert sound_of(side) == sound_of(clip)
+    assert pictures_of(side)[0].shape == (360, 1280, 3)
+    output.unlink()
+    refused = videdit(*words, cache=cache)
+    assert refused.returncode == 2
+    assert "compared-side.mp4 exists" in refused.stderr
+    assert not output.exists()
+
+
 def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edited: Path) -> None:
     output = clip.with_name("weaker.mp4")
     done = videdit("run", clip, "-e", "Smiling=0.8", *FAST, "-o", output, cache=cache)

@@ -25,6 +25,7 @@ from .device import choose_device
 from .editing.schedule import Edit
 from .errors import Interrupted, UsageError, VideditError, WeightsError, explained
 from .faces.choice import photo_in
+from .media.compare import check_comparison, comparison_path
 from .media.known import known_content_id, known_timeline
 from .media.output import (
     CONTAINERS,
@@ -67,6 +68,7 @@ class Result:
         notes: what of the source the output does not have, or has in another form.
         seconds: the whole time, from probing to the written file.
         report: time and chunks of each stage.
+        comparison: the file that shows the result beside the source, if one was asked for.
     """
 
     output: Path
@@ -75,6 +77,7 @@ class Result:
     notes: tuple[str, ...]
     seconds: float
     report: RunReport
+    comparison: Path | None = None
 
 
 def parse_edits(edits: Edits) -> tuple[Edit, ...]:
@@ -112,6 +115,11 @@ def default_output(asked: RunSettings, folder: Path, *, picture: bool) -> Path:
     longest = 200 - len(os.fsencode(done[:120] + suffix))
     stem = os.fsdecode(os.fsencode(asked.source.stem)[:longest])
     return folder / f"{stem}{done[:120]}{suffix}"
+
+
+def comparison_of(asked: RunSettings, output: Path) -> Path | None:
+    """The comparison's file that goes with an output; None if none is asked for."""
+    return None if asked.compare is None else comparison_path(output, asked.compare)
 
 
 def _file_name(edit: Edit) -> str:
@@ -215,6 +223,8 @@ def _refuse(resources: Resources) -> None:
             f"The video is {float(resources.timeline.times()[-1]):.2f} s long.",
         )
     _ = resources.marked, resources.touch
+    if settings.compare is not None:
+        check_comparison(settings.compare, resources.timeline.width)
 
 
 def _other_face(settings: RunSettings, like: Path, store: Store, networks: Networks) -> OtherFace:
@@ -417,6 +427,7 @@ class Forecast:
         stages: what each would have to do.
         cache: folder that keeps what they leave.
         free: bytes that are free there.
+        comparison: the file that would show the result beside the source, if one is asked for.
     """
 
     output: Path
@@ -425,6 +436,7 @@ class Forecast:
     stages: list[StageForecast]
     cache: Path
     free: int
+    comparison: Path | None = None
 
 
 def forecast_edit(
@@ -444,12 +456,19 @@ def forecast_edit(
     how = _How(overwrite, settings, None, None, None)
     with _opened(source, output, edits, how, picture=False, fetching=False) as job:
         timeline, frames = job.resources.timeline, job.resources.frames
-        stages = forecast(job.stages, job.store, timeline.content_id)
+        targets = _targets(job.resources)
+        stages = forecast(job.stages, job.store, timeline.content_id, targets)
         root = job.store.root
         there = next(folder for folder in (root, *root.parents) if folder.is_dir())
         free = shutil.disk_usage(there).free
         stretch = frames.start, frames.stop
-        return Forecast(job.named, len(timeline), stretch, stages, root, free)
+        return Forecast(job.named, len(timeline), stretch, stages, root, free, job.comparison)
+
+
+def _targets(resources: Resources) -> tuple[str, ...]:
+    """The stages whose artifacts the output is made of."""
+    compared = resources.run.compare is not None and not resources.timeline.is_image
+    return ("blend", "compare") if compared else ("blend",)
 
 
 @dataclass(frozen=True)
@@ -458,10 +477,12 @@ class _Opened:
 
     Attributes:
         named: the file to write, as it was named.
+        comparison: the file to write that shows it beside the source.
         check: raises if the source was changed since.
     """
 
     named: Path
+    comparison: Path | None
     store: Store
     shown: Progress
     resources: Resources
@@ -494,7 +515,7 @@ def _opened(
         check_folder(folder)
         named = None
     else:
-        check_place(source, named, overwrite=how.overwrite)
+        _check_places(source, asked, named, how)
     check = unchanged(source)
     with Store(asked.cache_dir) as store, as_progress(how.progress) as shown:
         with shown.doing(f"looking at {source.name}"):
@@ -503,7 +524,7 @@ def _opened(
             raise UsageError(f"{source.name} is a video", "Use `videdit run`, or edit_video.")
         if named is None:
             named = default_output(asked, folder, picture=timeline.is_image)
-            check_place(source, named, overwrite=how.overwrite)
+            _check_places(source, asked, named, how)
         signer = None
         if asked.sign is not None and asked.key is not None:
             check_signed(named.suffix)
@@ -519,7 +540,15 @@ def _opened(
         with resources:
             check_suffix(target, None if timeline.is_image else resources.encode_spec.codec)
             plan = planned_streams(resources)
-            yield _Opened(named, store, shown, resources, stages, signer, plan, check)
+            comparison = comparison_of(asked, named)
+            yield _Opened(named, comparison, store, shown, resources, stages, signer, plan, check)
+
+
+def _check_places(source: Path, asked: RunSettings, named: Path, how: _How) -> None:
+    """Refuse files that cannot be written."""
+    for place in (named, comparison_of(asked, named)):
+        if place is not None:
+            check_place(source, place, overwrite=how.overwrite)
 
 
 def _edit(
@@ -537,12 +566,16 @@ def _edit(
             store,
             content_id,
             source,
+            targets=_targets(resources),
             progress=job.shown,
             stop=how.stop,
             hands=how.hands(resources.run) if how.hands else None,
             check=job.check,
         )
         with job.shown.doing(f"assembling {resources.run.output.name}"):
-            done = assemble_output(resources, report.artifacts, job.plan, job.signer)
+            done = assemble_output(
+                resources, report.artifacts, job.plan, job.signer, job.comparison
+            )
         frames = len(resources.timeline)
-    return Result(job.named, frames, done.edited, done.notes, time.monotonic() - started, report)
+    seconds = time.monotonic() - started
+    return Result(job.named, frames, done.edited, done.notes, seconds, report, job.comparison)

@@ -17,6 +17,7 @@ from videdit.faces.choice import LIKE, check_face, photo_in
 from videdit.faces.parameters import FaceParameters
 from videdit.faces.regions import Touch
 from videdit.inversion.parameters import InversionParameters
+from videdit.media.compare import COMPARISONS
 from videdit.media.encoding import CODECS
 from videdit.models.choices import check_backend, check_editor
 
@@ -76,6 +77,8 @@ class RunSettings:
         sign: PEM file of the certificate, and those that it is signed with, that signs the output
             (C2PA).
         key: PEM file of its private key.
+        compare: ``side``, ``split`` or ``difference``: a second file shows the result beside the
+            source in that way; None for no such file.
         parameters: the rooms' numbers.
 
     Raises:
@@ -106,6 +109,7 @@ class RunSettings:
     tag: bool = True
     sign: Path | None = None
     key: Path | None = None
+    compare: str | None = None
     parameters: Parameters = field(default_factory=Parameters, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +154,10 @@ class RunSettings:
         check_device(self.device, self.precision)
         if self.codec is not None and self.codec not in CODECS:
             raise UsageError(f"there is no codec {self.codec!r}", _one_of("--codec", tuple(CODECS)))
+        if self.compare is not None and self.compare not in COMPARISONS:
+            raise UsageError(
+                f"there is no comparison {self.compare!r}", _one_of("--compare", COMPARISONS)
+            )
         if self.crf is not None and not 0 <= self.crf <= _LARGEST_CRF:
             raise UsageError(
                 f"--crf is {self.crf}", f"Give a whole number from 0 (best) to {_LARGEST_CRF}."

@@ -24,7 +24,7 @@ from .sheet import page, strip
 MOST = 60
 """Frames of a sheet."""
 
-_OF_VIDEOS = ("start_s", "stop_s", "codec", "crf", "sign", "key")
+_OF_VIDEOS = ("start_s", "stop_s", "codec", "crf", "sign", "key", "compare")
 
 
 def preview_sheet(

@@ -12,10 +12,13 @@ from videdit.artifacts.blended import (
     read_blended_picture,
     read_edited,
     read_segments,
+    read_touched,
     segment_path,
     write_blended_picture,
     write_edited,
+    write_touched,
 )
+from videdit.media.compose import Touched
 from videdit.pipeline.stage import Artifact, Chunk, frame_chunks
 from videdit.pipeline.store import Store
 from videdit.pipeline.stored import ChunkDamaged
@@ -50,6 +53,24 @@ def test_damage_is_told(film: Artifact, damaged: str) -> None:
     with pytest.raises(ChunkDamaged) as caught:
         read(film)
     assert caught.value.chunk == "0000005"
+
+
+def test_what_was_touched_is_told_by_chunk(store: Store) -> None:
+    rng = np.random.default_rng(2)
+    shapes = {1: (3, 5), 2: (17, 11), 4: (0, 0)}
+    touched = {i: Touched(i, 7 * i, rng.random(shape) < 0.5) for i, shape in shapes.items()}
+
+    def write(folder: Path, chunk: Chunk) -> None:
+        here = {i: each for i, each in touched.items() if chunk.start <= i < chunk.stop}
+        write_touched(folder, here)
+
+    artifact = made(store, "blend", frame_chunks(0, 9, 3), write)
+    assert read_touched(artifact, "0000006") == {}
+    found = {**read_touched(artifact, "0000000"), **read_touched(artifact, "0000003")}
+    assert found.keys() == touched.keys()
+    for index, each in touched.items():
+        assert (found[index].x, found[index].y) == (each.x, each.y)
+        np.testing.assert_array_equal(found[index].inside, each.inside)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

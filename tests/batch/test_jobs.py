@@ -218,3 +218,22 @@ def test_an_unreadable_file(folder: Path) -> None:
     path.touch(mode=0)
     with pytest.raises(InputError, match="cannot be read"):
         read_jobs(path)
+
+
+def test_a_comparison_is_a_file_as_well(folder: Path) -> None:
+    text = """
+        defaults = {compare = "side"}
+        [[job]]
+        input = "a.mp4"
+        edit = "Smiling"
+        output = "out.mp4"
+        [[job]]
+        input = "b.mp4"
+        edit = "Smiling"
+        """
+    jobs = jobs_of(folder, text)
+    assert [job.asked(job.output).compare for job in jobs] == ["side", "side"]
+    with pytest.raises(UsageError, match=r"two jobs write out-side\.mp4"):
+        jobs_of(folder, text + 'output = "out-side.mp4"')
+    with pytest.raises(UsageError, match="no comparison 'beside'"):
+        jobs_of(folder, text + 'compare = "beside"')

@@ -174,3 +174,25 @@ def test_a_signal_after_the_end_changes_nothing() -> None:
     words = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["run", "in.mp4", "-a", "Smiling"], 2), (["doctor"], 2), (["--help"], 0)]
+)
+def test_windows_is_refused_in_one_line(words: list[str], code: int) -> None:
+    """As far as that can be told elsewhere: its name, and none of the modules that it lacks."""
+    done = python(
+        "import sys, os\n"
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'):\n"
+        "    sys.modules[name] = None\n"
+        "from videdit.cli.main import main\n"
+        "sys.platform = 'win32'\n"
+        f"code = main({words!r})\n"
+        "sys.stdout.flush(); sys.stderr.flush(); os._exit(code)"
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        assert done.stderr.count("\n") == 1
+        assert "WSL or Docker" in done.stderr
+    said = python("import sys; sys.modules['fcntl'] = None; from videdit import edit_video")
+    assert said.stderr.splitlines()[-1].startswith("ImportError: videdit needs the file locks")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,8 @@ def test_summary() -> None:
         "not in the result: attachment",
         "result: out.mp4",
     ]
+    compared = replace(result(2, [0, 1]), comparison=Path("out-side.mp4"))
+    assert summary(compared, edits("Smiling=1")).splitlines()[-1] == "compared: out-side.mp4"
     assert "unchanged" not in summary(result(2, [0, 1]), edits("Smiling=1", "Young=-1"))
     many = summary(result(2000, list(range(0, 2000, 2))), edits("Smiling"))
     assert max(map(len, many.splitlines())) < 250
@@ -173,6 +176,8 @@ def test_settings_of_the_command_line_are_those_of_a_run(
         assert settings == RunSettings(Path(clip), Path("out.mp4"))  # the same defaults
         assert main([verb, clip, "-e", "Smiling", "--no-tag"]) == 0
         assert calls[-1].settings["tag"] is False
+        assert main([verb, clip, "-e", "Smiling", "--compare", "split"]) == 0
+        assert calls[-1].settings["compare"] == "split"
         assert main([verb, clip, "-e", "Smiling", "--sign", "c.pem", "--key", "k.pem"]) == 0
         assert calls[-1].settings["sign"] == Path("c.pem")
         assert calls[-1].settings["key"] == Path("k.pem")

@@ -92,6 +92,18 @@ def test_frames_reach_the_encoder_unchanged(
                 assert np.abs(plane.astype(int) - source_plane).mean() < 4
 
 
+def test_hevc_of_a_frame_or_two_is_the_same_every_time(plain: Path, tmp_path: Path) -> None:
+    """x265 gives such streams any decoding times."""
+    timeline = probe(plain)
+    spec = EncodeSpec.for_source(timeline, "hevc")
+    for count in (1, 2, 3):
+        paths = [tmp_path / f"{count}-{k}{SEGMENT_SUFFIX}" for k in range(20)]
+        made = {write(path, timeline, spec, 0, count).read_bytes() for path in paths}
+        assert len(made) == 1
+        with av.open(str(paths[0])) as container:
+            assert sum(bool(packet.size) for packet in container.demux(video=0)) == count
+
+
 def test_red_survives_conversion_from_rgb(tmp_path: Path) -> None:
     source = tmp_path / "red.mkv"
     run_ffmpeg(

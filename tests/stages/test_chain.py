@@ -23,12 +23,13 @@ from videdit.blending.parameters import BlendingParameters, Seen
 from videdit.device import Device
 from videdit.editing.editor import Editor
 from videdit.editing.schedule import Edit
-from videdit.errors import NoFaceError, VideditError
+from videdit.errors import Interrupted, NoFaceError, VideditError
 from videdit.faces.detection import Detection
 from videdit.faces.regions import REGIONS, SIDE
 from videdit.generators.latents import Latents
 from videdit.generators.mobile import SPACE
 from videdit.inversion.parameters import CodeSmoothing, InversionParameters
+from videdit.media.compare import GAIN, comparison_path
 from videdit.media.compose import Patch
 from videdit.media.probe import probe
 from videdit.media.tag import Tag
@@ -185,9 +186,18 @@ class Chain:
         with Resources(asked, timeline, networks) as resources:
             self.resources = resources
             self.stages = make_chain(resources)
+            compared = asked.compare and comparison_path(asked.output, asked.compare)
+            targets = ("blend", "compare") if "compare" in self.names() else ()
             with Store(self.folder / "cache") as store:
-                self.report = run(self.stages, store, timeline.content_id, self.source)
-                return assemble_output(resources, self.report.artifacts, signer=signer)
+                self.report = run(
+                    self.stages, store, timeline.content_id, self.source, targets=targets
+                )
+                return assemble_output(
+                    resources, self.report.artifacts, signer=signer, comparison=compared or None
+                )
+
+    def names(self) -> set[str]:
+        return {stage.name for stage in self.stages}
 
     def made(self) -> tuple[int, int]:
         """How many faces were encoded and how many pictures decoded since this was last asked."""
@@ -342,8 +352,92 @@ def test_what_is_signed_is_there_whole_or_not_at_all(chain: Chain) -> None:
         chain("Smiling=0.5", signer=signer)
     assert done.output.read_bytes() == unsigned + b"Smiling=1.0"
     assert {path.name for path in chain.folder.iterdir()} == {"out.mkv", "cache"}
+    # So is what compares it with its source.
+    with pytest.raises(VideditError, match="signed"):
+        chain("Smiling=0.5", signer=signer, compare="side")
+    assert {path.name for path in chain.folder.iterdir()} == {"out.mkv", "cache"}
+    chain("Smiling=1", signer=FakeSigner(), compare="side")
+    assert (chain.folder / "out-side.mkv").read_bytes().endswith(b"Smiling=1.0")
     # What was not edited is not signed as if it were.
     assert not chain("Smiling=0", signer=FakeSigner()).output.read_bytes().endswith(b"Smiling=0.0")
+
+
+def test_a_comparison_is_made_of_what_is_kept(chain: Chain, clip: Path) -> None:
+    alone = chain("Smiling=1").output.read_bytes()
+    source, result = frames_of(clip), frames_of(chain.folder / "out.mkv")
+    for kind in ("side", "split", "difference"):
+        done = chain("Smiling=1", compare=kind)
+        assert done.output.read_bytes() == alone
+        assert chain.reused() == chain.names() - {"compare"}
+        shown = frames_of(chain.folder / f"out-{kind}.mkv")
+        assert comment_of(chain.folder / f"out-{kind}.mkv") == comment_of(done.output)
+        for index, (picture, one, other) in enumerate(zip(shown, source, result, strict=True)):
+            if kind == "side":
+                assert np.array_equal(picture, np.hstack([one, other]))
+            elif kind == "split":
+                assert np.array_equal(picture[:, : WIDTH // 2 - 1], one[:, : WIDTH // 2 - 1])
+                assert np.array_equal(picture[:, WIDTH // 2 + 1 :], other[:, WIDTH // 2 + 1 :])
+            else:
+                changed = (one != other).any(2)
+                far = np.abs(picture.astype(int) - picture[0, 0]).max(2)
+                assert changed.any() == (index in done.edited)
+                assert (far[~changed] <= GAIN).all()  # by a rounding of the colours
+                assert not far[:, :40].any()
+                assert changed.any() == (far.max() > 10)
+    chain("Smiling=1", compare="side")
+    assert chain.reused() == chain.names()
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from videdit.stages import compare
+
+    made = []
+    real = compare.write_segment
+
+    def stopped(path: Path, *more: Any) -> int:
+        made.append(path)
+        if len(made) == 2:
+            raise Interrupted("stopped", "")
+        return real(path, *more)
+
+    monkeypatch.setattr(compare, "write_segment", stopped)
+    with pytest.raises(Interrupted):
+        chain("Smiling=1", compare="side")
+    monkeypatch.setattr(compare, "write_segment", real)
+    assert {path.name for path in chain.folder.iterdir()} == {"cache"}
+    chain("Smiling=1", compare="side")
+    assert chain.report is not None
+    report = chain.report.stages["compare"]
+    assert (report.chunks_reused, report.chunks_done) == (1, 2)
+    assert {path.name for path in chain.folder.iterdir()} == {"cache", "out.mkv", "out-side.mkv"}
+
+
+def test_a_damaged_result_is_made_anew_for_the_comparison(chain: Chain) -> None:
+    alone = chain("Smiling=1").output.read_bytes()
+    assert chain.report is not None
+    (first, *_) = sorted(chain.report.artifacts["blend"].folder.rglob("touched.npz"))
+    first.write_bytes(b"")
+    assert chain("Smiling=1", compare="difference").output.read_bytes() == alone
+    assert (chain.folder / "out-difference.mkv").is_file()
+
+
+def test_a_picture_is_compared(clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.png"
+    cv2.imwrite(str(source), frames_of(clip)[FACE_FROM][..., ::-1])
+    chain = Chain(source, tmp_path)
+    alone = chain("Smiling=1", output=tmp_path / "out.png").output.read_bytes()
+    for kind in ("side", "difference"):
+        done = chain("Smiling=1", output=tmp_path / "out.png", compare=kind)
+        assert "compare" not in chain.names()
+        assert done.output.read_bytes() == alone
+    one, other = (cv2.imread(str(p)) for p in (source, done.output))
+    side = cv2.imread(str(tmp_path / "out-side.png"))
+    assert np.array_equal(side, np.hstack([one, other]))
+    shown = cv2.imread(str(tmp_path / "out-difference.png"))
+    assert np.array_equal(shown != 128, one != other)
+    assert read_xmp((tmp_path / "out-side.png").read_bytes()) is not None
 
 
 def test_an_edited_picture_says_so(clip: Path, tmp_path: Path) -> None:

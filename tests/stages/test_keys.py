@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from videdit.cli import completion
 from videdit.device import Device
 from videdit.editing.schedule import Edit
 from videdit.media.timeline import Timeline
@@ -143,6 +144,7 @@ def test_other_settings_remake_what_they_shape(timeline: Timeline) -> None:
         ({"backend": "fan"}, ["landmarks"]),
         ({"crf": 30}, ["blend"]),
         ({"tag": False}, []),
+        ({"compare": "side"}, []),
         ({"sign": Path("cert.pem"), "key": Path("key.pem")}, []),
         ({"touch": "+hair"}, ["blend"]),
         # The stretch is no part of what is made frame by frame.
@@ -170,4 +172,5 @@ def test_the_chain_is_what_this_file_takes_it_for(timeline: Timeline) -> None:
         Networks(bundle, Device("cpu", "fp32"), "mesh"),
     )
     assert {stage.name: stage.takes for stage in make_chain(resources)} == TAKES
+    assert completion.STAGES == STAGES
     assert np.all(np.diff(resources.times) > 0)

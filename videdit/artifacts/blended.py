@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.compose import Touched
 from ..media.segments import SEGMENT_SUFFIX
 from ..pipeline.stage import Artifact
 
 _SEGMENT = "segment" + SEGMENT_SUFFIX
 _PICTURE = "picture.npy"
 _EDITED = "edited.json"
+_TOUCHED = "touched.npz"
 
 
 def segment_path(folder: Path) -> Path:
@@ -31,6 +33,36 @@ def write_blended_picture(folder: Path, rgb: NDArray[Any]) -> None:
 def write_edited(folder: Path, frames: Sequence[int]) -> None:
     """Write the indices of a chunk's frames that were changed."""
     (folder / _EDITED).write_text(json.dumps(list(frames)))
+
+
+def write_touched(folder: Path, frames: Mapping[int, Touched]) -> None:
+    """Write which pixels of a chunk's frames may have been changed, by the frames' indices."""
+    places = [(index, t.x, t.y, *t.inside.shape) for index, t in frames.items()]
+    bits = [np.packbits(t.inside) for t in frames.values()]
+    np.savez_compressed(
+        folder / _TOUCHED,
+        places=np.array(places, np.int32).reshape(-1, 5),
+        bits=np.concatenate([np.zeros(0, np.uint8), *bits]),
+    )
+
+
+def read_touched(artifact: Artifact, chunk: str) -> dict[int, Touched]:
+    """The pixels of a chunk's frames that may have been changed, by the frames' indices; those of
+    other frames are the source's.
+
+    Raises:
+        ChunkDamaged: it is missing or damaged.
+    """
+    with np.load(artifact.path(chunk, _TOUCHED)) as stored:
+        places, bits = stored["places"], stored["bits"]
+    frames = {}
+    at = 0
+    for index, x, y, height, width in places.tolist():
+        size = -(-height * width // 8)
+        inside = np.unpackbits(bits[at : at + size], count=height * width).astype(np.bool_)
+        frames[index] = Touched(x, y, inside.reshape(height, width))
+        at += size
+    return frames
 
 
 def read_edited(artifact: Artifact) -> list[int]:
@@ -61,7 +93,16 @@ def read_segments(artifact: Artifact) -> list[Path]:
     Raises:
         ChunkDamaged: one is missing or damaged.
     """
-    return [artifact.path(chunk.name, _SEGMENT) for chunk in artifact.chunks]
+    return [read_segment(artifact, chunk.name) for chunk in artifact.chunks]
+
+
+def read_segment(artifact: Artifact, chunk: str) -> Path:
+    """The segment of a chunk.
+
+    Raises:
+        ChunkDamaged: it is missing or damaged.
+    """
+    return artifact.path(chunk, _SEGMENT)
 
 
 def read_blended_picture(artifact: Artifact) -> NDArray[Any]:

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..api import default_output, run_settings
+from ..api import comparison_of, default_output, run_settings
 from ..editing.schedule import Edit
 from ..errors import InputError, UsageError
 from ..faces.choice import LIKE, photo_in
@@ -44,7 +44,7 @@ _NAMES = {"from": "start_s", "to": "stop_s", "region": "within"}
 """What the command line calls a setting, where that differs."""
 SETTINGS = (
     *("quality", "face", "from", "to", "editor", "like", "region", "mask", "keep", "touch"),
-    *("backend", "codec", "crf", "device", "precision", "bundle", "tag"),
+    *("backend", "codec", "crf", "device", "precision", "bundle", "tag", "compare"),
 )
 """What a job may set besides input, edit and output; each as the option of `videdit run`."""
 _KNOWN = ("input", "edit", "output", *SETTINGS)
@@ -310,8 +310,10 @@ def _refuse_twins(jobs: Sequence[Job]) -> None:
         if not job.names_file:
             picture = job.source.suffix.lower() in PICTURE_SUFFIXES
             target = default_output(job.asked(target), target, picture=picture)
-        if target in seen:
-            raise UsageError(
-                f"two jobs write {target.name}: {seen[target]}, and {job}", "Name their outputs."
-            )
-        seen[target] = job
+        for file in (target, comparison_of(job.asked(target), target)):
+            if file in seen:
+                raise UsageError(
+                    f"two jobs write {file.name}: {seen[file]}, and {job}", "Name their outputs."
+                )
+            if file is not None:
+                seen[file] = job

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..api import default_output, edit_video, networks_for, prepare, source_id_of, timeline_of
+from ..api import (
+    comparison_of,
+    default_output,
+    edit_video,
+    networks_for,
+    prepare,
+    source_id_of,
+    timeline_of,
+)
 from ..bundles import load_bundle
 from ..bundles.manifest import MANIFEST_FILE
 from ..errors import Interrupted, StorageError, VideditError, explained
@@ -49,6 +57,7 @@ class Outcome:
         frames, edited: frames of the source, and how many of them were changed.
         notes: what of the source the result does not have, or has in another form.
         message, remedy, exit_code: what went wrong, if something did.
+        comparison: the file that shows the result beside the source, if one was asked for.
     """
 
     state: str
@@ -60,6 +69,7 @@ class Outcome:
     message: str = ""
     remedy: str = ""
     exit_code: int = 0
+    comparison: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,9 @@ class Worker:
                     target = default_output(job.asked(target), target, picture=picture)
                 asked = job.asked(target)
                 made_from = _made_from(asked, store)
-                done = _done_before(target, made_from, store)
+                compared = comparison_of(asked, target)
+                written = [target] if compared is None else [target, compared]
+                done = _done_before(written, made_from, store)
                 if done is not None:
                     return done
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,8 +170,9 @@ class Worker:
                     result.frames,
                     len(result.edited),
                     result.notes,
+                    comparison=str(compared or ""),
                 )
-                _record(target, made_from, store, outcome)
+                _record(written, made_from, store, outcome)
                 return outcome
         except OSError as error:
             text = f"{target.parent} cannot be written ({error.strerror})"
@@ -273,11 +286,15 @@ class _Film:
         self._kept.close()
 
 
-def _done_before(target: Path, made_from: dict[str, Any], store: Store) -> Outcome | None:
-    """The outcome of the same job, if its result is still there as it was written."""
+def _done_before(written: list[Path], made_from: dict[str, Any], store: Store) -> Outcome | None:
+    """The outcome of the same job, if its files, the result first, are still there as they were
+    written."""
     try:
-        record = json.loads(_entry(store, target).read_bytes())
-        if record["file"] != _stamp(target) or record["made_from"] != made_from:
+        record = json.loads(_entry(store, written[0]).read_bytes())
+        if (
+            record["files"] != [_stamp(path) for path in written]
+            or record["made_from"] != made_from
+        ):
             return None
         notes = tuple(record["outcome"].pop("notes"))
         return Outcome(**record["outcome"] | {"state": SKIPPED, "notes": notes})
@@ -285,11 +302,12 @@ def _done_before(target: Path, made_from: dict[str, Any], store: Store) -> Outco
         return None
 
 
-def _record(target: Path, made_from: dict[str, Any], store: Store, outcome: Outcome) -> None:
+def _record(written: list[Path], made_from: dict[str, Any], store: Store, outcome: Outcome) -> None:
     # Without it the result is made again, from what is kept.
     with suppress(OSError, StorageError):
-        kept = {"file": _stamp(target), "made_from": made_from, "outcome": asdict(outcome)}
-        path = _entry(store, target)
+        stamps = [_stamp(path) for path in written]
+        kept = {"files": stamps, "made_from": made_from, "outcome": asdict(outcome)}
+        path = _entry(store, written[0])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(kept).encode())
 

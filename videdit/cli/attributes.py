@@ -42,6 +42,7 @@ _Editor = Annotated[
         help="List what this editor can edit, by the names that it takes: one of `videdit run`'s, "
         "or a file of your own.",
         metavar="EDITOR",
+        show_default="the attributes of the default one",
     ),
 ]
 _Names = Annotated[
@@ -57,6 +58,7 @@ _Sheet = Annotated[
         help="With --editor: draw its edits on two generated faces, at alphas of -2 and 2, or of "
         "-3 and 3 where 1 is a standard deviation. Of ganspace, the first components.",
         metavar="FILE.jpg",
+        show_default="no sheet",
     ),
 ]
 
@@ -81,7 +83,7 @@ def attributes(
     MATTER: they may come, go or be painted anew; RENEWED: their texture is, in part. Background and
     clothes never are. `videdit run --touch` changes it for one run.
 
-    What another editor can edit: videdit attributes --editor ganspace --sheet sheet.jpg
+    What another editor can: videdit attributes --editor ganspace --sheet sheet.jpg
     """
     if editor is not None:
         _of_editor(editor, attr, sheet, as_json=as_json, device=device, bundle=bundle)

@@ -84,6 +84,7 @@ def batch(
         str | None,
         typer.Option(
             help="Spread the work over a Ray cluster: its address, auto, or local.",
+            show_default="this machine",
             metavar="ADDRESS",
         ),
     ] = None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, show, verify or prune what runs have left on the disk.",
+    help="List, show, verify or prune what runs have left.\n\nExample: videdit cache ls",
 )
 
 _SIZE_UNITS = {
@@ -35,7 +35,10 @@ _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)")
 
 @app.command("ls")
 def list_sources(cache: Cache = None) -> None:
-    """List the sources, the one used last first."""
+    """List the sources, the one used last first.
+
+    Example: videdit cache ls
+    """
     from videdit.pipeline import upkeep
 
     store = _store(cache)
@@ -63,7 +66,12 @@ def show_source(
     source: Annotated[str, typer.Argument(help="A source's id (its beginning will do) or file.")],
     cache: Cache = None,
 ) -> None:
-    """Show what each stage has left for one source."""
+    """Show what each stage has left for one source.
+
+    Example: videdit cache ls
+
+    Example: videdit cache show input.mp4
+    """
     from videdit.pipeline import upkeep
 
     store = _store(cache)
@@ -88,7 +96,8 @@ def show_source(
 @app.command("verify")
 def verify_store(
     source: Annotated[
-        str | None, typer.Argument(help="Only this source: its id or file. [default: all]")
+        str | None,
+        typer.Argument(help="Only this source: its id or file.", show_default="all"),
     ] = None,
     repair: Annotated[
         bool,
@@ -96,7 +105,10 @@ def verify_store(
     ] = False,
     cache: Cache = None,
 ) -> None:
-    """Compare every file with its checksum; exit code 6 when something is damaged."""
+    """Compare every file with its checksum; exit code 6 when something is damaged.
+
+    Example: videdit cache verify --repair
+    """
     from videdit.pipeline import upkeep
 
     store = _store(cache)
@@ -127,18 +139,29 @@ def verify_store(
 def prune_store(
     max_size: Annotated[
         str | None,
-        typer.Option("--max-size", help="Remove what was used longest ago, down to this: 5GB."),
+        typer.Option(
+            "--max-size",
+            help="Remove what was used longest ago, down to this: 5GB.",
+            show_default="any size",
+        ),
     ] = None,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", help="Remove what was not used for so long: 30d, 12h."),
+        typer.Option(
+            "--older-than",
+            help="Remove what was not used for so long: 30d, 12h.",
+            show_default="any age",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
     cache: Cache = None,
 ) -> None:
-    """Remove artifacts by size or age; those of sources that a run is using stay."""
+    """Remove artifacts by size or age; those of sources that a run is using stay.
+
+    Example: videdit cache prune --max-size 5GB
+    """
     if max_size is None and older_than is None:
         raise UsageError(
             "nothing said about what to remove",

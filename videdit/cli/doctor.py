@@ -63,6 +63,8 @@ def doctor() -> None:
     """Check what works on this machine, and say what to install where something doesn't.
 
     Ends with exit code 1 when something that a run needs does not work.
+
+    Example: videdit doctor
     """
     failed = 0
     for title, check in CHECKS:

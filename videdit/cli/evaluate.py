@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from videdit.evaluation.inversion import InputScore
 
 app = typer.Typer(
-    help="Measure how good the results are.", no_args_is_help=True, add_completion=False
+    help="Measure how good the results are.\n\nExample: videdit evaluate inversion clip.mp4",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -47,10 +49,14 @@ def inversion(
     method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.refined,
     frames: Annotated[int, typer.Option(min=1, help="Frames compared per clip.")] = 24,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything to this file.")
+        Path | None,
+        typer.Option("--json", help="Also write everything to this file.", show_default="none"),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Also write source and reconstruction side by side (.jpg).")
+        Path | None,
+        typer.Option(
+            help="Also write source and reconstruction side by side (.jpg).", show_default="none"
+        ),
     ] = None,
     cache: Cache = None,
 ) -> int:
@@ -115,16 +121,21 @@ def edits(
     method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.refined,
     frames: Annotated[int, typer.Option(min=1, help="Frames compared per clip.")] = 8,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything to this file.")
+        Path | None,
+        typer.Option("--json", help="Also write everything to this file.", show_default="none"),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Also write source, generator's edit and result (.jpg).")
+        Path | None,
+        typer.Option(
+            help="Also write source, generator's edit and result (.jpg).", show_default="none"
+        ),
     ] = None,
     figures_file: Annotated[
         Path | None,
         typer.Option(
             "--figures",
             help="Also write what `videdit attributes` shows; of all attributes, if none is named.",
+            show_default="none",
         ),
     ] = None,
     cache: Cache = None,
@@ -216,15 +227,19 @@ def video(
     source: Annotated[Path, typer.Argument(help="The source.", show_default=False)],
     edited: Annotated[Path, typer.Argument(help="Its edit, by any tool.", show_default=False)],
     attr: Annotated[
-        str | None, typer.Option(help="An attribute that is followed over time.")
+        str | None,
+        typer.Option(help="An attribute that is followed over time.", show_default="none"),
     ] = None,
     face: Annotated[str, typer.Option(help="Whose face: largest, all, or track:N.")] = "largest",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything to this file.")
+        Path | None,
+        typer.Option("--json", help="Also write everything to this file.", show_default="none"),
     ] = None,
     strip: Annotated[
         Path | None,
-        typer.Option(help="Also write a row of pixels over time, source left (.png)."),
+        typer.Option(
+            help="Also write a row of pixels over time, source left (.png).", show_default="none"
+        ),
     ] = None,
     cache: Cache = None,
 ) -> None:
@@ -276,13 +291,17 @@ def classifier(
     labels: Annotated[Path, typer.Option(help="Their labels: a CSV file.")],
     split: Annotated[
         Path | None,
-        typer.Option(help="Which face belongs to which part; then only the test's count."),
+        typer.Option(
+            help="Which face belongs to which part: a CSV file; then only the test's count.",
+            show_default="all count",
+        ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="The classifier. The shipped one, if not said.")
+        Path | None, typer.Option(help="The classifier.", show_default="the shipped one")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything to this file.")
+        Path | None,
+        typer.Option("--json", help="Also write everything to this file.", show_default="none"),
     ] = None,
 ) -> None:
     """Measure the latent classifier on labelled codes.
@@ -290,6 +309,8 @@ def classifier(
     AUC; BALANCED: mean of the shares of positives and negatives that are called so; CALIBRATION:
     how far probabilities are off, on average. The mean counts attributes with at least ten
     positives. Formats: training_data/faces/README.md.
+
+    Example: videdit evaluate classifier --latents latents.npz --labels labels.csv
     """
     from dataclasses import asdict
 

@@ -42,7 +42,10 @@ def inspect(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The picture to write.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The picture to write.", show_default="NAME-STAGE.png here"
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="List everything that is known, as JSON.")

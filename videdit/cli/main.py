@@ -129,6 +129,15 @@ def _check_working_folder() -> None:
         raise StorageError("the working folder no longer exists", "Go to another one.") from error
 
 
+def _check_system() -> None:
+    """Refuse Windows, before a verb's module is imported."""
+    if importlib.util.find_spec("fcntl") is None:
+        raise UsageError(
+            f"videdit needs the file locks of Linux, macOS or another POSIX, not {sys.platform}",
+            "On Windows, run it in WSL or Docker (README.md).",
+        )
+
+
 def _take_debug(words: list[str]) -> tuple[list[str], bool]:
     """Take `--debug` out of the words, wherever it stands before a `--`."""
     end = words.index("--") if "--" in words else len(words)
@@ -148,6 +157,7 @@ def _run(words: list[str]) -> int:
     if verb in ("-V", "--version"):
         print(f"videdit {__version__}")
         return 0
+    _check_system()
     if verb not in available():
         raise _unknown(verb)
     if verb in _LARGE:

@@ -31,8 +31,9 @@ Alphas = Annotated[
     typer.Option(
         "--alpha",
         help="Strength of the --attr before it: 1 = clearly there, negative removes. A number, or "
-        "keyframes over time like 0s:0,2s:1.5. Default 1.",
+        "keyframes over time like 0s:0,2s:1.5.",
         metavar="A",
+        show_default="1",
     ),
 ]
 EditTexts = Annotated[
@@ -60,9 +61,22 @@ Output = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Start = Annotated[
     str | None,
-    typer.Option("--from", help="Edit from this time on: seconds or [h:]m:s.", metavar="TIME"),
+    typer.Option(
+        "--from",
+        help="Edit from this time on: seconds or [h:]m:s.",
+        metavar="TIME",
+        show_default="the beginning",
+    ),
 ]
-Stop = Annotated[str | None, typer.Option("--to", help="Edit up to this time.", metavar="TIME")]
+Stop = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help="Edit up to this time: seconds or [h:]m:s.",
+        metavar="TIME",
+        show_default="the end",
+    ),
+]
 QualityName = Annotated[
     str,
     typer.Option(
@@ -77,10 +91,16 @@ Landmarks = Annotated[
 ]
 Codec = Annotated[
     str | None,
-    typer.Option(help="Video codec: h264, hevc, vp9, prores or ffv1.", show_default="h264"),
+    typer.Option(
+        help="Video codec: h264, hevc, vp9, prores or ffv1.",
+        show_default="h264; hevc for more than 8 bits, vp9 for .webm",
+    ),
 ]
 Crf = Annotated[
-    int | None, typer.Option(help="Encoder quality; lower is better.", show_default="near source")
+    int | None,
+    typer.Option(
+        help="Encoder quality, 0 (best) to 51 (vp9: 63).", show_default="near the source's"
+    ),
 ]
 EditorName = Annotated[
     str | None,
@@ -98,6 +118,7 @@ Like = Annotated[
         help="A picture of another face, which --region is taken from: its activations, or with "
         "--editor local its style.",
         metavar="PICTURE",
+        show_default="none",
     ),
 ]
 Region = Annotated[
@@ -106,6 +127,7 @@ Region = Annotated[
         help="Regions of the face, with commas: what is taken from --like; without it, where the "
         "edit is held.",
         metavar="REGIONS",
+        show_default="all that the edit touches",
     ),
 ]
 Strength = Annotated[
@@ -122,6 +144,7 @@ Mask = Annotated[
         help="A picture of the same size, white where the region mask is: what is taken from "
         "--like, or where the edit is held.",
         metavar="PICTURE",
+        show_default="none",
     ),
 ]
 Scribble = Annotated[
@@ -129,6 +152,7 @@ Scribble = Annotated[
     typer.Option(
         help="The picture painted on: strokes become what a face could have there.",
         metavar="PICTURE",
+        show_default="none",
     ),
 ]
 Channels = Annotated[
@@ -140,7 +164,12 @@ Channels = Annotated[
     ),
 ]
 Keep = Annotated[
-    str, typer.Option(help="Attributes that interfacegan holds, with commas.", metavar="NAMES")
+    str,
+    typer.Option(
+        help="Attributes that interfacegan holds, with commas.",
+        metavar="NAMES",
+        show_default="none",
+    ),
 ]
 
 TouchText = Annotated[
@@ -150,6 +179,7 @@ TouchText = Annotated[
         help="Regions that may change as well, or must not: +hair,-beard. `videdit attributes` "
         "lists what each attribute touches.",
         metavar="REGIONS",
+        show_default="those of the attributes",
     ),
 ]
 DryRun = Annotated[
@@ -160,8 +190,19 @@ Preview = Annotated[
     int | None,
     typer.Option(
         help="Before a long run: edit so many frames, spread over the clip, each by itself, and "
-        "lay them out beside what they were in a picture.",
+        "lay them out beside what they were in a picture. 1 to 60.",
         metavar="N",
+        show_default="none",
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        help="Write a second file that compares: side (source left, result right), split (half "
+        "and half), or difference (4 times, around grey). It is called like the output, with "
+        "-side ... at the end.",
+        metavar="KIND",
+        show_default="none",
     ),
 ]
 NoTag = Annotated[
@@ -178,10 +219,14 @@ Certificate = Annotated[
         help="Sign the result (C2PA) with this certificate, a PEM file with those it is signed "
         "with. See docs/provenance.md.",
         metavar="CERT",
+        show_default="not signed",
     ),
 ]
 Key = Annotated[
-    Path | None, typer.Option(help="The private key of --sign, a PEM file.", metavar="KEY")
+    Path | None,
+    typer.Option(
+        help="The private key of --sign, a PEM file.", metavar="KEY", show_default="not signed"
+    ),
 ]
 
 
@@ -214,6 +259,7 @@ def run(
     cache: Cache = None,
     dry_run: DryRun = False,
     preview: Preview = None,
+    compare: Compare = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -246,6 +292,7 @@ def run(
             "precision": precision,
             "bundle": bundle,
             "cache_dir": cache,
+            "compare": compare,
             "tag": not no_tag,
             "sign": sign,
             "key": key,
@@ -316,6 +363,7 @@ def image(
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
     cache: Cache = None,
+    compare: Compare = None,
     log_json: LogJson = False,
     no_tag: NoTag = False,
     sign: Certificate = None,
@@ -352,6 +400,7 @@ def image(
             "precision": precision,
             "bundle": bundle,
             "cache_dir": cache,
+            "compare": compare,
             "tag": not no_tag,
             "sign": sign,
             "key": key,
@@ -514,6 +563,8 @@ def summary(result: Result, edits: list[Edit]) -> str:
         lines.append(f"passed through unchanged: frames {shown}")
     lines += result.notes
     lines.append(f"result: {result.output}")
+    if result.comparison is not None:
+        lines.append(f"compared: {result.comparison}")
     return "\n".join(lines)
 
 
@@ -543,6 +594,8 @@ def outlook(source: Path, forecast: Forecast, edits: list[Edit]) -> str:
         " free",
         f"result: {forecast.output} (nothing was done)",
     ]
+    if forecast.comparison is not None:
+        lines.append(f"compared: {forecast.comparison}")
     if size > forecast.free:
         lines.append("this is more than is free: choose another folder with --cache")
     return "\n".join(lines)

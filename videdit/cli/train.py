@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from videdit.training.encoder_settings import EncoderTraining
 
 app = typer.Typer(
-    help="Train the models that ship with the tool.", no_args_is_help=True, add_completion=False
+    help="Train the models that ship with it.\n\nExample: videdit train transformer work Smiling",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -35,7 +37,8 @@ def encoder(
     faces: _Faces = 6000,
     settings: _Settings = SHIPPED / "encoder.json",
     start: Annotated[
-        Path | None, typer.Option(help="An encoder to start from, e.g. the shipped one.")
+        Path | None,
+        typer.Option(help="An encoder to start from, e.g. the shipped one.", show_default="none"),
     ] = None,
     device: DeviceName = "auto",
 ) -> None:
@@ -43,6 +46,8 @@ def encoder(
 
     Leaves FOLDER/encoder/encoder.safetensors, sample sheets, log.txt, and in held_out.txt the names
     of the real files that took no part (every fourth). See docs/encoder.md.
+
+    Example: videdit train encoder work --real portraits/
     """
     from videdit.device import kept_memory
     from videdit.training.encoder import train_encoder
@@ -63,13 +68,15 @@ def corrector(
     settings: _Settings = SHIPPED / "corrector.json",
     encoder: Annotated[
         Path | None,
-        typer.Option(help="The encoder that it corrects. The shipped one, if not said."),
+        typer.Option(help="The encoder that it corrects.", show_default="the shipped one"),
     ] = None,
     device: DeviceName = "auto",
 ) -> None:
     """Train the encoder's second look, in the same folder; goes on where it stopped.
 
     Leaves FOLDER/corrector/corrector.safetensors. See docs/encoder.md.
+
+    Example: videdit train corrector work --real portraits/
     """
     from videdit.device import kept_memory
     from videdit.inversion.encoder import load_network
@@ -114,6 +121,8 @@ def regions(
     First the generator's activations are clustered, and FOLDER/clusters.jpg shows them: give
     each a name, and call the same command again. Leaves FOLDER/regions.safetensors and sheet.jpg.
     See docs/regions.md.
+
+    Example: videdit train regions work
     """
     from videdit.editing.labelled import LabelledFaces
     from videdit.media.pictures import write_picture
@@ -235,6 +244,8 @@ def classifier(
 
     Leaves FOLDER/classifier.safetensors. Takes about an hour on two cores, most of it looking
     at generated faces. The data's format: training_data/faces/README.md.
+
+    Example: videdit train classifier work
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
@@ -256,7 +267,10 @@ def transformer(
     ] = None,
     data: Labelled = _LABELLED,
     settings: Annotated[
-        Path | None, typer.Option(help="Settings of the training; training_data/ has a GPU's.")
+        Path | None,
+        typer.Option(
+            help="Settings of the training; training_data/ has a GPU's.", show_default="two cores'"
+        ),
     ] = None,
     device: DeviceName = "auto",
 ) -> None:
@@ -264,6 +278,8 @@ def transformer(
 
     Leaves FOLDER/transformers.safetensors with all attributes trained so far. Use it with
     `videdit run --editor FOLDER/transformers.safetensors`.
+
+    Example: videdit train transformer work Smiling Young
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
@@ -290,6 +306,8 @@ def baselines(
     """Fit the baselines: InterFaceGAN's normals, and GANSpace's components.
 
     Leaves FOLDER/interfacegan.safetensors and FOLDER/ganspace.json. Takes minutes.
+
+    Example: videdit train baselines work
     """
     from videdit.training.baselines import fit_baselines
 
@@ -306,6 +324,8 @@ def stylespace(
 
     Leaves FOLDER/stylespace.safetensors: the channels of each attribute and each region, for
     `--editor stylespace` and `local`. Takes about a quarter of an hour on two cores.
+
+    Example: videdit train stylespace work
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
@@ -330,6 +350,8 @@ def styleflow(
 
     Leaves FOLDER/styleflow.safetensors, for `--editor FOLDER/styleflow.safetensors`. Takes a
     quarter of an hour on two cores.
+
+    Example: videdit train styleflow work
     """
     from videdit.device import kept_memory
     from videdit.training.styleflow import StyleFlowTraining, train_styleflow
@@ -358,6 +380,8 @@ def ganalyze(
     assessor: `--editor FOLDER/ganalyze.safetensors --attr brightness`. An assessor of your own is
     given (n, 3, 256, 256) pictures, RGB from 0 to 1, and gives a score each, with a gradient. Takes
     about five minutes each on two cores.
+
+    Example: videdit train ganalyze work --assessor brightness
     """
     from videdit.device import kept_memory
     from videdit.training.assessors import chosen_assessors
@@ -377,6 +401,8 @@ def judge(
     """Train the judge of edits on pictures of labelled faces that nothing else learns from.
 
     Leaves FOLDER/judge.safetensors. Takes a quarter of an hour on two cores.
+
+    Example: videdit train judge work
     """
     from videdit.device import kept_memory
     from videdit.editing.labelled import LabelledFaces
@@ -395,6 +421,8 @@ def hair_colours(
     """Fit the meter of hair colours on labelled generated faces.
 
     Leaves FOLDER/hair_colours.json. Takes two minutes on two cores.
+
+    Example: videdit train hair-colours work
     """
     from videdit.editing.labelled import LabelledFaces
     from videdit.training.hair_colours import fit_hair_colours
@@ -412,7 +440,8 @@ def lengths(
     folder: Annotated[Path, typer.Argument(help="Working folder: what was tried, result.")],
     pictures: Annotated[list[Path], typer.Argument(help="Portraits of many kinds of people.")],
     attr: Annotated[
-        list[str] | None, typer.Option("--attr", "-a", help="Attributes; all if not said.")
+        list[str] | None,
+        typer.Option("--attr", "-a", help="Attributes; repeat for several.", show_default="all"),
     ] = None,
     cache: Cache = None,
 ) -> None:
@@ -421,6 +450,8 @@ def lengths(
     The shortest way on which the judge sees the attribute in the results of most people who lacked
     it. Leaves FOLDER/lengths.json, which the bundle ships. About half a minute per attribute and
     fifty people. Needs the extra `eval`.
+
+    Example: videdit train lengths work portraits/ --attr Smiling
     """
     from videdit.editing.attributes import ATTRIBUTES, resolve
     from videdit.evaluation.lengths import LengthSearch, find_lengths

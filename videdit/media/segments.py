@@ -7,7 +7,7 @@ or random numbers are written.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -20,15 +20,20 @@ from numpy.typing import NDArray
 
 from videdit.files import storage_errors
 from videdit.media._colour import convert
-from videdit.media._planes import Plane, frame_from, layout_of
+from videdit.media._planes import Plane, frame_from, layout_of, planes_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, EncodeSpec
 from videdit.media.fields import FIELD_ORDERS, as_fields
+from videdit.media.source import decode_frames, open_own
 from videdit.media.timeline import ColorTags, Timeline
 
 SEGMENT_SUFFIX = ".segment"
 """Suffix of segment files: QuickTime, MP4 or NUT inside, which keep any time base exactly (or
 Matroska, see `counts_frames`)."""
+
+_X265_DELAY = 2
+"""Frames by which x265 decodes earlier than it shows. Of streams without one more it leaves the
+decoding times unset, whatever was in memory; so few frames are shown in their order."""
 
 QUEUED = 4
 """Frames that may wait for the encoder."""
@@ -159,6 +164,8 @@ class _Segment:
                 continue
             shown = start + packet.pts
             order = packet.dts
+            if self._spec.codec == "hevc" and self._count <= _X265_DELAY:
+                order = packet.pts
             packet.pts = int(ticks[shown] - ticks[start])
             packet.dts = (
                 int(ticks[start + order] - ticks[start])
@@ -218,7 +225,18 @@ def _add_stream(
 
 
 def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> av.VideoFrame:
-    """The frame in the encoder's format; samples unchanged where that is the source's layout."""
+    """The frame in the encoder's format."""
+    target = layout_of(spec.pix_fmt)[0]
+    native = frame_from(encoder_planes(frame, timeline, spec), target, spec.pix_fmt)
+    if spec.fields is not None:
+        native = as_fields(native, spec.fields)
+    _set_tags(native, spec.color)
+    return native
+
+
+def encoder_planes(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> list[Plane]:
+    """The frame's planes as the encoder gets them, in the layout of `spec.pix_fmt`; samples
+    unchanged where that is the source's."""
     source, target = frame.layout, layout_of(spec.pix_fmt)[0]
 
     def converted(planes: Sequence[Plane]) -> list[Plane]:
@@ -226,19 +244,29 @@ def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> a
         return convert(planes, source, target, timeline.matrix, *full)
 
     if spec.fields is None or source.sub_h == target.sub_h:
-        planes = converted(frame.planes)
-    else:
-        # Rows of colour belong to fields as well, so each field is converted by itself.
-        fields = [converted([plane[row::2] for plane in frame.planes]) for row in (0, 1)]
-        planes = [
-            np.stack(pair, axis=1).reshape(-1, pair[0].shape[1])
-            for pair in zip(*fields, strict=True)
-        ]
-    native = frame_from(planes, target, spec.pix_fmt)
-    if spec.fields is not None:
-        native = as_fields(native, spec.fields)
-    _set_tags(native, spec.color)
-    return native
+        return converted(frame.planes)
+    # Rows of colour belong to fields as well, so each field is converted by itself.
+    fields = [converted([plane[row::2] for plane in frame.planes]) for row in (0, 1)]
+    return [
+        np.stack(pair, axis=1).reshape(-1, pair[0].shape[1]) for pair in zip(*fields, strict=True)
+    ]
+
+
+def decode_segment(path: Path, spec: EncodeSpec) -> Iterator[list[Plane]]:
+    """The frames of a segment in the order in which they are shown: planes in the layout of
+    `spec.pix_fmt`, as whoever plays the result sees them.
+
+    Args:
+        path: of `write_segment` with this spec.
+    Raises:
+        InputError: it is damaged.
+    """
+    with open_own(path) as container:
+        stream = container.streams.video[0]
+        for native in decode_frames(path, container, stream, alpha=spec.layout.alpha):
+            found, planes = planes_of(native)
+            assert found == spec.layout, (found, spec.layout)
+            yield planes
 
 
 def _set_tags(target: Any, color: ColorTags) -> None:

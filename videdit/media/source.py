@@ -307,6 +307,7 @@ def decode_frames(
     first: int = 0,
     key_times: set[int] | None = None,
     target: int | None = None,
+    alpha: bool | None = None,
 ) -> Iterator[VideoFrame]:
     """Decoded frames from where the container stands; every sign of damage is an InputError.
 
@@ -315,10 +316,11 @@ def decode_frames(
         key_times: filled with the times of packets marked as keyframes.
         target: after a seek, the time of the keyframe sought. Frames before it are left out: they
             may lean on frames that were not decoded. Nothing is yielded if it does not come.
+        alpha: whether there is an alpha channel; None where the file's tags tell.
     """
     arrived = target is None
     index = first
-    decode = _decoding(stream)
+    decode = _decoding(stream, alpha)
     packets = container.demux(stream)
     try:
         for packet in packets:
@@ -345,11 +347,14 @@ def decode_frames(
         raise FrameDamage(path, index) from None
 
 
-def _decoding(stream: VideoStream) -> Callable[[Packet[Any]], Iterable[VideoFrame]]:
+def _decoding(
+    stream: VideoStream, alpha: bool | None = None
+) -> Callable[[Packet[Any]], Iterable[VideoFrame]]:
     """What decodes a stream's packets."""
     context = stream.codec_context
     tags = {name.lower(): value for name, value in stream.metadata.items()}
-    if context.name in _WITH_ALPHA and tags.get("alpha_mode") == "1":
+    alpha = tags.get("alpha_mode") == "1" if alpha is None else alpha
+    if context.name in _WITH_ALPHA and alpha:
         # FFmpeg's own decoders of these leave alpha out; libvpx reads it.
         decoder = cast(VideoCodecContext, CodecContext.create(_WITH_ALPHA[context.name], "r"))
         decoder.extradata = context.extradata

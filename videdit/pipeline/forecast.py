@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from videdit.pipeline.records import read_record
@@ -35,18 +35,23 @@ class StageForecast:
     bytes: int | None
 
 
-def forecast(stages: Sequence[Stage], store: Store, source_id: str) -> list[StageForecast]:
+def forecast(
+    stages: Sequence[Stage], store: Store, source_id: str, targets: Collection[str] = ()
+) -> list[StageForecast]:
     """What a run (:func:`videdit.pipeline.runner.run`) would do, stage by stage.
 
     A stage's chunks are known when those before it are done. Until then its work is what it
     expects, and what is kept of it what its folder holds.
+
+    Args:
+        targets: as of a run.
 
     Raises:
         ValueError: see :func:`open_contexts`.
     """
     contexts = open_contexts(stages, store, source_id)
     artifacts = {name: context.own for name, context in contexts.items()}
-    missing = needed(stages, artifacts, last_of(stages))
+    missing = needed(stages, artifacts, targets or last_of(stages))
     found = []
     for stage in stages:
         if stage.name not in missing:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import threading
@@ -20,6 +19,13 @@ from typing import Protocol
 
 from videdit.errors import Interrupted, StorageError, UsageError
 from videdit.pipeline import leases
+
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError(
+        "videdit needs the file locks of a POSIX system (Linux, macOS); use WSL or Docker"
+    ) from error
 
 _POLL_S = 0.1
 KIND = "VIDEDIT_LOCKS"

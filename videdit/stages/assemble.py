@@ -1,4 +1,5 @@
-"""``assemble``: the segments become the output file, with the source's other streams.
+"""``assemble``: the segments become the output file, with the source's other streams; and those of
+the comparison another.
 
 It is no stage of the cache, since what it leaves is the output itself; it takes seconds.
 """
@@ -6,13 +7,14 @@ It is no stage of the cache, since what it leaves is the output itself; it takes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
 from ..artifacts.blended import made_at, read_blended_picture, read_edited, read_segments
 from ..artifacts.notes import read_notes
-from ..files import replaced, storage_errors, temporary_file
+from ..files import finish_file, replaced, storage_errors, temporary_file
+from ..media.compare import compared_pictures, compared_spec, compared_timeline
 from ..media.mux import assemble
 from ..media.pictures import write_picture
 from ..media.signing import Signer
@@ -53,54 +55,93 @@ def assemble_output(
     artifacts: Mapping[str, Artifact],
     plan: StreamPlan | None = None,
     signer: Signer | None = None,
+    comparison: Path | None = None,
 ) -> Assembled:
-    """Write the output from a complete ``blend`` artifact.
+    """Write the output from a complete ``blend`` artifact, and what compares it with the source.
 
     Args:
         artifacts: of the run, by stage.
         plan: :func:`planned_streams`, if it was made already.
-        signer: puts a signed manifest into an output with an edited frame.
+        signer: puts a signed manifest into files with an edited frame.
+        comparison: the file for the comparison that the run asks for; it and the output appear
+            together.
 
     Raises:
         VideditError: it cannot be signed.
-        StorageError: the output cannot be written.
+        StorageError: a file cannot be written.
         UsageError: ``SOURCE_DATE_EPOCH`` is no time.
     """
-    output, blended = resources.run.output, artifacts["blend"]
+    run, blended = resources.run, artifacts["blend"]
     edited = read_edited(blended)
     # A result without an edited frame is the source's pictures.
-    said = bool(edited) and (resources.run.tag or signer is not None)
+    said = bool(edited) and (run.tag or signer is not None)
     tag = _tag(resources, made_at(blended)) if said else None
-    if tag is None or signer is None:
-        return Assembled(output, edited, _write(resources, artifacts, output, tag, plan))
-    with storage_errors(output), temporary_file(output, output.suffix) as unsigned:
-        notes = _write(resources, artifacts, unsigned, tag, plan)
-        with replaced(output) as signed:
-            signer.sign(resources.timeline.path, unsigned, signed, tag)
-    return Assembled(output, edited, notes)
+
+    def write(file: Path, compared: bool) -> list[str]:
+        in_metadata = tag if run.tag else None
+
+        def plain(path: Path) -> list[str]:
+            if resources.timeline.is_image:
+                return _write_picture(path, resources, blended, in_metadata, compared)
+            return _write_video(path, resources, artifacts, plan, in_metadata, compared)
+
+        if tag is None or signer is None:
+            return plain(file)
+        with storage_errors(file), temporary_file(file, file.suffix) as unsigned:
+            notes = plain(unsigned)
+            with replaced(file) as signed:
+                signer.sign(resources.timeline.path, unsigned, signed, tag)
+        return notes
+
+    if comparison is None:
+        notes = write(run.output, False)
+    else:
+        with storage_errors(comparison), temporary_file(comparison, comparison.suffix) as part:
+            write(part, True)
+            notes = write(run.output, False)
+            finish_file(part, comparison)
+    # What was made from the edited codes may be there though they were pruned.
+    done = read_notes(artifacts["edit"]) if artifacts["edit"].complete else []
+    return Assembled(run.output, edited, (*done, *notes))
 
 
-def _write(
+def _write_picture(
+    file: Path, resources: Resources, blended: Artifact, tag: Tag | None, compared: bool
+) -> list[str]:
+    """Write the picture, or its comparison; what it does not have of the source."""
+    timeline, kind = resources.timeline, resources.run.compare
+    picture = read_blended_picture(blended)
+    if compared and kind is not None:
+        (frame,) = resources.reader.read(0, 1)
+        write_picture(
+            file,
+            compared_pictures(kind, frame.rgb, picture),
+            replace(timeline, has_alpha=False),
+            tag,
+        )
+        return []
+    lost = write_picture(file, picture, timeline, tag)
+    return [f"not in the result: {text}" for text in (*timeline.unkept, *lost)]
+
+
+def _write_video(
+    file: Path,
     resources: Resources,
     artifacts: Mapping[str, Artifact],
-    output: Path,
-    tag: Tag | None,
     plan: StreamPlan | None,
-) -> tuple[str, ...]:
-    """Write the output; what it does not have of the source."""
-    timeline, blended = resources.timeline, artifacts["blend"]
-    tag = tag if resources.run.tag else None
-    # What was made from the edited codes may be there though they were pruned.
-    said = read_notes(artifacts["edit"]) if artifacts["edit"].complete else []
-    if timeline.is_image:
-        lost = write_picture(output, read_blended_picture(blended), timeline, tag)
-        notes = [*said, *(f"not in the result: {text}" for text in (*timeline.unkept, *lost))]
-        return tuple(notes)
-    spec = resources.encode_spec
-    report = assemble(output, timeline, spec, read_segments(blended), plan, tag)
-    notes = [*said, *(f"not in the result: {text}" for text in report.dropped)]
-    notes += [f"converted: {text}" for text in report.changed]
-    return tuple(notes)
+    tag: Tag | None,
+    compared: bool,
+) -> list[str]:
+    """Write the video, or its comparison; what it does not have of the source."""
+    timeline, spec, kind = resources.timeline, resources.encode_spec, resources.run.compare
+    if compared and kind is not None:
+        wide = compared_timeline(timeline, spec, kind)
+        segments = read_segments(artifacts["compare"])
+        assemble(file, wide, compared_spec(timeline, spec), segments, plan, tag)
+        return []
+    report = assemble(file, timeline, spec, read_segments(artifacts["blend"]), plan, tag)
+    notes = [f"not in the result: {text}" for text in report.dropped]
+    return [*notes, *(f"converted: {text}" for text in report.changed)]
 
 
 def _tag(resources: Resources, made: float) -> Tag:

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.blended import segment_path, write_blended_picture, write_edited
+from ..artifacts.blended import (
+    segment_path,
+    write_blended_picture,
+    write_edited,
+    write_touched,
+)
 from ..artifacts.faces import frames_with_faces
 from ..artifacts.pictures import POINTS, decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
@@ -27,7 +32,7 @@ from ..blending.face import find_changes
 from ..blending.transfer import Landmarks
 from ..faces.align import cut_crop
 from ..faces.smoothing import window
-from ..media.compose import EncodableFrame, Patch, compose
+from ..media.compose import EncodableFrame, Patch, Touched, compose, touched_by
 from ..media.reader import Frame
 from ..media.segments import write_segment
 from ..pipeline.stage import Chunk, Context, Json, frame_chunks
@@ -44,7 +49,8 @@ _THREADS = 2
 
 
 class BlendStage(FaceStage):
-    """Leaves an encoded segment per chunk and ``edited.json``, the frames that were changed."""
+    """Leaves an encoded segment per chunk, ``edited.json``, the frames that were changed, and
+    ``touched.npz``, where."""
 
     name = "blend"
     version = 16
@@ -85,17 +91,19 @@ class BlendStage(FaceStage):
         if resources.timeline.is_image:
             self._picture(ctx, chunk, folder)
             return
-        edited: list[int] = []
+        touched: dict[int, Touched] = {}
+        shape = resources.timeline.height, resources.timeline.width
 
         def frames() -> Iterator[EncodableFrame]:
             for frame, patches in self.blended(ctx, chunk.start, chunk.stop):
                 if patches:
-                    edited.append(frame.index)
+                    touched[frame.index] = touched_by(patches, shape)
                 yield compose(frame, patches)
                 ctx.tick()
 
         write_segment(segment_path(folder), resources.timeline, resources.encode_spec, frames())
-        write_edited(folder, edited)
+        write_edited(folder, list(touched))
+        write_touched(folder, touched)
 
     def _picture(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         ((frame, patches),) = self.blended(ctx, chunk.start, chunk.stop)

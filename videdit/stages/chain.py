@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..pipeline.stage import Stage
 from .align import AlignStage
 from .blend import BlendStage
+from .compare import CompareStage
 from .decode import DecodeStage
 from .edit import EditStage
 from .encode import EncodeStage
@@ -17,7 +18,9 @@ from .track import TrackStage
 
 
 def make_chain(resources: Resources) -> list[Stage]:
-    """All stages, each after those it takes."""
+    """All stages, each after those it takes; ``compare`` where a video is to be compared."""
+    kind = None if resources.timeline.is_image else resources.run.compare
+    compared = [] if kind is None else [CompareStage(resources, kind)]
     return [
         FramesStage(resources),
         LandmarksStage(resources),
@@ -29,4 +32,5 @@ def make_chain(resources: Resources) -> list[Stage]:
         EditStage(resources),
         DecodeStage(resources),
         BlendStage(resources),
+        *compared,
     ]
