@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..media.segments import SEGMENT_SUFFIX
-from ..pipeline.stage import Artifact
+from ..media.encoding import EncodeSpec
+from ..media.segments import SEGMENT_SUFFIX, read_segment
+from ..media.timeline import Timeline
+from ..pipeline.stage import Artifact, Chunk
 
 _SEGMENT = "segment" + SEGMENT_SUFFIX
 _PICTURE = "picture.npy"
@@ -39,10 +41,7 @@ def read_edited(artifact: Artifact) -> list[int]:
     Raises:
         ChunkDamaged: a chunk is missing or damaged.
     """
-    edited: list[int] = []
-    for chunk in artifact.chunks:
-        edited += json.loads(artifact.path(chunk.name, _EDITED).read_text())
-    return edited
+    return [frame for chunk in artifact.chunks for frame in _edited(artifact, chunk)]
 
 
 def made_at(artifact: Artifact) -> float:
@@ -71,3 +70,69 @@ def read_blended_picture(artifact: Artifact) -> NDArray[Any]:
         ChunkDamaged: it is missing or damaged.
     """
     return np.asarray(np.load(artifact.path(artifact.chunks[0].name, _PICTURE)))
+
+
+class ResultReader:
+    """The frames of a result as they were encoded; of a run that has not finished those that are
+    there.
+
+    Args:
+        artifact: of ``blend``; it need not be complete.
+        chunks: all that it has, or will have.
+        timeline: the source's.
+        spec: how the result is encoded; None for a picture.
+
+    Attributes:
+        chunks: those that are there.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        chunks: Sequence[Chunk],
+        timeline: Timeline,
+        spec: EncodeSpec | None,
+    ) -> None:
+        self._artifact, self._timeline, self._spec = artifact, timeline, spec
+        self.chunks = [chunk for chunk in chunks if artifact.holds(chunk)]
+
+    def there(self) -> NDArray[np.bool_]:
+        """(n,) which of the source's frames there are."""
+        there = np.zeros(len(self._timeline), bool)
+        for chunk in self.chunks:
+            there[chunk.start : chunk.stop] = True
+        return there
+
+    def edited(self) -> list[int]:
+        """The indices of the frames that were changed.
+
+        Raises:
+            ChunkDamaged: a chunk is damaged.
+        """
+        return [frame for chunk in self.chunks for frame in _edited(self._artifact, chunk)]
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The frames ``start <= index < stop`` that are there, each with its index: (H, W, 3) RGB,
+        uint8 or uint16.
+
+        Raises:
+            ChunkDamaged: a chunk is damaged.
+        """
+        for chunk in self.chunks:
+            if chunk.stop <= start or chunk.start >= stop:
+                continue
+            if self._spec is None:
+                path = self._artifact.path(chunk.name, _PICTURE)
+                yield chunk.start, np.asarray(np.load(path))
+                continue
+            path = self._artifact.path(chunk.name, _SEGMENT)
+            frames = read_segment(path, self._timeline, self._spec)
+            for index, rgb in enumerate(frames, chunk.start):
+                if index >= stop:
+                    break
+                if index >= start:
+                    yield index, rgb
+
+
+def _edited(artifact: Artifact, chunk: Chunk) -> list[int]:
+    return [int(i) for i in json.loads(artifact.path(chunk.name, _EDITED).read_text())]

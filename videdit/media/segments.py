@@ -7,7 +7,7 @@ or random numbers are written.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +18,14 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from videdit.errors import StorageError
 from videdit.files import storage_errors
-from videdit.media._colour import convert
-from videdit.media._planes import Plane, frame_from, layout_of
+from videdit.media._colour import convert, rgb_of
+from videdit.media._planes import Plane, frame_from, layout_of, planes_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, EncodeSpec
 from videdit.media.fields import FIELD_ORDERS, as_fields
+from videdit.media.source import open_own
 from videdit.media.timeline import ColorTags, Timeline
 
 SEGMENT_SUFFIX = ".segment"
@@ -114,6 +116,24 @@ def write_segment(
             closed = thread.submit(segment.close)
         closed.result()
     return count
+
+
+def read_segment(path: Path, timeline: Timeline, spec: EncodeSpec) -> Iterator[NDArray[Any]]:
+    """The frames of a segment in order, as whoever plays the output sees them: (H, W, 3) upright
+    RGB, uint8, or uint16 over 0..65535 where more bits were encoded.
+
+    Raises:
+        StorageError: it is no segment.
+    """
+    try:
+        with open_own(path) as container:
+            for frame in container.decode(video=0):
+                yield rgb_of(*planes_of(frame), timeline.matrix, spec.full_range)
+    except av.FFmpegError as error:
+        raise StorageError(
+            f"the encoded segment {path} cannot be read",
+            "`videdit cache verify --repair` takes it out; then run the same command again.",
+        ) from error
 
 
 class _Segment:

@@ -1,0 +1,54 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  root.classList.add("js");
+  const viewer = document.querySelector(".viewer");
+  if (viewer) {
+    const dividers = [...viewer.querySelectorAll(".pair input")];
+    const set = (value) => {
+      viewer.style.setProperty("--at", `${value}%`);
+      for (const divider of dividers) {
+        divider.value = value;
+        divider.setAttribute("aria-valuetext", `source ${Math.round(value)} % of the width`);
+      }
+    };
+    for (const divider of dividers) {
+      divider.addEventListener("input", () => set(Number(divider.value)));
+    }
+    set(50);
+
+    const frames = [...viewer.querySelectorAll(".compare")];
+    const choices = [...viewer.querySelectorAll(".picker input")];
+    const marks = [...document.querySelectorAll(".marks .mark")];
+    const show = (id) => {
+      if (!frames.some((frame) => frame.id === id)) return false;
+      for (const frame of frames) frame.classList.toggle("current", frame.id === id);
+      for (const choice of choices) choice.checked = choice.value === id;
+      for (const mark of marks) {
+        const here = mark.getAttribute("href") === `#${id}`;
+        mark.classList.toggle("current", here);
+        if (here) mark.setAttribute("aria-current", "true");
+        else mark.removeAttribute("aria-current");
+      }
+      return true;
+    };
+    for (const choice of choices) {
+      choice.addEventListener("change", () => show(choice.value));
+    }
+    for (const mark of marks) {
+      mark.addEventListener("click", (event) => {
+        event.preventDefault();
+        show(mark.getAttribute("href").slice(1));
+      });
+    }
+    if (!show(location.hash.slice(1)) && frames.length) show(frames[0].id);
+  }
+  for (const button of document.querySelectorAll(".copy")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.from).textContent);
+      button.textContent = "Copied";
+    });
+  }
+})();
