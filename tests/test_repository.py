@@ -98,7 +98,8 @@ def test_the_wheel_is_whole_and_finds_its_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
         names = set(archive.namelist())
-    sources = {path.relative_to(source) for path in (source / "videdit").rglob("*.py")}
+    parts = ("*.py", "*.css", "*.js")
+    sources = {p.relative_to(source) for part in parts for p in (source / "videdit").rglob(part)}
     assert {path.as_posix() for path in sources} <= names
     assert not [name for name in names if name.startswith("tests/")]
     code = (
