@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,15 +36,24 @@ def kept_of(chain: Chain) -> Kept:
     return Kept(chain.resources.run, chain.resources, chain.stages, contexts, infos)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def near() -> Iterator[None]:
+    """The made-up face is large; it is shown from near all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("videdit.report.pictures._SMALL", 0.7)
+        yield
+
+
 @pytest.fixture(scope="module")
-def chain(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def chain(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """After a run in which the strength rises from 0.22 s on, frame 5 has 0.2 s."""
     folder = tmp_path_factory.mktemp("report")
     source = folder / HOSTILE
     shutil.copy(clip, source)
     made = Chain(source, folder)
     made("Smiling=0s:0,0.22s:0,0.4s:2")
-    return made
+    yield made
+    made.resources.close()
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +120,10 @@ def test_what_became_of_each_frame(kept: Kept, chain: Chain, tmp_path: Path) -> 
     assert kept.frames_that(EDITED) == [(6, FACE_TO)]
     assert kept.frames_that(STILL) == [(FACE_FROM, 6)]
     assert kept.frames_that(NO_FACE) == [(0, FACE_FROM), (FACE_TO, FRAMES)]
-    part = Chain(chain.source, tmp_path)
-    part("Smiling=1", start_s=0.2)
-    assert kept_of(part).frames_that(OUTSIDE) == [(0, 5)]
-    assert kept_of(part).frames_that(EDITED) == [(5, FACE_TO)]
+    part = Chain(chain.source, chain.folder)
+    part("Smiling=0s:0,0.22s:0,0.4s:2", start_s=0.28, output=tmp_path / "part.mkv")
+    assert kept_of(part).frames_that(OUTSIDE) == [(0, 7)]
+    assert kept_of(part).frames_that(EDITED) == [(7, FACE_TO)]
 
 
 def test_frames_are_those_of_the_result(kept: Kept, chain: Chain) -> None:
@@ -122,7 +132,7 @@ def test_frames_are_those_of_the_result(kept: Kept, chain: Chain) -> None:
         assert one.result is not None
         assert np.abs(one.source.astype(int) - before[one.index]).max() <= 4
         assert np.abs(one.result.astype(int) - after[one.index]).max() <= 4
-        # The face is small in the frame, so that it is shown from near; in frame 0 there is none.
+        # In frame 0 there is no face.
         assert len(one.faces) == (one.index != 0)
         assert (one.source != one.result).any() == (one.index == 8)
     assert spread(kept) == [0, 2, 3, 5, 6, 8, 9, 11]
@@ -202,7 +212,7 @@ def test_a_run_that_has_not_finished(chain: Chain, measured: Measured, tmp_path:
     assert "has not finished: it stands at the stage blend" in text
     assert "5 are not made yet" in text
     assert "not written: the run has not finished" in text
-    assert "5 frames of the result, not made yet: 5 to 9" in text
+    assert "5 frames of the result are not made yet: 5 to 9" in text
 
 
 def test_what_was_removed_is_not_needed(chain: Chain, measured: Measured, tmp_path: Path) -> None:

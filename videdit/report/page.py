@@ -206,9 +206,9 @@ def _notes(kept: Kept) -> Html | None:
             stretches = kept.frames_that(fate)
             if fate != EDITED and stretches:
                 count = sum(stop - start for start, stop in stretches)
-                verb = "passed through" if fate != UNKNOWN else "of the result"
+                done = f"passed through, {fate}" if fate != UNKNOWN else f"of the result are {fate}"
                 frames = f"{count} frame{'s' * (count != 1)}"
-                text = f"{frames} {verb}, {fate}: {words.frames_text(stretches)}"
+                text = f"{frames} {done}: {words.frames_text(stretches)}"
                 lines.append(text)
     elif kept.finished and not kept.count(EDITED):
         lines += [FATES[int(fate)] for fate in np.unique(kept.fates)]
@@ -247,6 +247,8 @@ def _viewer(kept: Kept, shown: Sequence[Shown]) -> Html | None:
                 tag("figcaption", words_) if words_ else None,
                 class_="compare",
                 id=_id(one.index),
+                data_at=f"{100 * one.middle:.1f}",
+                style=f"--at:{100 * one.middle:.1f}%",
             )
         )
         if several:
@@ -296,8 +298,9 @@ def _caption(kept: Kept, index: int) -> str:
     fate = FATES[int(kept.fates[index])]
     if fate == EDITED:
         parts += [
-            f"{words.readable(edit.attribute)} α {float(edit.schedule.at([time_])[0]):.2f}"
+            f"{words.readable(edit.attribute)} α {words.number(alpha, '.2f')}"
             for edit in kept.settings.edits
+            for alpha in edit.schedule.at([time_]).tolist()
         ]
     else:
         parts.append(f"not edited: {fate}" if fate != UNKNOWN else fate)
@@ -553,17 +556,17 @@ def _plots(kept: Kept, shown: Sequence[Shown], measured: Measured) -> Html | Non
     )
     for name in _known(kept, measured)[:_MOST_PLOTTED]:
         k = measured.names.index(name)
-        for values, where in (
-            (measured.seen, "in the pictures, as a judge sees them"),
-            (measured.read, "in the codes that the edit moves"),
+        for values, where, whose in (
+            (measured.seen, "in the pictures", "As a judge sees it"),
+            (measured.read, "in the codes", "As the classifier reads it off the codes"),
         ):
             if np.isfinite(values[:, :, k]).any():
                 drawn.append(
                     charts.plot(
-                        f"{words.readable(name)}: probability",
+                        f"{words.readable(name)} {where}",
                         axis,
                         curves(100 * values[:, 0, k], 100 * values[:, 1, k]),
-                        about=f"Read {where}, %.",
+                        about=f"{whose}; probability, %.",
                         limits=(-4, 104),
                         form="{:.0f} %".format,
                     )
@@ -608,12 +611,12 @@ def _attributes(kept: Kept, measured: Measured) -> Html | None:
                 words.readable(name),
                 f"{before:.0%}",
                 f"{after:.0%}",
-                f"{100 * (after - before):+.0f} points",
+                f"{words.number(100 * (after - before), '+.0f')} points",
                 "edited" if name in edited else "went along",
             ]
         )
     about = "Mean probability in the edited frames, as a network sees them that had no part in the"
-    about += " edit. What is not listed changed by less than three points."
+    about += " edit: what was edited, and what changed most besides."
     head = ("Attribute", "Source", "Result", "Change", "")
     return _section("What changed", tag("p", about, class_="about"), _table(head, rows, "figures"))
 

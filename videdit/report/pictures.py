@@ -28,7 +28,7 @@ MOST_FACES = 3
 
 _THUMBNAIL = 112  # longest side, pixels
 _NEAR = (256, 480)  # sides of faces from near, pixels
-_SMALL = 0.5  # of the frame's shorter side: faces whose crop is smaller are shown from near
+_SMALL = 0.6  # of the frame's shorter side: faces whose crop is smaller are shown from near
 _MARGIN = 1.05  # of the crop: a little around it
 _QUALITIES = (86, 74)  # WebP's
 _DENSE = 0.05  # bytes a pixel: less than any photograph takes at these qualities
@@ -44,12 +44,14 @@ class Shown:
         index: of the frame.
         source, result: the frame.
         faces: of each that is small in it, its track and its crop, source and result.
+        middle: where the first face is, share of the width.
     """
 
     index: int
     source: Picture
     result: Picture | None
     faces: Sequence[tuple[int, Picture, Picture]] = ()
+    middle: float = 0.5
 
     @property
     def pictures(self) -> list[Picture]:
@@ -81,6 +83,9 @@ def read_shown(
         for _, rgb in results.read(index, index + 1):
             result = eight_bits(rgb)
         faces, near = faces_of(index), []
+        middle = 0.5
+        if faces is not None and len(faces):
+            middle = min(max(float(faces.quad[0][:, 0].mean()) / size[0], 0.05), 0.95)
         if result is not None and faces is not None:
             for k in range(min(len(faces), MOST_FACES)):
                 across = float(np.linalg.norm(faces.quad[k][3] - faces.quad[k][0]))
@@ -90,7 +95,7 @@ def read_shown(
                     pair = [bytes_of(cut_crop(rgb, quad, wanted)) for rgb in (source, result)]
                     near.append((int(faces.track[k]), pair[0], pair[1]))
             result = reduced(result, side)
-        yield Shown(index, reduced(source, side), result, near)
+        yield Shown(index, reduced(source, side), result, near, middle)
 
 
 def eight_bits(rgb: NDArray[Any]) -> Picture:

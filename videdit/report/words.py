@@ -28,8 +28,13 @@ def readable(name: str) -> str:
 def strength(schedule: AlphaSchedule) -> str:
     """A schedule in words: ``α 1.5``, or ``α 0 at 0 s, 1.5 at 2 s``."""
     if schedule.is_constant:
-        return f"α {schedule.keyframes[0][1]:g}"
-    return "α " + ", ".join(f"{alpha:g} at {time:g} s" for time, alpha in schedule.keyframes)
+        return f"α {number(schedule.keyframes[0][1])}"
+    return "α " + ", ".join(f"{number(alpha)} at {time:g} s" for time, alpha in schedule.keyframes)
+
+
+def number(value: float, digits: str = "g") -> str:
+    """A number with a minus sign, not a hyphen."""
+    return f"{value:{digits}}".replace("-", "\N{MINUS SIGN}")
 
 
 def edits_text(edits: Sequence[Edit]) -> str:
