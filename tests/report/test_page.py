@@ -189,7 +189,7 @@ def test_it_says_what_was_done(written: str, kept: Kept) -> None:
     for stage in ("landmarks", "reconstruct", "blend"):
         assert stage in text
     assert "id of encoder" in text
-    assert "--edit 'Smiling=0.0s:0.0,0.22s:0.0,0.4s:2.0'" in text
+    assert "--edit Smiling=0.0s:0.0,0.22s:0.0,0.4s:2.0" in text
     assert "chunk_frames=5" in text
     assert "--quality fast" in text
     assert "has not finished" not in text
