@@ -279,7 +279,7 @@ def _viewer(kept: Kept, shown: Sequence[Shown]) -> Html | None:
     )
     return _section(
         "Before and after",
-        tag("p", how, class_="about"),
+        tag("p", how, class_="about how"),
         tag("div", compares, picker if several else None, class_="viewer"),
     )
 
