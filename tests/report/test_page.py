@@ -136,6 +136,11 @@ def test_frames_are_those_of_the_result(kept: Kept, chain: Chain) -> None:
         assert len(one.faces) == (one.index != 0)
         assert (one.source != one.result).any() == (one.index == 8)
     assert spread(kept) == [0, 2, 3, 5, 6, 8, 9, 11]
+    assert [one.index for one in _pictures(kept, [11, 3, 7])] == [11, 3, 7]
+    for wanted in ([0, 4, 5, 9, 10], range(3, 11), []):
+        seen = list(kept.results.read(wanted))
+        assert [index for index, _ in seen] == list(wanted)
+        assert all(np.abs(rgb.astype(int) - after[index]).max() <= 4 for index, rgb in seen)
 
 
 def test_nothing_is_loaded(written: str) -> None:

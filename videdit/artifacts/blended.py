@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,27 +112,27 @@ class ResultReader:
         """
         return [frame for chunk in self.chunks for frame in _edited(self._artifact, chunk)]
 
-    def read(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The frames ``start <= index < stop`` that are there, each with its index: (H, W, 3) RGB,
-        uint8 or uint16.
+    def read(self, frames: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Those of some frames (rising) that are there, each with its index: (H, W, 3) RGB, uint8
+        or uint16.
 
         Raises:
             ChunkDamaged: a chunk is damaged.
         """
         for chunk in self.chunks:
-            if chunk.stop <= start or chunk.start >= stop:
+            first, last = (bisect_left(frames, edge) for edge in (chunk.start, chunk.stop))
+            wanted = frames[first:last]
+            if not wanted:
                 continue
             if self._spec is None:
                 path = self._artifact.path(chunk.name, _PICTURE)
                 yield chunk.start, np.asarray(np.load(path))
                 continue
             path = self._artifact.path(chunk.name, _SEGMENT)
-            frames = read_segment(path, self._timeline, self._spec)
-            for index, rgb in enumerate(frames, chunk.start):
-                if index >= stop:
-                    break
-                if index >= start:
-                    yield index, rgb
+            numbers = [index - chunk.start for index in wanted]
+            yield from zip(
+                wanted, read_segment(path, self._timeline, self._spec, numbers), strict=False
+            )
 
 
 def _edited(artifact: Artifact, chunk: Chunk) -> list[int]:

@@ -118,16 +118,27 @@ def write_segment(
     return count
 
 
-def read_segment(path: Path, timeline: Timeline, spec: EncodeSpec) -> Iterator[NDArray[Any]]:
-    """The frames of a segment in order, as whoever plays the output sees them: (H, W, 3) upright
-    RGB, uint8, or uint16 over 0..65535 where more bits were encoded.
+def read_segment(
+    path: Path, timeline: Timeline, spec: EncodeSpec, wanted: Sequence[int]
+) -> Iterator[NDArray[Any]]:
+    """Some frames of a segment, as whoever plays the output sees them: (H, W, 3) upright RGB,
+    uint8, or uint16 over 0..65535 where more bits were encoded.
+
+    Args:
+        path: of the segment.
+        timeline, spec: that it was written with.
+        wanted: numbers of the frames within it, rising.
 
     Raises:
         StorageError: it is no segment.
     """
     try:
         with open_own(path) as container:
-            for frame in container.decode(video=0):
+            frames = enumerate(container.decode(video=0))
+            for number in wanted:
+                frame = next((frame for at, frame in frames if at == number), None)
+                if frame is None:
+                    return
                 yield rgb_of(*planes_of(frame), timeline.matrix, spec.full_range)
     except av.FFmpegError as error:
         raise StorageError(

@@ -96,7 +96,7 @@ def _pictures(kept: Kept, frames: Sequence[int]) -> list[Shown]:
 
     timeline = kept.resources.timeline
     size = timeline.width, timeline.height
-    return list(read_shown(kept.resources.reader, kept.results, faces, frames, size))
+    return read_shown(kept.resources.reader, kept.results, faces, frames, size)
 
 
 def _measured(kept: Kept, progress: Progress) -> Measured | None:

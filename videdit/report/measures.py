@@ -119,7 +119,7 @@ def measure(
         if codes_of is not None and len(faces):
             found = [networks.classifier.logits(one) for one in codes_of(group.start, group.stop)]
             codes = _sigmoid(np.stack(found, 1)[:, :, of_codes])
-        for index, result in results.read(group.start, group.stop):
+        for index, result in results.read(group):
             here = faces.rows(index, index + 1)
             if not here:
                 continue

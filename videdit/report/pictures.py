@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def read_shown(
     faces_of: Callable[[int], Faces | None],
     frames: Sequence[int],
     size: tuple[int, int],
-) -> Iterator[Shown]:
+) -> list[Shown]:
     """The frames to show.
 
     Args:
@@ -76,26 +76,36 @@ def read_shown(
         frames: which.
         size: the source's width and height, pixels.
     """
-    side = first_side(len(frames), size)
-    for index in frames:
+    side, ordered = first_side(len(frames), size), sorted(set(frames))
+    made: dict[int, Shown] = {}
+    found = results.read(ordered)
+    following = next(found, None)
+    for index in ordered:
         (frame,) = reader.read(index, index + 1)
-        source, result = frame.rgb8, None
-        for _, rgb in results.read(index, index + 1):
-            result = eight_bits(rgb)
-        faces, near = faces_of(index), []
-        middle = 0.5
-        if faces is not None and len(faces):
-            middle = min(max(float(faces.quad[0][:, 0].mean()) / size[0], 0.05), 0.95)
-        if result is not None and faces is not None:
-            for k in range(min(len(faces), MOST_FACES)):
-                across = float(np.linalg.norm(faces.quad[k][3] - faces.quad[k][0]))
-                if across < _SMALL * min(size):
-                    wanted = int(min(max(across, _NEAR[0]), _NEAR[1]))
-                    quad = widened(faces.quad[k], _MARGIN)
-                    pair = [bytes_of(cut_crop(rgb, quad, wanted)) for rgb in (source, result)]
-                    near.append((int(faces.track[k]), pair[0], pair[1]))
-            result = reduced(result, side)
-        yield Shown(index, reduced(source, side), result, near, middle)
+        result = None
+        if following is not None and following[0] == index:
+            result, following = eight_bits(following[1]), next(found, None)
+        made[index] = _shown(index, frame.rgb8, result, faces_of(index), side)
+    return [made[index] for index in frames]
+
+
+def _shown(
+    index: int, source: Picture, result: Picture | None, faces: Faces | None, side: int
+) -> Shown:
+    height, width = source.shape[:2]
+    near, middle = [], 0.5
+    if faces is not None and len(faces):
+        middle = min(max(float(faces.quad[0][:, 0].mean()) / width, 0.05), 0.95)
+    if faces is not None and result is not None:
+        for k in range(min(len(faces), MOST_FACES)):
+            across = float(np.linalg.norm(faces.quad[k][3] - faces.quad[k][0]))
+            if across < _SMALL * min(height, width):
+                wanted = int(min(max(across, _NEAR[0]), _NEAR[1]))
+                quad = widened(faces.quad[k], _MARGIN)
+                pair = [bytes_of(cut_crop(rgb, quad, wanted)) for rgb in (source, result)]
+                near.append((int(faces.track[k]), pair[0], pair[1]))
+    small = None if result is None else reduced(result, side)
+    return Shown(index, reduced(source, side), small, near, middle)
 
 
 def eight_bits(rgb: NDArray[Any]) -> Picture:
