@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -375,6 +376,44 @@ def test_what_hides_the_face_stays_whole_and_grey_stays_grey(
         assert np.abs(after[k].astype(int) - before[k]).max() > 20
         # A level of chroma is two of RGB.
         assert np.ptp(after[k].astype(int), 2).max() <= np.ptp(before[k].astype(int), 2).max() + 2
+
+
+def test_a_report_of_a_run(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:
+    output = tmp_path / "again.mp4"
+    again = videdit("run", clip, *EDIT, "-o", output, cache=cache)
+    assert again.returncode == 0, again.stderr
+    output.unlink()  # it is not needed
+    page = tmp_path / "page.html"
+    done = videdit("report", clip, "-o", page, "--frames", "0,9", cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"frames 0, 9: {page}"
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 2_000_000
+    assert f"in {FRAMES} of {FRAMES} frames" in text
+    words = re.sub(r"<[^>]+>", " ", text)
+    (before, after), *_ = re.findall(r"Smiling\s+(\d+)% → (\d+)%", words)
+    assert int(after) > int(before) + 20
+    (likeness,) = re.findall(r"Same person\s+(\d\.\d\d)\s", words)
+    assert 0.75 < float(likeness) < 1
+    (jitter,) = re.findall(r"Landmark jitter\s+× (\d+\.\d\d)\s", words)
+    assert 0.2 < float(jitter) < 5
+    for said in ("Frame 9, 0.360 s", "transformers.safetensors", str(output)):
+        assert said in words
+    refused = videdit("report", clip, "-o", page, cache=cache)
+    assert refused.returncode == 2
+    assert "exists" in refused.stderr
+    # Damage is told, with what helps.
+    segments = {path: path.read_bytes() for path in cache.glob("*/blend/*/*/*.segment")}
+    try:
+        for path, whole in segments.items():
+            path.write_bytes(b"x" * len(whole))
+        damaged = videdit("report", clip, "-o", page, "--overwrite", cache=cache)
+    finally:
+        for path, whole in segments.items():
+            path.write_bytes(whole)
+    assert damaged.returncode == 6
+    assert "videdit cache verify --repair" in damaged.stderr
+    assert page.read_text(encoding="utf-8") == text
 
 
 def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:

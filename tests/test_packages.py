@@ -97,13 +97,15 @@ def test_the_sdist_is_the_repository(packages: Packages) -> None:
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff"):
         wanted.add(name)
     wanted |= {"LICENSE", "NOTICE", "Makefile", "Dockerfile", "constraints.txt", "pyproject.toml"}
-    wanted |= {"setup.cfg", "setup.py", "MANIFEST.in", ".gitignore", ".dockerignore"}
+    wanted |= {"mkdocs.yml", "setup.cfg", "setup.py", "MANIFEST.in", ".gitignore", ".dockerignore"}
     generated = {name for name in packages.sdist if name.startswith("videdit.egg-info/")}
     assert packages.sdist - generated == wanted | {"PKG-INFO"}
 
 
 def test_the_wheel_holds_the_package_and_its_weights(packages: Packages) -> None:
-    modules = {name for name in files_below("videdit") if name.endswith((".py", "py.typed"))}
+    modules = {
+        name for name in files_below("videdit") if name.endswith((".py", "py.typed", ".css", ".js"))
+    }
     weights = {f"videdit/_{name}" for name in files_below("weights")}
     about = {name for name in packages.wheel if name.startswith(f"{NAME}.dist-info/")}
     assert packages.wheel - about == modules | weights

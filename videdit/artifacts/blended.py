@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.compose import Touched
-from ..media.segments import SEGMENT_SUFFIX
-from ..pipeline.stage import Artifact
+from ..media.encoding import EncodeSpec
+from ..media.segments import SEGMENT_SUFFIX, decode_segment, shown_rgb
+from ..media.timeline import Timeline
+from ..pipeline.stage import Artifact, Chunk
 
 _SEGMENT = "segment" + SEGMENT_SUFFIX
 _PICTURE = "picture.npy"
@@ -71,10 +74,7 @@ def read_edited(artifact: Artifact) -> list[int]:
     Raises:
         ChunkDamaged: a chunk is missing or damaged.
     """
-    edited: list[int] = []
-    for chunk in artifact.chunks:
-        edited += json.loads(artifact.path(chunk.name, _EDITED).read_text())
-    return edited
+    return [frame for chunk in artifact.chunks for frame in _edited(artifact, chunk)]
 
 
 def made_at(artifact: Artifact) -> float:
@@ -112,3 +112,70 @@ def read_blended_picture(artifact: Artifact) -> NDArray[Any]:
         ChunkDamaged: it is missing or damaged.
     """
     return np.asarray(np.load(artifact.path(artifact.chunks[0].name, _PICTURE)))
+
+
+class ResultReader:
+    """The frames of a result as they were encoded; of a run that has not finished those that are
+    there.
+
+    Args:
+        artifact: of ``blend``; it need not be complete.
+        chunks: all that it has, or will have.
+        timeline: the source's.
+        spec: how the result is encoded; None for a picture.
+
+    Attributes:
+        chunks: those that are there.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        chunks: Sequence[Chunk],
+        timeline: Timeline,
+        spec: EncodeSpec | None,
+    ) -> None:
+        self._artifact, self._timeline, self._spec = artifact, timeline, spec
+        self.chunks = [chunk for chunk in chunks if artifact.holds(chunk)]
+
+    def there(self) -> NDArray[np.bool_]:
+        """(n,) which of the source's frames there are."""
+        there = np.zeros(len(self._timeline), bool)
+        for chunk in self.chunks:
+            there[chunk.start : chunk.stop] = True
+        return there
+
+    def edited(self) -> list[int]:
+        """The indices of the frames that were changed.
+
+        Raises:
+            ChunkDamaged: a chunk is damaged.
+        """
+        return [frame for chunk in self.chunks for frame in _edited(self._artifact, chunk)]
+
+    def read(self, frames: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Those of some frames (rising) that are there, each with its index: (H, W, 3) RGB, uint8
+        or uint16.
+
+        Raises:
+            ChunkDamaged: a chunk is damaged.
+        """
+        for chunk in self.chunks:
+            first, last = (bisect_left(frames, edge) for edge in (chunk.start, chunk.stop))
+            wanted = frames[first:last]
+            if not wanted:
+                continue
+            if self._spec is None:
+                path = self._artifact.path(chunk.name, _PICTURE)
+                yield chunk.start, np.asarray(np.load(path))
+                continue
+            shown = decode_segment(read_segment(self._artifact, chunk.name), self._spec)
+            for index, planes in enumerate(shown, chunk.start):
+                if index in wanted:
+                    yield index, shown_rgb(planes, self._timeline, self._spec)
+                if index == wanted[-1]:
+                    break
+
+
+def _edited(artifact: Artifact, chunk: Chunk) -> list[int]:
+    return [int(i) for i in json.loads(artifact.path(chunk.name, _EDITED).read_text())]

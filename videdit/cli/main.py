@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "image": Verb("videdit.cli.run", "image", "Edit a picture."),
     "batch": Verb("videdit.cli.batch", "batch", "Edit many videos and pictures."),
     "inspect": Verb("videdit.cli.inspect", "inspect", "Show what each stage left for a source."),
+    "report": Verb("videdit.cli.report", "report", "Write a page about the last run of a source."),
     "cache": Verb("videdit.cli.cache", "app", "List, check or free the kept work."),
     "attributes": Verb("videdit.cli.attributes", "app", "List what can be edited, and how well."),
     "weights": Verb("videdit.cli.weights", "app", "List, fetch or verify the models' weights."),
@@ -59,7 +60,7 @@ EXIT_CODES: dict[int, str] = {
     7: "interrupted; run the same command again to resume",
 }
 
-_LARGE = ("run", "image", "batch", "inspect", "train", "evaluate", "bench")
+_LARGE = ("run", "image", "batch", "inspect", "report", "train", "evaluate", "bench")
 """Verbs that load networks."""
 
 _TRACEBACK = "Add --debug for the traceback."

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..faces.recognition import FaceNetwork
+from ..faces.recognition import FaceFeatures, FaceNetwork
 from .files import described, read_described, readable
 
 CHANNELS = 1024 + 512 + 256
@@ -57,7 +57,11 @@ def look(face: FaceNetwork, pictures: Tensor) -> Looks:
         Half precision and bytes, so that thousands fit in memory.
     """
     pictures = pictures.clamp(0, 1)
-    seen = face(pictures)
+    return looks_of(face(pictures), pictures)
+
+
+def looks_of(seen: FaceFeatures, pictures: Tensor) -> Looks:
+    """The looks of aligned faces, (n, 3, 256, 256) RGB in [0, 1], whose features are known."""
     features = torch.cat(
         [F.adaptive_avg_pool2d(part, _GRID) for part in (seen.whole, seen.regions, seen.parts)], 1
     )

@@ -18,8 +18,9 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from videdit.errors import InputError, StorageError
 from videdit.files import storage_errors
-from videdit.media._colour import convert
+from videdit.media._colour import convert, rgb_of
 from videdit.media._planes import Plane, frame_from, layout_of, planes_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, EncodeSpec
@@ -252,6 +253,12 @@ def encoder_planes(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) 
     ]
 
 
+def shown_rgb(planes: Sequence[Plane], timeline: Timeline, spec: EncodeSpec) -> NDArray[Any]:
+    """The planes of :func:`decode_segment` as (H, W, 3) RGB, uint8, or uint16 over 0..65535 where
+    more bits were encoded."""
+    return rgb_of(spec.layout, planes, timeline.matrix, spec.full_range)
+
+
 def decode_segment(path: Path, spec: EncodeSpec) -> Iterator[list[Plane]]:
     """The frames of a segment in the order in which they are shown: planes in the layout of
     `spec.pix_fmt`, as whoever plays the result sees them.
@@ -259,14 +266,20 @@ def decode_segment(path: Path, spec: EncodeSpec) -> Iterator[list[Plane]]:
     Args:
         path: of `write_segment` with this spec.
     Raises:
-        InputError: it is damaged.
+        StorageError: it is no segment, or damaged.
     """
-    with open_own(path) as container:
-        stream = container.streams.video[0]
-        for native in decode_frames(path, container, stream, alpha=spec.layout.alpha):
-            found, planes = planes_of(native)
-            assert found == spec.layout, (found, spec.layout)
-            yield planes
+    try:
+        with open_own(path) as container:
+            stream = container.streams.video[0]
+            for native in decode_frames(path, container, stream, alpha=spec.layout.alpha):
+                found, planes = planes_of(native)
+                assert found == spec.layout, (found, spec.layout)
+                yield planes
+    except (av.FFmpegError, InputError) as error:
+        raise StorageError(
+            f"the encoded segment {path} cannot be read",
+            "`videdit cache verify --repair` takes it out; then run the same command again.",
+        ) from error
 
 
 def _set_tags(target: Any, color: ColorTags) -> None:
