@@ -1,0 +1,343 @@
+"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958), configuration f and smaller, 32 to 1024 pixels.
+
+Written from the paper's formulas; parameters and buffers carry the names of the widely used PyTorch
+port (``g_ema`` of its checkpoints), so that such a state dict loads as it is. For a code with a row
+per layer: the first convolution reads row 0, its colours row 1; the block that doubles to the next
+resolution reads rows ``2k+1`` and ``2k+2`` for its convolutions, ``2k+3`` for its colours.
+
+*Modulation.* A style scales the input channels of a convolution, *demodulation* brings each output
+channel back to unit size as if the inputs had it (the paper's equations 1 and 3)::
+
+    w'[o, i, k] = w[o, i, k] * s[i]        w''[o, i, k] = w'[o, i, k] / sqrt(sum over i, k of w'^2)
+
+Both act on the whole channel, so that the input is scaled before a plain convolution and the output
+after it: the same numbers as a convolution with weights of its own for every picture, and one that
+runs on any device as fast as a plain one, whatever the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..bundles.latent import LatentSpace
+from ..errors import WeightsError
+
+STYLE_DIM = 512
+SMALLEST, LARGEST = 32, 1024
+_LEAK = 0.2
+_GAIN = math.sqrt(2.0)  # of the activation: keeps unit size
+_TAPS = (1.0, 3.0, 3.0, 1.0)
+_CLAMP = 256.0
+"""Where activations end in half precision, as StyleGAN2-ADA (arXiv 2006.06676) has it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a state dict says of its network.
+
+    Attributes:
+        size: side of the pictures, pixels.
+        channels: of the features at each resolution from 4, 8, ... to ``size``.
+        mapping: how many layers map z to w; 0 without a mapping network.
+    """
+
+    size: int
+    channels: tuple[int, ...]
+    mapping: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of a code: 18 at 1024 pixels."""
+        return 2 * len(self.channels)
+
+    @property
+    def space(self) -> LatentSpace:
+        """The latent space, for a manifest."""
+        pose, features = (4, 8) if self.rows > 8 else (3, 6)
+        bands = {"pose": (0, pose), "features": (pose, features), "colour": (features, self.rows)}
+        return LatentSpace(self.rows, STYLE_DIM, self.size, bands)
+
+
+def shape_of(state: Mapping[str, Tensor]) -> Shape:
+    """The shape of the network that a state dict belongs to.
+
+    Raises:
+        WeightsError: it is not of this layout; the first key that is missing, or does not fit, is
+            named.
+    """
+    const = _entry(state, "input.input")
+    if const.ndim != 4 or tuple(const.shape[2:]) != (4, 4):
+        raise _misfit("input.input", const, "(1, channels, 4, 4)")
+    channels, k = [int(const.shape[1])], 0
+    while f"convs.{2 * k}.conv.weight" in state:
+        weight = state[f"convs.{2 * k}.conv.weight"]
+        wanted = f"(1, channels, {channels[-1]}, 3, 3)"
+        if weight.ndim != 5 or tuple(weight.shape[2:]) != (channels[-1], 3, 3):
+            raise _misfit(f"convs.{2 * k}.conv.weight", weight, wanted)
+        channels.append(int(weight.shape[1]))
+        k += 1
+    size = 4 << k
+    if not SMALLEST <= size <= LARGEST:
+        _entry(state, "convs.0.conv.weight")
+        raise WeightsError(
+            f"a StyleGAN2 of {size} pixels", f"Give one of {SMALLEST} to {LARGEST} pixels."
+        )
+    mapping = 0
+    while f"style.{mapping + 1}.weight" in state:
+        mapping += 1
+    return Shape(size, tuple(channels), mapping)
+
+
+class _Affine(nn.Module):
+    """An affine layer with an equalised learning rate: what is stored is scaled when it is used."""
+
+    def __init__(self, c_in: int, c_out: int, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_out, c_in) / rate)
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.scale, self.rate = rate / math.sqrt(c_in), rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias * self.rate)
+
+
+class Mapping8(nn.Module):
+    """z to w: unit length, then affine layers at a hundredth of the learning rate."""
+
+    def __init__(self, layers: int = 8) -> None:
+        super().__init__()
+        # Number 0 of the published list has no parameters.
+        self.layers = nn.ModuleDict(
+            {str(k + 1): _Affine(STYLE_DIM, STYLE_DIM, 0.01) for k in range(layers)}
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (n, 512) standard normal noise to (n, 512) codes of W."""
+        x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for layer in self.layers.values():
+            x = F.leaky_relu(layer(x), _LEAK) * _GAIN
+        return x
+
+
+class _Modulated(nn.Module):
+    """A convolution whose input channels a style scales."""
+
+    def __init__(self, c_in: int, c_out: int, side: int, *, demodulate: bool, up: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, c_out, c_in, side, side))
+        self.modulation = _Affine(STYLE_DIM, c_in)
+        nn.init.ones_(self.modulation.bias)
+        self.scale = 1 / math.sqrt(c_in * side * side)
+        self.demodulate, self.up, self.padding = demodulate, up, side // 2
+        if up:
+            self.blur = _Kernel()
+
+    def forward(self, x: Tensor, row: Tensor) -> Tensor:
+        return self.by_style(x, self.modulation(row))
+
+    def by_style(self, x: Tensor, style: Tensor) -> Tensor:
+        """The same from the style, (n, channels in)."""
+        weight = self.weight[0] * self.scale
+        back: Tensor | None = None
+        if self.demodulate:
+            if x.dtype == torch.float16:
+                # Nothing on the way may overflow: unit sizes, which demodulation takes out again.
+                weight = weight / weight.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+                style = style / style.abs().amax(1, keepdim=True).clamp_min(1e-12)
+            energy = weight.square().sum((2, 3))  # (out, in)
+            back = torch.rsqrt(style.square() @ energy.T + 1e-8)
+        x = x * style[:, :, None, None].to(x.dtype)
+        weight = weight.to(x.dtype)
+        if self.up:
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+            x = self.blur(x, (1, 1))
+        else:
+            x = F.conv2d(x, weight, padding=self.padding)
+        return x if back is None else x * back[:, :, None, None].to(x.dtype)
+
+
+class _Kernel(nn.Module):
+    """The low-pass filter [1, 3, 3, 1] in both directions, of gain 4: for every second sample is
+    zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor(_TAPS)
+        self.register_buffer("kernel", taps[:, None] * taps / taps.sum() ** 2 * 4)
+        self.kernel: Tensor
+
+    def forward(self, x: Tensor, pad: tuple[int, int]) -> Tensor:
+        """Filter (n, c, h, w) with that many zeros before and after in both directions."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(F.pad(x, pad * 2), kernel, groups=channels)
+
+
+class _Upsample(_Kernel):
+    """Twice the resolution: zeros in between, then the filter."""
+
+    def doubled(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        spread = x.new_zeros(n, c, h, 2, w, 2)
+        spread[:, :, :, 0, :, 0] = x
+        return self.forward(spread.view(n, c, 2 * h, 2 * w), (2, 1))
+
+
+class _Noise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class _Bias(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
+class StyledConv(nn.Module):
+    """A modulated convolution with noise, bias and activation."""
+
+    def __init__(self, c_in: int, c_out: int, *, up: bool) -> None:
+        super().__init__()
+        self.conv = _Modulated(c_in, c_out, 3, demodulate=True, up=up)
+        self.noise = _Noise()
+        self.activate = _Bias(c_out)
+
+    def forward(self, x: Tensor, row: Tensor, noise: Tensor) -> Tensor:
+        """(n, c, h, w) features by (n, 512) rows; ``noise`` is (1 or n, 1, h', w')."""
+        x = self.conv(x, row) + (self.noise.weight * noise).to(x.dtype)
+        x = F.leaky_relu(x + self.activate.bias[:, None, None].to(x.dtype), _LEAK) * _GAIN
+        return x.clamp(-_CLAMP, _CLAMP) if x.dtype == torch.float16 else x
+
+
+class ToRGB(nn.Module):
+    """Features to colours, added to those of half the resolution."""
+
+    def __init__(self, channels: int, *, first: bool) -> None:
+        super().__init__()
+        self.conv = _Modulated(channels, 3, 1, demodulate=False, up=False)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        if not first:
+            self.upsample = _Upsample()
+
+    def forward(self, x: Tensor, row: Tensor, below: Tensor | None) -> Tensor:
+        """(n, 3, h, w) in the precision of ``below``, or float32."""
+        style = self.conv.modulation(row) * self.conv.scale
+        # By colours of unit size: in half precision the style times the features may not fit.
+        colours = F.conv2d(x.float() * style[:, :, None, None], self.conv.weight[0]) + self.bias
+        return colours if below is None else colours + self.upsample.doubled(below)
+
+
+class Synthesis(nn.Module):
+    """Codes to pictures.
+
+    Args:
+        shape: of the network.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        first = shape.channels[0]
+        self.input = nn.ParameterDict({"input": nn.Parameter(torch.randn(1, first, 4, 4))})
+        self.conv1 = StyledConv(first, first, up=False)
+        self.to_rgb1 = ToRGB(first, first=True)
+        self.convs, self.to_rgbs = nn.ModuleList(), nn.ModuleList()
+        for c_in, c_out in zip(shape.channels[:-1], shape.channels[1:], strict=True):
+            self.convs.append(StyledConv(c_in, c_out, up=True))
+            self.convs.append(StyledConv(c_out, c_out, up=False))
+            self.to_rgbs.append(ToRGB(c_out, first=False))
+        self.noises = nn.Module()
+        for k in range(2 * len(shape.channels) - 1):
+            side = 4 << (k + 1) // 2
+            self.noises.register_buffer(f"noise_{k}", torch.randn(1, 1, side, side))
+
+    def fixed_noise(self) -> list[Tensor]:
+        """The noise that the checkpoint holds, one of (1, 1, h, w) per convolution."""
+        return [getattr(self.noises, f"noise_{k}") for k in range(len(self.convs) + 1)]
+
+    def forward(
+        self,
+        codes: Tensor,
+        noise: list[Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Show codes.
+
+        Args:
+            codes: (n, rows, 512) of W+, float32.
+            noise: one per convolution; the checkpoint's if not given.
+            dtype: of the features. Styles and colours are float32 in any case.
+
+        Returns:
+            (n, 3, size, size), about [-1, 1].
+        """
+        noise = self.fixed_noise() if noise is None else noise
+        x = self.input["input"].to(dtype).expand(len(codes), -1, -1, -1)
+        x = self.conv1(x, codes[:, 0], noise[0])
+        picture: Tensor = self.to_rgb1(x, codes[:, 1], None)
+        for k, to_rgb in enumerate(self.to_rgbs):
+            row = 2 * k + 1
+            x = self.convs[2 * k](x, codes[:, row], noise[2 * k + 1])
+            x = self.convs[2 * k + 1](x, codes[:, row + 1], noise[2 * k + 2])
+            picture = to_rgb(x, codes[:, row + 2], picture)
+        return picture
+
+
+def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | None]:
+    """The networks of a state dict in the published layout.
+
+    Args:
+        state: names and values: of ``g_ema``, or of ``decoder`` without that prefix. Filters are
+            checked to be the published one.
+
+    Returns:
+        The synthesis network, and the mapping network if it is there; in evaluation mode.
+
+    Raises:
+        WeightsError: a key is missing, unknown, or of another shape: the first such one is named.
+    """
+    shape = shape_of(state)
+    synthesis = Synthesis(shape)
+    mapping = Mapping8(shape.mapping) if shape.mapping else None
+    wanted = dict(synthesis.state_dict())
+    if mapping is not None:
+        wanted |= {f"style.{k.removeprefix('layers.')}": v for k, v in mapping.state_dict().items()}
+    for name, value in wanted.items():
+        found = _entry(state, name)
+        if found.shape != value.shape:
+            raise _misfit(name, found, str(tuple(value.shape)))
+        if name.endswith(".kernel") and not torch.allclose(found.float(), value, atol=1e-5):
+            raise WeightsError(
+                f"{name} is another filter than [1, 3, 3, 1]", "Give a StyleGAN2's state dict."
+            )
+    unknown = next((name for name in state if name not in wanted), None)
+    if unknown is not None:
+        raise WeightsError(f"{unknown} is no part of a StyleGAN2", "Give its state dict alone.")
+    synthesis.load_state_dict({k: v for k, v in state.items() if not k.startswith("style.")})
+    if mapping is not None:
+        mapping.load_state_dict(
+            {k.replace("style", "layers", 1): v for k, v in state.items() if k.startswith("style.")}
+        )
+        mapping.eval()
+    return synthesis.eval(), mapping
+
+
+def _entry(state: Mapping[str, Tensor], name: str) -> Tensor:
+    value = state.get(name)
+    if not isinstance(value, Tensor):
+        raise WeightsError(f"{name} is missing", "Give a StyleGAN2's state dict (`g_ema`).")
+    return value
+
+
+def _misfit(name: str, value: Tensor, wanted: str) -> WeightsError:
+    return WeightsError(
+        f"{name} is {tuple(value.shape)}, not {wanted}", "Give a StyleGAN2's state dict (`g_ema`)."
+    )
