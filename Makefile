@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := demo/result.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights demo test faults lint format clean
+.PHONY: help install weights demo test faults lint format docs docs-pages clean
 
 help:
 	@echo "make demo    edit examples/input.mp4 and say where the result is"
@@ -20,6 +20,7 @@ help:
 	@echo "make faults  kill it often, damage its files, starve it: an hour"
 	@echo "make lint    ruff, mypy and the layers only"
 	@echo "make format  let ruff rewrite the sources"
+	@echo "make docs    build the documentation's site, and write the pages that the code says"
 	@echo "make clean   remove .venv, caches and the demo's result"
 
 $(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
@@ -57,9 +58,16 @@ test: lint weights
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/pipeline
 	$(BIN)/python -m pytest tests/pipeline
 
+docs: docs-pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The site is $(abspath site/index.html)."
+
+docs-pages: $(INSTALLED)
+	$(BIN)/python docs/pages.py
+
 # What of it `make test` does a little of.
 faults: weights
 	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(BIN)/python -m pytest -s tests/faults tests/pipeline
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

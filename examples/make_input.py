@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 import torch
 
-from videdit.bundles import ensure_bundle
-from videdit.faces.backend import load_backend
-from videdit.generators.mobile import ROWS, load_mapping
+from videdit.generators.mobile import ROWS
 from videdit.generators.wspace import WStatistics
-from videdit.models.protocols import Generator, load_decoder
+from videdit.models.networks import open_networks
+from videdit.models.protocols import Generator, Landmarker
 from videdit.training.faces import shard_codes
 
 WIDTH, HEIGHT, RATE, SECONDS = 1280, 720, 25, 4
@@ -43,14 +42,14 @@ def pose_of(points: np.ndarray) -> tuple[float, float]:
 
 
 def find_directions(
-    decoder: Generator, codes: torch.Tensor, stats: WStatistics, backend
+    decoder: Generator, codes: torch.Tensor, stats: WStatistics, landmarker: Landmarker
 ) -> np.ndarray:
     """(2, 512) steps of W: one standard deviation of turning, and of opening the mouth."""
     poses, kept = [], []
     for index, code in enumerate(codes):
         row = np.broadcast_to(code.numpy(), (1, ROWS, 512))
         picture = cv2.resize(decoder.decode(row)[0], (256, 256), interpolation=cv2.INTER_AREA)
-        faces = backend.detect(np.rint(picture * 255).astype(np.uint8))
+        faces = landmarker.detect(np.rint(picture * 255).astype(np.uint8))
         if faces:
             poses.append(pose_of(faces[0].points68))
             kept.append(index)
@@ -127,14 +126,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
     output = parser.parse_args().output
-    bundle = ensure_bundle(say=print)
-    stats = WStatistics.load(bundle.path("w_statistics.safetensors"))
-    mapping = load_mapping(bundle.path("mapping.xml"), bundle.path("mapping.bin"))
-    decoder = load_decoder(bundle.path("synthesis.xml"), bundle.path("synthesis.bin"))
-    parts = ("face_detection_full_range.tflite", "face_landmark.tflite")
-    backend = load_backend("mesh", {part: bundle.path(part) for part in parts})
+    networks = open_networks("mobile", "cpu", "fp32", say=print)
+    stats, mapping, decoder = networks.statistics, networks.mapping, networks.generator
     samples = torch.from_numpy(shard_codes(0, mapping, stats)[0][:SAMPLES].astype(np.float32))
-    steps = find_directions(decoder, samples, stats, backend)
+    steps = find_directions(decoder, samples, stats, networks.landmarker)
     code = shard_codes(PERSON[0], mapping, stats)[0][PERSON[1]].astype(np.float32)
 
     with av.open(str(output), "w", options={"movflags": "+faststart"}) as container:

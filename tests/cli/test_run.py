@@ -17,11 +17,11 @@ from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.cli.run import (
     LocalEdits,
-    collect_edits,
     frame_ranges,
     local_edits,
     summary,
 )
+from videdit.cli.whose import collect_edits
 from videdit.editing.schedule import Edit
 from videdit.errors import InputError, Interrupted, NoFaceError, UsageError, VideditError
 from videdit.pipeline.runner import RunReport, StageReport

@@ -8,7 +8,7 @@ import pytest
 
 from videdit.bundles import load_bundle
 from videdit.cli.main import main
-from videdit.cli.run import collect_edits
+from videdit.cli.whose import collect_edits
 from videdit.editing.attributes import GROUPS, NAMES, resolve
 from videdit.editing.presets import PRESETS, find_preset
 from videdit.editing.quality import load_quality

@@ -149,7 +149,7 @@ def edits(
     along the rim, 1 is none. Needs the extra `eval`. An input that cannot be read does not stop the
     others; the exit code tells.
     """
-    from videdit.cli.run import collect_edits
+    from videdit.cli.whose import collect_edits
     from videdit.editing.attributes import NAMES
     from videdit.editing.quality import save_quality
     from videdit.evaluation.edits import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -529,39 +528,6 @@ def _check_strength(text: str, like: Path | None) -> None:
     strengths = [alpha for _, alpha in AlphaSchedule.parse(text).keyframes]
     if not all(0 <= alpha <= 1 for alpha in strengths):
         raise UsageError(f"--strength is {text}", "Give numbers from 0 to 1.")
-
-
-def collect_edits(
-    attributes: list[str], alphas: list[str], texts: list[str], presets: Sequence[str] = ()
-) -> list[Edit]:
-    """The edits of a command line, in order; those of presets come first, and of an attribute that
-    is named again the one that is named counts.
-
-    Raises:
-        UsageError: no edit, an unknown attribute, or strengths that cannot be matched.
-    """
-    from videdit.editing.attributes import canonical
-    from videdit.editing.presets import find_preset
-    from videdit.editing.schedule import Edit
-
-    # `--attr Smiling=1.5` is what people type.
-    bare = [name for name in attributes if "=" not in name]
-    if alphas and len(alphas) != len(bare):
-        raise UsageError(
-            f"{len(bare)} --attr but {len(alphas)} --alpha",
-            "Give each --attr its --alpha, or write --edit Smiling=1.5.",
-        )
-    strengths = iter(alphas or ["1"] * len(bare))
-    pairs = [name if "=" in name else f"{name}={next(strengths)}" for name in attributes]
-    named = [Edit.parse(text) for text in pairs + texts]
-    given = [edit for name in presets for edit in find_preset(name).edits]
-    said = {canonical(edit.attribute) for edit in named}
-    kept = {e.attribute: e for e in given if e.attribute not in said}  # the last one counts
-    if not named and not kept:
-        raise UsageError(
-            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
-        )
-    return [*kept.values(), *named]
 
 
 def frame_ranges(frames: list[int]) -> str:

@@ -1,5 +1,8 @@
-"""Several people on one command line: ``--face like:a.jpg --attr Smiling --face track:2 --attr
-Young``. What comes after a ``--face`` is that face's, up to the next one."""
+"""Which edits a command line asks for, and whose they are.
+
+Several people: ``--face like:a.jpg --attr Smiling --face track:2 --attr Young``. What comes after a
+``--face`` is that face's, up to the next one.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,39 @@ def options_in_order(ctx: typer.Context) -> list[str]:
     return list(ctx.meta.get(_ORDER, ()))
 
 
+def collect_edits(
+    attributes: list[str], alphas: list[str], texts: list[str], presets: Sequence[str] = ()
+) -> list[Edit]:
+    """The edits of a command line, in order; those of presets come first, and of an attribute that
+    is named again the one that is named counts.
+
+    Raises:
+        UsageError: no edit, an unknown attribute, or strengths that cannot be matched.
+    """
+    from videdit.editing.attributes import canonical
+    from videdit.editing.presets import find_preset
+    from videdit.editing.schedule import Edit
+
+    # `--attr Smiling=1.5` is what people type.
+    bare = [name for name in attributes if "=" not in name]
+    if alphas and len(alphas) != len(bare):
+        raise UsageError(
+            f"{len(bare)} --attr but {len(alphas)} --alpha",
+            "Give each --attr its --alpha, or write --edit Smiling=1.5.",
+        )
+    strengths = iter(alphas or ["1"] * len(bare))
+    pairs = [name if "=" in name else f"{name}={next(strengths)}" for name in attributes]
+    named = [Edit.parse(text) for text in pairs + texts]
+    given = [edit for name in presets for edit in find_preset(name).edits]
+    said = {canonical(edit.attribute) for edit in named}
+    kept = {e.attribute: e for e in given if e.attribute not in said}  # the last one counts
+    if not named and not kept:
+        raise UsageError(
+            "nothing to edit", "Name an attribute, e.g. --attr Smiling (see `videdit attributes`)."
+        )
+    return [*kept.values(), *named]
+
+
 def edits_of_faces(
     order: Sequence[str],
     faces: Sequence[str],
@@ -70,8 +106,6 @@ def edits_of_faces(
         UsageError: a face without an edit, an edit before the first of several faces, or what
             ``collect_edits`` refuses.
     """
-    from videdit.cli.run import collect_edits
-
     given = {"attr": attributes, "alpha": alphas, "edit": texts, "preset": presets}
     if len(faces) < 2:
         face = faces[0] if faces else USUAL
