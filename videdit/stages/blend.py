@@ -53,7 +53,7 @@ class BlendStage(FaceStage):
     ``touched.npz``, where."""
 
     name = "blend"
-    version = 16
+    version = 17
     takes = ("align", "reconstruct", "decode")
     apart = True
     cost = 0.08
