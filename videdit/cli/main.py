@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "run": Verb("videdit.cli.run", "run", "Edit a video: the main job."),
     "image": Verb("videdit.cli.run", "image", "Edit a picture."),
     "batch": Verb("videdit.cli.batch", "batch", "Edit many videos and pictures."),
+    "ui": Verb("videdit.cli.ui", "ui", "Look, try and run in a page of your browser."),
     "inspect": Verb("videdit.cli.inspect", "inspect", "Show what each stage left for a source."),
     "cache": Verb("videdit.cli.cache", "app", "List, check or free the kept work."),
     "attributes": Verb("videdit.cli.attributes", "app", "List what can be edited, and how well."),
@@ -59,7 +60,7 @@ EXIT_CODES: dict[int, str] = {
     7: "interrupted; run the same command again to resume",
 }
 
-_LARGE = ("run", "image", "batch", "inspect", "train", "evaluate", "bench")
+_LARGE = ("run", "image", "batch", "ui", "inspect", "train", "evaluate", "bench")
 """Verbs that load networks."""
 
 _TRACEBACK = "Add --debug for the traceback."
