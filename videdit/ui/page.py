@@ -179,7 +179,7 @@ class Page:
             self.looking = gr.HTML("")
             self.faces = gr.Gallery(
                 show_label=False,
-                columns=5,
+                columns=6,
                 height="auto",
                 allow_preview=False,
                 visible=False,
@@ -198,8 +198,7 @@ class Page:
         gr.HTML("<h2>Ready-made</h2>", elem_classes="v-heading")
         with gr.Row(elem_classes="v-chips"):
             self.presets = [
-                (preset, gr.Button(preset.name, size="sm", min_width=40, scale=0))
-                for preset in PRESETS
+                (preset, gr.Button(_capital(preset.name), size="sm", scale=0)) for preset in PRESETS
             ]
         with gr.Row(elem_classes="v-heading"):
             self.summary = gr.HTML(_summary(Strengths()), elem_id="summary")
@@ -275,7 +274,8 @@ class Page:
             outputs: list[Any],
             **more: Any,
         ) -> None:
-            more = {"show_progress": "hidden", "queue": False} | more
+            # Through Gradio's queue: without it a State's change is not told to the browser.
+            more = {"show_progress": "hidden", "concurrency_limit": None} | more
             told = self._told(function, len(outputs))
             trigger(told, inputs, [*outputs, *ends], api_visibility="private", **more)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import socket
 import threading
@@ -32,6 +33,8 @@ _POLICY = (
 )
 """What a browser may load for the page: nothing of another host. Gradio's own scripts are inline
 and put together at run time."""
+
+_FETCHES = re.compile(r"file[=/]\s*[a-z][a-z0-9+.-]*:|proxy=", re.IGNORECASE)
 
 _HEADERS = {
     "content-security-policy": _POLICY,
@@ -126,8 +129,11 @@ class Guard:
             return False  # another name that leads here (DNS rebinding)
         if any(origin.lower() not in self._origins for origin in headers.get(b"origin", [])):
             return False
-        first = str(scope["path"]).lstrip("/").partition("/")[0]
-        return hmac.compare_digest(first.encode(), self._token)
+        first, _, rest = str(scope["path"]).lstrip("/").partition("/")
+        if not hmac.compare_digest(first.encode(), self._token):
+            return False
+        # Gradio would fetch an address of another host for the page.
+        return not _FETCHES.search(rest)
 
 
 def _with_headers(send: Send) -> Send:
@@ -176,6 +182,7 @@ def make_app(blocks: Any, token: str, port: int, shelf: Shelf, look: dict[str, A
         f"/{token}",
         server_name="127.0.0.1",
         server_port=port,
+        root_path=f"/{token}",
         allowed_paths=[],
         show_error=False,
         ssr_mode=False,
