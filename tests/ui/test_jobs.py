@@ -11,7 +11,7 @@ import pytest
 
 from videdit.batch.crew import WorkerDied
 from videdit.batch.jobs import Job
-from videdit.batch.work import DONE, FAILED, INTERRUPTED, FilmPiece, Made, Outcome, Worker
+from videdit.batch.work import DONE, FAILED, INTERRUPTED, Made, Outcome, Worker
 from videdit.editing.schedule import Edit
 from videdit.pipeline.tally import Standing
 from videdit.ui.jobs import STOPPING, WORKING, RunQueue, free_name
