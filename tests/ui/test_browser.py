@@ -223,7 +223,7 @@ def test_what_is_no_clip_is_told_in_a_line(opened: Callable[..., Any], tmp_path:
     page = opened()
     text = tmp_path / "notes.mp4"
     text.write_text("no video")
-    page.set_input_files("#open input[type=file], input[type=file]#open", str(text))
+    page.set_input_files("input[data-testid='Open another-upload-button']", str(text))
     page.wait_for_selector("#message .v-error")
     told = page.inner_text("#message")
     assert re.search(r"notes\.mp4", told)

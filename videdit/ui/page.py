@@ -141,9 +141,12 @@ class Page:
                     self._build_look()
                 with gr.Column(scale=5, min_width=320, elem_classes="v-desk"):
                     self._build_desk()
+                with gr.Column(scale=7, min_width=320, elem_classes="v-runs"):
+                    self._build_runs()
             self.timer = gr.Timer(_EVERY_S)
             self._wire(page)
-        return page
+        made: gr.Blocks = page
+        return made
 
     def _build_look(self) -> None:
         self.preview = gr.ImageSlider(
@@ -160,16 +163,6 @@ class Page:
             self.play = gr.Button(f"Play {STRETCH_S:g} seconds from here", size="sm")
             self.key = gr.Button("Set keyframe here", size="sm", elem_id="key")
         self.stretch = gr.HTML("", elem_id="stretch")
-        gr.HTML("<h2>Runs</h2>", elem_classes="v-heading")
-        self.no_runs = gr.HTML('<p class="v-quiet">Nothing is run yet.</p>')
-        self.slots: list[tuple[Any, Any, Any, Any]] = []
-        for number in range(_SLOTS):
-            with gr.Group(visible=False, elem_classes="v-slot") as group:
-                card = gr.HTML("", elem_id=f"run-{number}")
-                with gr.Row(elem_classes="v-buttons"):
-                    stop = gr.Button("Stop", size="sm", visible=False)
-                    again = gr.Button("Go on", size="sm", visible=False)
-            self.slots.append((group, card, stop, again))
 
     def _build_desk(self) -> None:
         with gr.Accordion("Whose face", open=True):
@@ -233,6 +226,8 @@ class Page:
             with gr.Row(elem_classes="v-buttons"):
                 self.go = gr.Button("Go to it", size="sm")
                 self.unkey = gr.Button("Remove it", size="sm")
+
+    def _build_runs(self) -> None:
         with gr.Accordion("Run", open=True):
             self.how = gr.Radio(
                 [("Balanced: closer to the person", "balanced"), ("Fast", "fast")],
@@ -252,6 +247,16 @@ class Page:
                 elem_id="command",
             )
             self.command_note = gr.HTML("")
+        gr.HTML("<h2>Runs</h2>", elem_classes="v-heading")
+        self.no_runs = gr.HTML('<p class="v-quiet">Nothing is run yet.</p>')
+        self.slots: list[tuple[Any, Any, Any, Any]] = []
+        for number in range(_SLOTS):
+            with gr.Group(visible=False, elem_classes="v-slot") as group:
+                card = gr.HTML("", elem_id=f"run-{number}")
+                with gr.Row(elem_classes="v-buttons"):
+                    stop = gr.Button("Stop", size="sm", visible=False)
+                    again = gr.Button("Go on", size="sm", visible=False)
+            self.slots.append((group, card, stop, again))
 
     # --- what happens ------------------------------------------------------------------------
 
@@ -620,8 +625,8 @@ class Page:
         pictures = [
             (
                 face.picture,
-                f"Face {face.track.id}, {clock(times[face.track.first])}"
-                f"–{clock(times[face.track.last])}",
+                f"Face {face.track.id}"
+                + (f", {clock(times[face.track.first])}" if len(people.shots) > 1 else ""),
             )
             for face in people.faces
             if face.picture is not None
@@ -737,3 +742,6 @@ def theme() -> gr.themes.Base:
 
 
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+
+HEAD = '<link rel="icon" href="data:,">'
+"""Without it browsers ask for an icon where no address holds the token."""

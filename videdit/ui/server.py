@@ -191,6 +191,9 @@ def make_app(blocks: Any, token: str, port: int, shelf: Shelf, look: dict[str, A
         mcp_server=False,
         **look,
     )
+    # Gradio looks whether a file that a request names was handed over through the page, but only
+    # where it started the server itself: otherwise any file could be named.
+    blocks.has_launched = True
     return Guard(app, token, port)
 
 

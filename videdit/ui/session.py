@@ -344,9 +344,12 @@ class Session:
             networks=self._own_networks(),
             stop=self._leaving,
         )
+        bgr = cv2.imread(str(kept.result))
+        if bgr is None:
+            raise StorageError(f"{kept.result} cannot be read", "Try it again.")
         self._made += 1
         picture = kept.folder / f"{self._made}.jpg"
-        _write_jpeg(picture, cv2.imread(str(kept.result)))
+        _write_jpeg(picture, np.asarray(bgr, np.uint8))
         return picture
 
 
