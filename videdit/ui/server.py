@@ -223,7 +223,7 @@ def serving(app: App, made: socket.socket) -> Iterator[None]:
 
     config = uvicorn.Config(
         app,
-        log_level="error",
+        log_level="critical",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -236,4 +236,6 @@ def serving(app: App, made: socket.socket) -> Iterator[None]:
         yield
     finally:
         server.should_exit = True
-        thread.join(5)
+        thread.join(3)
+        server.force_exit = True  # tabs that wait for news
+        thread.join()
