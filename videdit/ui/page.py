@@ -742,6 +742,3 @@ def theme() -> gr.themes.Base:
 
 
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-
-HEAD = '<link rel="icon" href="data:,">'
-"""Without it browsers ask for an icon where no address holds the token."""

@@ -55,7 +55,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="videdit-ui-") as name, listening(port) as made:
         folder = Path(name)
         calm_gradio(folder / "gradio")
-        from .page import CSS, HEAD, MOST_UPLOADED, Page, theme
+        from .page import CSS, MOST_UPLOADED, Page, theme
 
         session = Session(folder, cache, device)
         opened = None if source is None else session.open(source.absolute())
@@ -65,7 +65,7 @@ def serve(
         tries = RunQueue(Worker(folder / "tries", overwrite=True))
         quality = load_quality(load_bundle(DEFAULT_BUNDLE).file("quality"))
         page = Page(session, runs, tries, shelf, quality, opened, output)
-        look = {"theme": theme(), "css": CSS, "head": HEAD, "max_file_size": MOST_UPLOADED}
+        look = {"theme": theme(), "css": CSS, "max_file_size": MOST_UPLOADED}
         app = make_app(page.build(), token, where, shelf, look)
         cut = False
         try:
