@@ -118,5 +118,8 @@ def test_words() -> None:
     assert clock(62.5) == "1:02.50"
     good, weak = Results(20, 0.92, 0.95, 0.4), Results(20, 0.41, 0.95, 0.4)
     told = reliability("Smiling", good, weak)
-    assert told == "+ adds a smile, 92 %\n− takes the smile away, 41 % (often too weak)"
+    assert (
+        told.replace("\N{NO-BREAK SPACE}", " ")
+        == "+ adds a smile, 92 %\n− takes the smile away, 41 % (often too weak)"
+    )
     assert "not measured" in reliability("Smiling", good, Results(0, math.nan))

@@ -263,7 +263,7 @@ class Page:
     def _wire(self, page: gr.Blocks) -> None:
         whole = [
             *(self.title, self.open, self.drop, self.studio, self.time, self.moving),
-            *(self.keys_box, self.cut_box, self.start, self.stop, self.how, self.who),
+            *(self.keys_box, self.cut_box, self.start, self.stop, self.how),
             *self.sliders.values(),
         ]
         words = [
@@ -354,7 +354,7 @@ class Page:
 
     def _load(self, tab: Tab) -> list[Any]:
         if self.source is None:
-            return [gr.skip()] * (12 + len(self.sliders)) + self._words(tab)
+            return [gr.skip()] * (11 + len(self.sliders)) + self._words(tab)
         return self._opened(tab, self.source)
 
     def _uploaded(self, tab: Tab, file: Any) -> list[Any]:
@@ -386,7 +386,6 @@ class Page:
             "",
             "",
             tab.quality,
-            gr.update(choices=list(_WHO), value="Largest face"),
             *[0] * len(self.sliders),
             *self._words(tab),
         ]
@@ -617,10 +616,13 @@ class Page:
 
     def _fresh_people(self, tab: Tab) -> list[Any]:
         people = tab.people
-        stretch = None if people is None else (tab.start_s, tab.stop_s)
-        if people is None or tab.sent.get("people") == stretch:
+        known = (tab.start_s, tab.stop_s) if people is not None else None
+        if "people" in tab.sent and tab.sent["people"] == known:
             return [gr.skip()] * 4
-        tab.sent["people"] = stretch
+        tab.sent["people"] = known
+        if people is None:
+            who = gr.update(choices=list(_WHO), value=_who(tab.face))
+            return [who, gr.update(visible=False), gr.update(visible=False), gr.skip()]
         times = tab.source.timeline.times()
         pictures = [
             (
@@ -637,10 +639,9 @@ class Page:
             if picture is not None
         ]
         who = [*_WHO, *(f"Face {face.track.id}" for face in people.faces)]
-        now = next((name for name, face in _WHO.items() if face == tab.face), None)
-        now = now or f"Face {tab.face.removeprefix('track:')}"
+        now = _who(tab.face)
         if now not in who:
-            tab.face, now = "largest", "Largest face"
+            tab.face, now = "largest", _who("largest")
         return [
             gr.update(choices=who, value=now),
             gr.update(value=pictures, visible=bool(pictures) and not tab.source.is_image),
@@ -693,6 +694,12 @@ class Page:
         link = self.shelf.link(path) if run.state == "done" and path.is_file() else None
         card = drawing.run_card(run, link, picture=picture)
         return True, card, run.pending, run.state in ("failed", "interrupted")
+
+
+def _who(face: str) -> str:
+    """What the page calls a choice of faces."""
+    names = {value: name for name, value in _WHO.items()}
+    return names.get(face) or f"Face {face.removeprefix('track:')}"
 
 
 def _keyframe(text: str | None) -> tuple[str, float]:

@@ -194,7 +194,7 @@ def _seen(side: Results) -> str:
     if side.seen != side.seen:
         return "not measured"
     doubt = side.doubt
-    return f"{side.seen:.0%}".replace("%", " %") + (f" ({doubt})" if doubt else "")
+    return f"{side.seen:.0%}".replace("%", "\N{NO-BREAK SPACE}%") + (f" ({doubt})" if doubt else "")
 
 
 def clock(time_s: float) -> str:
