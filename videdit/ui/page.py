@@ -482,6 +482,8 @@ class Page:
                     f"The clip is {tab.source.seconds:.2f} s long.",
                 )
             tab.start_s, tab.stop_s = stretch
+            if tab.face.startswith("track:"):  # tracks are counted anew
+                tab.face = "largest"
             self._look(tab)
         return self._words(tab)
 
