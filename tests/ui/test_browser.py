@@ -212,11 +212,11 @@ def test_a_narrow_window_needs_no_sideways_scrolling(opened: Callable[..., Any])
 def test_two_tabs_don_t_mix_up(opened: Callable[..., Any]) -> None:
     one, two = opened(), opened()
     typed(one, "#slider-Smiling", "1")
-    typed(two, "#slider-Young", "-1")
+    typed(two, "#slider-Mouth_Slightly_Open", "-1")
     one.wait_for_selector("#summary .v-chip")
     two.wait_for_selector("#summary .v-chip")
     assert one.inner_text("#summary .v-chosen") == "Smiling +1"
-    assert two.inner_text("#summary .v-chosen") == "Young -1"
+    assert two.inner_text("#summary .v-chosen") == "Mouth slightly open -1"
 
 
 def test_what_is_no_clip_is_told_in_a_line(opened: Callable[..., Any], tmp_path: Path) -> None:

@@ -124,7 +124,6 @@ def test_a_port_that_is_taken() -> None:
     with listening(0) as first:
         address, port = first.getsockname()
         assert address == "127.0.0.1"
-        first.listen()
         with pytest.raises(UsageError, match="cannot be used"), listening(port):
             pass
     with listening(port) as again:

@@ -73,6 +73,15 @@ class Started:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(120)
 
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
 
 @pytest.mark.weights
 def test_ctrl_c_is_told_by_the_exit_code(
@@ -80,18 +89,18 @@ def test_ctrl_c_is_told_by_the_exit_code(
 ) -> None:
     pytest.importorskip("gradio")
     clip = write_small(tmp_path / "clip.mp4", example, 6)
-    page = Started(clip, tmp_path)
-    page.touch("load")
-    assert page.end() == 0
-    page = Started(clip, tmp_path)
-    page.touch("load")
-    page.touch("input", "slider-Smiling", 1)
-    page.touch("click", "run")
-    end = time.monotonic() + 100
-    while "working" not in str(page.touch("tick")):
-        assert time.monotonic() < end
-        time.sleep(0.3)
-    assert page.end() == 7
+    with Started(clip, tmp_path) as page:
+        page.touch("load")
+        assert page.end() == 0
+    with Started(clip, tmp_path) as page:
+        page.touch("load")
+        page.touch("input", "slider-Smiling", 1)
+        page.touch("click", "run")
+        end = time.monotonic() + 100
+        while "working" not in str(page.touch("tick")):
+            assert time.monotonic() < end
+            time.sleep(0.3)
+        assert page.end() == 7
     assert not list(tmp_path.glob("*Smiling*"))
     # What the page would have done, as the command that it showed.
     assert main(["run", str(clip), "--attr", "Smiling", "-o", str(tmp_path / "done.mp4")]) == 0

@@ -208,6 +208,7 @@ def listening(port: int) -> Iterator[socket.socket]:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind(("127.0.0.1", port))
+            made.listen(128)  # what comes before the server is up waits for it
         except OSError as error:
             raise UsageError(
                 f"port {port} cannot be used ({error.strerror})",
