@@ -159,7 +159,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         result = folder / "result.mp4"
         result.write_bytes(b"0123456789")
         (folder / "neighbour.mp4").write_bytes(b"secret")
-        app = make_app(blocks, TOKEN, PORT, shelf, {})
+        app = make_app(blocks, TOKEN, PORT, shelf, {"max_file_size": 1000})
         made = TestClient(app, base_url=f"http://{HOST}")
         made.result = shelf.link(result)  # type: ignore[attr-defined]
         made.folder = folder  # type: ignore[attr-defined]
@@ -222,3 +222,9 @@ def test_what_the_page_shows_is_given(client: Any) -> None:
     address = answer["data"][0]["url"]
     assert address.startswith(f"http://{HOST}/{TOKEN}/")
     assert client.get(address).headers["content-type"] == "image/webp"
+
+
+def test_a_file_that_is_too_large_is_refused(client: Any) -> None:
+    address = f"/{TOKEN}/gradio_api/upload"
+    assert client.post(address, files={"files": ("a.mp4", b"x" * 900)}).status_code == 200
+    assert client.post(address, files={"files": ("a.mp4", b"x" * 2000)}).status_code == 413

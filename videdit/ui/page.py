@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -46,7 +46,8 @@ _LEGEND = (
 
 @dataclass
 class Tab:
-    """What one tab has open. Only handlers of that tab change it, under its lock."""
+    """What one tab has open. Only handlers of that tab change it, under its lock; but for the one
+    that makes a stretch to play, which takes seconds."""
 
     key: str
     opened: Opened | None = None
@@ -334,7 +335,8 @@ class Page:
         def handle(request: gr.Request, *values: Any) -> list[Any]:
             tab = self._tab(request)
             try:
-                return [*function(tab, *values), ""]
+                with nullcontext() if function == self._play else tab.lock:
+                    return [*function(tab, *values), ""]
             except Exception as error:
                 return [*[gr.skip()] * count, _line(error)]
 
