@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -334,8 +334,11 @@ class Page:
 
         def handle(request: gr.Request, *values: Any) -> list[Any]:
             tab = self._tab(request)
+            alone: AbstractContextManager[Any] = tab.lock
+            if function == self._play:
+                alone = nullcontext()
             try:
-                with nullcontext() if function == self._play else tab.lock:
+                with alone:
                     return [*function(tab, *values), ""]
             except Exception as error:
                 return [*[gr.skip()] * count, _line(error)]
