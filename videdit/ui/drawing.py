@@ -106,7 +106,12 @@ def run_card(run: Run, link: str | None, *, picture: bool) -> str:
         body = message(f"{run.outcome.message.rstrip('.')}. {run.outcome.remedy}".strip())
     elif run.outcome is not None and run.state == "done":
         body = _result(run, link, picture=picture)
-    return f'<div class="v-run">{head}{body}</div>'
+    command = (
+        f"<details><summary>Command</summary><code>{escape(run.command)}</code></details>"
+        if run.command
+        else ""
+    )
+    return f'<div class="v-run">{head}{body}{command}</div>'
 
 
 def _progress(run: Run) -> str:

@@ -309,7 +309,7 @@ class Page:
             on(box.blur, self._cut, [self.start, self.stop], words)
             on(box.submit, self._cut, [self.start, self.stop], words)
         on(self.play.click, self._play, [], [])
-        on(self.run.click, self._run, [], [])
+        on(self.run.click, self._run, [], words)
         for number, (_, _, stop, again) in enumerate(self.slots):
             on(stop.click, functools.partial(self._stop_run, number), [], [])
             on(again.click, functools.partial(self._again, number), [], [])
@@ -506,7 +506,7 @@ class Page:
         if not job.edits:
             raise UsageError("there is nothing to do", "Move a slider, or take a ready-made edit.")
         self.runs.add(job, owner=tab.key, command=command)
-        return []
+        return self._words(tab)  # the same again has another name
 
     def _stop_run(self, slot: int, tab: Tab) -> list[Any]:
         self.runs.stop(tab.slots[slot])
