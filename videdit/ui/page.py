@@ -628,8 +628,8 @@ class Page:
             return [gr.skip()] * 4
         tab.sent["people"] = known
         if people is None:
-            who = gr.update(choices=list(_WHO), value=_who(tab.face))
-            return [who, gr.update(visible=False), gr.update(visible=False), gr.skip()]
+            default = gr.update(choices=list(_WHO), value=_who(tab.face))
+            return [default, gr.update(visible=False), gr.update(visible=False), gr.skip()]
         times = tab.source.timeline.times()
         pictures = [
             (
