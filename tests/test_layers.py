@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     *("cli", "training", "evaluation", "stages", "pipeline", "inversion", "editing", "blending"),
-    *("faces", "media", "generators", "bundles", "batch", "previews", "report"),
+    *("faces", "media", "generators", "bundles", "batch", "previews", "report", "ui"),
 )
 MODULES = (
     *("compiled", "batches", "trial"),
@@ -83,6 +83,7 @@ def test_a_sound_house_passes(house: Path) -> None:
         ("training/__init__", "import videdit.evaluation", "Arrows point one way"),
         ("report/__init__", "import videdit.evaluation", "Arrows point one way"),
         ("evaluation/__init__", "import videdit.training", "Arrows point one way"),
+        ("ui/__init__", "import videdit.cli", "Arrows point one way"),
         ("artifacts", "import videdit.stages.edit", "Arrows point one way"),
         ("previews/__init__", "import videdit.stages.edit", "Arrows point one way"),
         ("artifacts", "import videdit.previews", "Arrows point one way"),

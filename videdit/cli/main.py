@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "run": Verb("videdit.cli.run", "run", "Edit a video: the main job."),
     "image": Verb("videdit.cli.run", "image", "Edit a picture."),
     "batch": Verb("videdit.cli.batch", "batch", "Edit many videos and pictures."),
+    "ui": Verb("videdit.cli.ui", "ui", "Look, try and run in a page of your browser."),
     "inspect": Verb("videdit.cli.inspect", "inspect", "Show what each stage left for a source."),
     "report": Verb("videdit.cli.report", "report", "Write a page about the last run of a source."),
     "cache": Verb("videdit.cli.cache", "app", "List, check or free the kept work."),
@@ -60,7 +61,7 @@ EXIT_CODES: dict[int, str] = {
     7: "interrupted; run the same command again to resume",
 }
 
-_LARGE = ("run", "image", "batch", "inspect", "report", "train", "evaluate", "bench")
+_LARGE = ("run", "image", "batch", "ui", "inspect", "report", "train", "evaluate", "bench")
 """Verbs that load networks."""
 
 _TRACEBACK = "Add --debug for the traceback."
