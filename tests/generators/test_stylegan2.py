@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videdit.errors import WeightsError
-from videdit.generators.stylegan2 import Mapping8, Synthesis, load_synthesis, shape_of
+from videdit.generators.stylegan2 import (
+    Mapping8,
+    Synthesis,
+    from_ada,
+    load_synthesis,
+    shape_of,
+)
 
 Floats = NDArray[np.float64]
 State = dict[str, Tensor]
@@ -277,3 +283,59 @@ def test_what_does_not_fit_is_named(state: State, spoil: object, named: str) -> 
 def test_a_size_that_is_none() -> None:
     with pytest.raises(WeightsError, match="StyleGAN2 of 16 pixels"):
         shape_of(published((4, 4, 4)))
+
+
+def ada(state: State) -> State:
+    """The same network as StyleGAN2-ADA names its parts."""
+    found: State = {"synthesis.b4.const": state["input.input"][0], "mapping.w_avg": torch.ones(512)}
+    numbers = {"conv1": (4, "conv1", 0), "to_rgb1": (4, "torgb", None)}
+    for k in range(len(CHANNELS) - 1):
+        side = 8 << k
+        numbers[f"convs.{2 * k}"] = (side, "conv0", 2 * k + 1)
+        numbers[f"convs.{2 * k + 1}"] = (side, "conv1", 2 * k + 2)
+        numbers[f"to_rgbs.{k}"] = (side, "torgb", None)
+        for name in ("resample_filter", "conv0.resample_filter", "conv1.resample_filter"):
+            found[f"synthesis.b{side}.{name}"] = state["to_rgbs.0.upsample.kernel"] / 4
+    for ours, (side, part, number) in numbers.items():
+        theirs = f"synthesis.b{side}.{part}"
+        found[f"{theirs}.weight"] = state[f"{ours}.conv.weight"][0]
+        found[f"{theirs}.affine.weight"] = state[f"{ours}.conv.modulation.weight"]
+        found[f"{theirs}.affine.bias"] = state[f"{ours}.conv.modulation.bias"]
+        if number is None:
+            found[f"{theirs}.bias"] = state[f"{ours}.bias"].flatten()
+        else:
+            found[f"{theirs}.bias"] = state[f"{ours}.activate.bias"]
+            found[f"{theirs}.noise_strength"] = state[f"{ours}.noise.weight"][0]
+            found[f"{theirs}.noise_const"] = state[f"noises.noise_{number}"][0, 0]
+    for k in range(2):
+        for part in ("weight", "bias"):
+            found[f"mapping.fc{k}.{part}"] = state[f"style.{k + 1}.{part}"]
+    return found
+
+
+def test_ada_has_other_names_for_the_same(state: State) -> None:
+    renamed = from_ada(ada(state))
+    assert renamed.keys() == state.keys()
+    for name, value in state.items():
+        torch.testing.assert_close(renamed[name], value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("synthesis.b16.torgb.affine.bias", r"b16\.torgb\.affine\.bias is missing"),
+        ("synthesis.b8.conv1.noise_const", r"b8\.conv1\.noise_const is missing"),
+        ("synthesis.b4.const", r"b4\.const is missing"),
+    ],
+)
+def test_what_an_ada_lacks_is_named(state: State, name: str, said: str) -> None:
+    theirs = ada(state)
+    del theirs[name]
+    with pytest.raises(WeightsError, match=said):
+        from_ada(theirs)
+
+
+def test_other_architectures_are_refused(state: State) -> None:
+    for name in ("synthesis.b8.skip.weight", "mapping.embed.weight"):
+        with pytest.raises(WeightsError, match="another kind of generator"):
+            from_ada({**ada(state), name: torch.ones(1)})

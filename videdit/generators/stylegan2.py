@@ -291,6 +291,62 @@ class Synthesis(nn.Module):
         return picture
 
 
+def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A StyleGAN2-ADA generator (``G_ema`` of its ``.pkl``) under the names that
+    :func:`load_synthesis` reads. ``mapping.w_avg``, the mean of W, has none there.
+
+    Args:
+        state: ``synthesis.b4.const``, ``mapping.fc0.weight`` and so on.
+
+    Raises:
+        WeightsError: a part is missing; the first such one is named. Or it is not of the
+            architecture with skips, or takes classes.
+    """
+    for name in ("synthesis.b8.skip.weight", "mapping.embed.weight"):
+        if name in state:
+            raise WeightsError(
+                f"{name} belongs to another kind of generator",
+                "Give one with skips (`architecture=skip`) and without classes.",
+            )
+    found: dict[str, Tensor] = {}
+    const = _entry(state, "synthesis.b4.const")
+    found["input.input"] = const[None]
+    k = 0
+    while f"mapping.fc{k}.weight" in state:
+        found[f"style.{k + 1}.weight"] = state[f"mapping.fc{k}.weight"]
+        found[f"style.{k + 1}.bias"] = _entry(state, f"mapping.fc{k}.bias")
+        k += 1
+
+    def convolution(theirs: str, ours: str, number: int | None) -> None:
+        found[f"{ours}.conv.weight"] = _entry(state, f"{theirs}.weight")[None]
+        for part in ("weight", "bias"):
+            found[f"{ours}.conv.modulation.{part}"] = _entry(state, f"{theirs}.affine.{part}")
+        bias = _entry(state, f"{theirs}.bias")
+        if number is None:
+            found[f"{ours}.bias"] = bias[None, :, None, None]
+            return
+        found[f"{ours}.activate.bias"] = bias
+        found[f"{ours}.noise.weight"] = _entry(state, f"{theirs}.noise_strength").reshape(1)
+        found[f"noises.noise_{number}"] = _entry(state, f"{theirs}.noise_const")[None, None]
+
+    convolution("synthesis.b4.conv1", "conv1", 0)
+    convolution("synthesis.b4.torgb", "to_rgb1", None)
+    k, side = 0, 8
+    while f"synthesis.b{side}.conv0.weight" in state:
+        block = f"synthesis.b{side}"
+        convolution(f"{block}.conv0", f"convs.{2 * k}", 2 * k + 1)
+        convolution(f"{block}.conv1", f"convs.{2 * k + 1}", 2 * k + 2)
+        convolution(f"{block}.torgb", f"to_rgbs.{k}", None)
+        # Theirs has a sum of 1.
+        for theirs, ours in (
+            (f"{block}.conv0.resample_filter", f"convs.{2 * k}.conv.blur.kernel"),
+            (f"{block}.resample_filter", f"to_rgbs.{k}.upsample.kernel"),
+        ):
+            found[ours] = 4 * _entry(state, theirs)
+        k, side = k + 1, 2 * side
+    return found
+
+
 def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | None]:
     """The networks of a state dict in the published layout.
 
