@@ -8,15 +8,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
 from tests.batch.test_crew import Board, jobs_of
 from tests.clips import write_small
+from tests.faults.runs import MANY
+from videdit.api import edit_video
 from videdit.batch.crew import Crew, Seat, WorkerDied
 from videdit.batch.film import FilmSeat, SeatedHands
-from videdit.batch.work import FAILED, FilmPiece, Made
+from videdit.batch.jobs import Job
+from videdit.batch.local import LocalSeat
+from videdit.batch.work import DONE, FAILED, FilmPiece, Made, Worker
+from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError, VideditError
 from videdit.pipeline.hands import DamageMet, HandLost, Piece
 from videdit.pipeline.records import Chunk
@@ -97,6 +103,36 @@ def test_a_source_that_is_none_is_its_job_s_end(tmp_path: Path) -> None:
     assert seat.closed
 
 
+@pytest.mark.weights
+def test_a_killed_worker_s_chunks_are_made_by_another(
+    example: Path, tmp_path: Path, default_cache: Path
+) -> None:
+    film = write_small(tmp_path / "film.mp4", example, 14)
+    how = {"quality": "fast", "chunk_frames": 6}
+    alone, spread = tmp_path / "alone.mp4", tmp_path / "spread.mp4"
+    edit_video(film, alone, {"Smiling": 1}, settings={**how, "cache_dir": tmp_path / "alone"})
+    killed: list[int] = []
+
+    class Killing(Board):
+        def moved(self, number: int, standing: Standing) -> None:
+            super().moved(number, standing)
+            if standing.stage == "reconstruct" and not killed:
+                killed.append(max(int(each.pid or 0) for each in active_children()))
+                os.kill(killed[0], signal.SIGKILL)
+
+    cache = tmp_path / "spread"
+    seats = [lambda: LocalSeat(Worker(cache), 1)] * 2
+    made: Seat = FilmSeat(cache, False, seats)  # type: ignore[arg-type]
+    board = Killing()
+    job = Job(film, (Edit.parse("Smiling=1"),), spread, how)
+    (outcome,) = Crew([job], [lambda: made], board).run()
+    assert (outcome.state, outcome.frames, outcome.edited) == (DONE, 14, 14), outcome
+    assert killed
+    assert ("noted", 0) in board.told
+    assert spread.read_bytes() == alone.read_bytes()
+    assert not list(cache.rglob(".tmp/*"))
+
+
 @pytest.fixture(scope="module")
 def film(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quarter of the example's size, in two chunks."""
@@ -110,9 +146,10 @@ def videdit(*words: str | Path) -> list[str]:
 EDIT = ("--attr", "Smiling", "--quality", "fast")
 
 
+@MANY
 @pytest.mark.weights
 @pytest.mark.usefixtures("default_cache")
-def test_a_killed_worker_s_chunks_are_made_by_another(film: Path, tmp_path: Path) -> None:
+def test_the_same_by_the_command_line(film: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.mp4"
     run = videdit("run", film, *EDIT, "-o", alone, "--cache", tmp_path / "alone")
     assert subprocess.run(run, capture_output=True, timeout=600).returncode == 0

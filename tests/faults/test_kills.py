@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -15,14 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import command, digest
-
-COUNT = int(os.environ.get("VIDEDIT_KILLS", "0"))
+from tests.faults.runs import COUNT, MANY, command, digest
 
 # Once at every stage is in tests/test_end_to_end.py.
-none = pytest.mark.skipif(COUNT == 0, reason="minutes for each: VIDEDIT_KILLS, make faults")
 own_cache = pytest.mark.usefixtures("default_cache")
-pytestmark = [pytest.mark.weights, pytest.mark.slow, none, own_cache]
+pytestmark = [pytest.mark.weights, pytest.mark.slow, MANY, own_cache]
 
 
 @pytest.fixture(scope="module")

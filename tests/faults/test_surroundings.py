@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import videdit
-from tests.faults.runs import command, digest
+from tests.faults.runs import MANY, command, digest
 from videdit.bundles import Bundle
 from videdit.errors import InputError, StorageError
 from videdit.files import sha256_of
@@ -144,6 +144,7 @@ def test_a_full_disk_at_every_stage(
     assert len(set(met)) >= 4, met
 
 
+@MANY
 def test_a_disk_that_becomes_read_only(
     clip: Path, whole: Path, tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_cache_that_vanishes(clip: Path, whole: Path, tmp_path: Path) -> None:
     goes_on(clip, tmp_path, whole)
 
 
+@MANY
 def test_a_cache_that_becomes_a_file(clip: Path, whole: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
 
@@ -188,7 +190,7 @@ def test_a_cache_that_becomes_a_file(clip: Path, whole: Path, tmp_path: Path) ->
 # --- the source ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["written to", "replaced"])
+@pytest.mark.parametrize("how", [pytest.param("written to", marks=MANY), "replaced"])
 def test_a_source_that_changes_meanwhile(
     clip: Path, other: Path, whole: Path, tmp_path: Path, how: str
 ) -> None:
@@ -229,6 +231,7 @@ def test_a_clock_that_jumps(clip: Path, whole: Path, tmp_path: Path, years: int)
     assert "blend" in ended.reused
 
 
+@MANY
 def test_a_clock_that_jumps_while_it_runs(clip: Path, whole: Path, tmp_path: Path) -> None:
     cache, over = tmp_path / "cache", threading.Event()
 
