@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import pickle  # nosec B403 - restricted below
+import pickle  # nosec B403
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
