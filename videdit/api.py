@@ -207,6 +207,30 @@ def prepare(
     return resources, make_chain(resources)
 
 
+def prepare_last(
+    source: Path, source_id: str, store: Store, progress: Progress
+) -> tuple[Resources, list[Stage]]:
+    """Set the chain up as the last run of a source had it.
+
+    Args:
+        source: where it is now.
+        source_id: its content id.
+        store: of the artifacts.
+        progress: told what is fetched.
+
+    Returns:
+        As :func:`prepare`.
+
+    Raises:
+        UsageError: nothing is known of the last run.
+        VideditError: as :func:`prepare`.
+    """
+    plain = store.last_run(source_id)
+    if plain is None:
+        raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
+    return prepare(replace(RunSettings.from_json(plain), source=source), store, progress)
+
+
 def _refuse(resources: Resources) -> None:
     """Refuse what cannot be.
 

@@ -170,33 +170,37 @@ LARGEST_TEXT = 64 << 20
 """Most bytes of a text file that is read as a whole."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int | None = None) -> str:
     """The text of a file that a user names.
 
+    Args:
+        most: bytes that it may have; :data:`LARGEST_TEXT` by default.
+
     Raises:
-        InputError: it cannot be read, is larger than :data:`LARGEST_TEXT`, or is no UTF-8.
+        InputError: it cannot be read, is larger, or is no UTF-8.
     """
+    most = LARGEST_TEXT if most is None else most
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_TEXT + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
-    if len(data) > LARGEST_TEXT:
-        raise InputError(f"{path.name} is larger than {LARGEST_TEXT >> 20} MiB", "Split it.")
+    if len(data) > most:
+        raise InputError(f"{path.name} is larger than {most >> 20} MiB", "Split it.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name} is not UTF-8 text", "Save it as UTF-8.") from error
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, most: int | None = None) -> dict[str, Any]:
     """The tables of a TOML file that a user names.
 
     Raises:
         InputError: as :func:`read_text`, or it is no TOML.
     """
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, most))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path.name} is no TOML: {error}", "Correct it.") from error
 

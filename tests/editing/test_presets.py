@@ -97,6 +97,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         find_preset(str(bad))
     with pytest.raises(InputError, match="cannot be read"):
         find_preset(str(tmp_path / "none.toml"))
+    bad.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(InputError, match="larger than 1 MiB"):
+        find_preset(str(bad))
 
 
 def test_a_name_that_is_none_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from videdit.errors import WeightsError
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def entry(state: Mapping[str, Tensor], name: str, remedy: str) -> Tensor:
+    """A tensor of a state dict.
+
+    Raises:
+        WeightsError: it is missing.
+    """
+    value = state.get(name)
+    if not isinstance(value, Tensor):
+        raise WeightsError(f"{name} is missing", remedy)
+    return value
+
+
+def misfit(name: str, value: Tensor, wanted: str, remedy: str) -> WeightsError:
+    """What is said of a tensor of another shape than ``wanted``."""
+    return WeightsError(f"{name} is {tuple(value.shape)}, not {wanted}", remedy)
+
+
+def check_layout(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str, remedy: str
+) -> None:
+    """Refuse a state dict that is not of a layout.
+
+    Args:
+        state: names and values.
+        wanted: the layout's; the values' shapes count.
+        what: whose layout it is, for the error.
+        remedy: what helps.
+
+    Raises:
+        WeightsError: a key is missing, of another shape, or unknown: the first such one is named.
+    """
+    for name, value in wanted.items():
+        found = entry(state, name, remedy)
+        if found.shape != value.shape:
+            raise misfit(name, found, str(tuple(value.shape)), remedy)
+    unknown = next((name for name in state if name not in wanted), None)
+    if unknown is not None:
+        raise WeightsError(f"{unknown} is no part of {what}", remedy)
 
 
 def load_weights(network: Network, path: Path, name: str) -> Network:

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -226,21 +225,16 @@ def _draw(
 ) -> None:
     import numpy as np
 
-    from videdit.api import prepare
+    from videdit.api import prepare_last
     from videdit.media.output import check_suffix
     from videdit.media.pictures import write_picture
     from videdit.pipeline.progress import Progress, make_progress
     from videdit.pipeline.runner import open_contexts, run
     from videdit.pipeline.stage import Context
-    from videdit.settings import RunSettings
     from videdit.sheet import page
 
     check_suffix(output, None)  # before the work
-    kept = store.last_run(source_id)
-    if kept is None:
-        raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
-    settings = replace(RunSettings.from_json(kept), source=source)
-    resources, stages = prepare(settings, store, Progress())
+    resources, stages = prepare_last(source, source_id, store, Progress())
     contexts = open_contexts(stages, store, source_id)
     by_name = {s.name: s for s in stages}
     if stage not in by_name:

@@ -20,6 +20,7 @@ from videdit.errors import UsageError
 from videdit.files import read_toml
 
 _SUFFIX = ".toml"
+_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
         UsageError: it says what no preset can be.
         InputError: it cannot be read.
     """
-    tables = read_toml(path)
+    tables = read_toml(path, _LARGEST_FILE)
     if not tables:
         raise UsageError(f"{path} holds no preset", "Write a table: [name], edit = {{Smiling = 1}}")
     return tuple(_read(name, table, path) for name, table in tables.items())

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bundles.latent import LatentSpace
+from ..bundles.tensors import check_layout, entry, misfit
 from ..errors import WeightsError
 
 STYLE_DIM = 512
@@ -33,6 +34,7 @@ SMALLEST, LARGEST = 32, 1024
 _LEAK = 0.2
 _GAIN = math.sqrt(2.0)  # of the activation: keeps unit size
 _TAPS = (1.0, 3.0, 3.0, 1.0)
+_ASK = "Give a StyleGAN2's state dict (`g_ema`)."
 _CLAMP = 256.0
 """Where activations end in half precision, as StyleGAN2-ADA (arXiv 2006.06676) has it."""
 
@@ -71,20 +73,20 @@ def shape_of(state: Mapping[str, Tensor]) -> Shape:
         WeightsError: it is not of this layout; the first key that is missing, or does not fit, is
             named.
     """
-    const = _entry(state, "input.input")
+    const = entry(state, "input.input", _ASK)
     if const.ndim != 4 or tuple(const.shape[2:]) != (4, 4):
-        raise _misfit("input.input", const, "(1, channels, 4, 4)")
+        raise misfit("input.input", const, "(1, channels, 4, 4)", _ASK)
     channels, k = [int(const.shape[1])], 0
     while f"convs.{2 * k}.conv.weight" in state:
         weight = state[f"convs.{2 * k}.conv.weight"]
         wanted = f"(1, channels, {channels[-1]}, 3, 3)"
         if weight.ndim != 5 or tuple(weight.shape[2:]) != (channels[-1], 3, 3):
-            raise _misfit(f"convs.{2 * k}.conv.weight", weight, wanted)
+            raise misfit(f"convs.{2 * k}.conv.weight", weight, wanted, _ASK)
         channels.append(int(weight.shape[1]))
         k += 1
     size = 4 << k
     if not SMALLEST <= size <= LARGEST:
-        _entry(state, "convs.0.conv.weight")
+        entry(state, "convs.0.conv.weight", _ASK)
         raise WeightsError(
             f"a StyleGAN2 of {size} pixels", f"Give one of {SMALLEST} to {LARGEST} pixels."
         )
@@ -94,7 +96,7 @@ def shape_of(state: Mapping[str, Tensor]) -> Shape:
     return Shape(size, tuple(channels), mapping)
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """An affine layer with an equalised learning rate: what is stored is scaled when it is used."""
 
     def __init__(self, c_in: int, c_out: int, rate: float = 1.0) -> None:
@@ -114,7 +116,7 @@ class Mapping8(nn.Module):
         super().__init__()
         # Number 0 of the published list has no parameters.
         self.layers = nn.ModuleDict(
-            {str(k + 1): _Affine(STYLE_DIM, STYLE_DIM, 0.01) for k in range(layers)}
+            {str(k + 1): Affine(STYLE_DIM, STYLE_DIM, 0.01) for k in range(layers)}
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -131,7 +133,7 @@ class _Modulated(nn.Module):
     def __init__(self, c_in: int, c_out: int, side: int, *, demodulate: bool, up: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, c_out, c_in, side, side))
-        self.modulation = _Affine(STYLE_DIM, c_in)
+        self.modulation = Affine(STYLE_DIM, c_in)
         nn.init.ones_(self.modulation.bias)
         self.scale = 1 / math.sqrt(c_in * side * side)
         self.demodulate, self.up, self.padding = demodulate, up, side // 2
@@ -309,25 +311,25 @@ def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 "Give one with skips (`architecture=skip`) and without classes.",
             )
     found: dict[str, Tensor] = {}
-    const = _entry(state, "synthesis.b4.const")
+    const = entry(state, "synthesis.b4.const", _ASK)
     found["input.input"] = const[None]
     k = 0
     while f"mapping.fc{k}.weight" in state:
         found[f"style.{k + 1}.weight"] = state[f"mapping.fc{k}.weight"]
-        found[f"style.{k + 1}.bias"] = _entry(state, f"mapping.fc{k}.bias")
+        found[f"style.{k + 1}.bias"] = entry(state, f"mapping.fc{k}.bias", _ASK)
         k += 1
 
     def convolution(theirs: str, ours: str, number: int | None) -> None:
-        found[f"{ours}.conv.weight"] = _entry(state, f"{theirs}.weight")[None]
+        found[f"{ours}.conv.weight"] = entry(state, f"{theirs}.weight", _ASK)[None]
         for part in ("weight", "bias"):
-            found[f"{ours}.conv.modulation.{part}"] = _entry(state, f"{theirs}.affine.{part}")
-        bias = _entry(state, f"{theirs}.bias")
+            found[f"{ours}.conv.modulation.{part}"] = entry(state, f"{theirs}.affine.{part}", _ASK)
+        bias = entry(state, f"{theirs}.bias", _ASK)
         if number is None:
             found[f"{ours}.bias"] = bias[None, :, None, None]
             return
         found[f"{ours}.activate.bias"] = bias
-        found[f"{ours}.noise.weight"] = _entry(state, f"{theirs}.noise_strength").reshape(1)
-        found[f"noises.noise_{number}"] = _entry(state, f"{theirs}.noise_const")[None, None]
+        found[f"{ours}.noise.weight"] = entry(state, f"{theirs}.noise_strength", _ASK).reshape(1)
+        found[f"noises.noise_{number}"] = entry(state, f"{theirs}.noise_const", _ASK)[None, None]
 
     convolution("synthesis.b4.conv1", "conv1", 0)
     convolution("synthesis.b4.torgb", "to_rgb1", None)
@@ -342,7 +344,7 @@ def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             (f"{block}.conv0.resample_filter", f"convs.{2 * k}.conv.blur.kernel"),
             (f"{block}.resample_filter", f"to_rgbs.{k}.upsample.kernel"),
         ):
-            found[ours] = 4 * _entry(state, theirs)
+            found[ours] = 4 * entry(state, theirs, _ASK)
         k, side = k + 1, 2 * side
     return found
 
@@ -366,17 +368,10 @@ def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | N
     wanted = dict(synthesis.state_dict())
     if mapping is not None:
         wanted |= {f"style.{k.removeprefix('layers.')}": v for k, v in mapping.state_dict().items()}
+    check_layout(state, wanted, "a StyleGAN2", _ASK)
     for name, value in wanted.items():
-        found = _entry(state, name)
-        if found.shape != value.shape:
-            raise _misfit(name, found, str(tuple(value.shape)))
-        if name.endswith(".kernel") and not torch.allclose(found.float(), value, atol=1e-5):
-            raise WeightsError(
-                f"{name} is another filter than [1, 3, 3, 1]", "Give a StyleGAN2's state dict."
-            )
-    unknown = next((name for name in state if name not in wanted), None)
-    if unknown is not None:
-        raise WeightsError(f"{unknown} is no part of a StyleGAN2", "Give its state dict alone.")
+        if name.endswith(".kernel") and not torch.allclose(state[name].float(), value, atol=1e-5):
+            raise WeightsError(f"{name} is another filter than [1, 3, 3, 1]", _ASK)
     synthesis.load_state_dict({k: v for k, v in state.items() if not k.startswith("style.")})
     if mapping is not None:
         mapping.load_state_dict(
@@ -384,16 +379,3 @@ def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | N
         )
         mapping.eval()
     return synthesis.eval(), mapping
-
-
-def _entry(state: Mapping[str, Tensor], name: str) -> Tensor:
-    value = state.get(name)
-    if not isinstance(value, Tensor):
-        raise WeightsError(f"{name} is missing", "Give a StyleGAN2's state dict (`g_ema`).")
-    return value
-
-
-def _misfit(name: str, value: Tensor, wanted: str) -> WeightsError:
-    return WeightsError(
-        f"{name} is {tuple(value.shape)}, not {wanted}", "Give a StyleGAN2's state dict (`g_ema`)."
-    )

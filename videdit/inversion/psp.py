@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..bundles.tensors import check_layout, entry, misfit
+from ..generators.stylegan2 import Affine
 
 COARSE, MIDDLE = 3, 7
 """Rows below the first read the coarsest map, those below the second the middle one."""
@@ -96,18 +97,6 @@ class _Residual(nn.Module):
         return result
 
 
-class _Affine(nn.Module):
-    """An affine layer with an equalised learning rate."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(width, width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight / self.weight.shape[1] ** 0.5, self.bias)
-
-
 class _Row(nn.Module):
     """A map to one row of the code."""
 
@@ -117,7 +106,7 @@ class _Row(nn.Module):
         for _ in range(pools):
             layers += [nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU()]
         self.convs = nn.Sequential(*layers)
-        self.linear = _Affine(width)
+        self.linear = Affine(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convs(x)
@@ -188,10 +177,10 @@ def encoder_shape(state: Mapping[str, Tensor]) -> EncoderShape:
     Raises:
         WeightsError: it is not of this layout; the first key that is missing is named.
     """
-    first = int(_entry(state, "input_layer.0.weight").shape[0])
+    first = int(entry(state, "input_layer.0.weight", _ASK).shape[0])
     widths, k = [first], 0
     for units in UNITS:
-        widths.append(int(_entry(state, f"body.{k}.res_layer.1.weight").shape[0]))
+        widths.append(int(entry(state, f"body.{k}.res_layer.1.weight", _ASK).shape[0]))
         k += units
     rows, pools = 0, []
     while f"styles.{rows}.linear.weight" in state:
@@ -200,7 +189,7 @@ def encoder_shape(state: Mapping[str, Tensor]) -> EncoderShape:
             count += 1
         pools.append(count)
         rows += 1
-    width = int(_entry(state, "styles.0.linear.weight").shape[0])
+    width = int(entry(state, "styles.0.linear.weight", _ASK).shape[0])
     return EncoderShape(tuple(widths), rows, width, tuple(pools))
 
 
@@ -220,26 +209,11 @@ def load_encoder(
     shape = encoder_shape(state)
     network = PyramidEncoder(shape, progressive=progressive)
     wanted = {name: value for name, value in network.state_dict().items() if name != "mean"}
-    for name, value in wanted.items():
-        found = _entry(state, name)
-        if found.shape != value.shape:
-            raise WeightsError(f"{name} is {tuple(found.shape)}, not {tuple(value.shape)}", _ASK)
-    unknown = next((name for name in state if name not in wanted), None)
-    if unknown is not None:
-        raise WeightsError(f"{unknown} is no part of the encoder", _ASK)
+    check_layout(state, wanted, "the encoder", _ASK)
     if mean is None:
         mean = torch.zeros(shape.width)
     mean = mean[: shape.rows] if mean.ndim == 2 else mean.expand(shape.rows, -1)
     if tuple(mean.shape) != (shape.rows, shape.width):
-        raise WeightsError(
-            f"latent_avg is {tuple(mean.shape)}, not {(shape.rows, shape.width)}", _ASK
-        )
+        raise misfit("latent_avg", mean, str((shape.rows, shape.width)), _ASK)
     network.load_state_dict({**state, "mean": mean})
     return network.eval().requires_grad_(False)
-
-
-def _entry(state: Mapping[str, Tensor], name: str) -> Tensor:
-    value = state.get(name)
-    if not isinstance(value, Tensor):
-        raise WeightsError(f"{name} is missing", _ASK)
-    return value

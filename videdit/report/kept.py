@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api import prepare, source_id_of
+from ..api import prepare_last, source_id_of
 from ..artifacts.blended import ResultReader
 from ..artifacts.codes import CodeReader, read_latents
 from ..artifacts.faces import Faces, FaceTable
@@ -262,11 +262,7 @@ def open_kept(source: Path, store: Store, progress: Progress) -> Iterator[Kept]:
     infos = show(store, source_id)
     if not infos:
         raise UsageError(f"nothing is kept for {source.name}", "Run `videdit run` first.")
-    plain = store.last_run(source_id)
-    if plain is None:
-        raise UsageError("nothing is known of the last run", "Run `videdit run` again.")
-    settings = replace(RunSettings.from_json(plain), source=source)
-    resources, stages = prepare(settings, store, progress)
+    resources, stages = prepare_last(source, source_id, store, progress)
     with resources:
         contexts = open_contexts(stages, store, source_id)
         by_place = {(info.stage, info.key): info for info in infos}
@@ -275,4 +271,4 @@ def open_kept(source: Path, store: Store, progress: Progress) -> Iterator[Kept]:
             for name, context in contexts.items()
             if (name, context.own.key) in by_place
         }
-        yield Kept(settings, resources, stages, contexts, found)
+        yield Kept(resources.run, resources, stages, contexts, found)

@@ -163,14 +163,11 @@ class AlignStage(Stage):
             theirs = [track for track in tracks if each[track.id] == most[track.id]]
             found[face] = alike(theirs, each, how.same_person)
         if not any(found.values()):
-            face, track, value = max(
-                ((face, *best) for face, each in likeness.items() for best in each.items()),
-                key=lambda one: one[2],
-            )
+            track = max(most, key=lambda track: most[track])
             who = " or ".join(photo.name for photo in run.people)
             raise NoFaceError(
                 f"nobody in {run.source.name} is like {who}: track {track} comes nearest, with "
-                f"{value:.2f} of {how.same_person}",
+                f"{most[track]:.2f} of {how.same_person}",
                 f"Give another picture of the person, or say --face track:{track}.",
             )
         return found

@@ -13,7 +13,7 @@ from ..batch.jobs import Job
 from ..batch.local import LocalSeat
 from ..batch.work import DONE, INTERRUPTED, SKIPPED, WAITING, Outcome, Worker, failure
 from ..device import threads
-from ..errors import explained
+from ..errors import Interrupted, explained
 from ..pipeline.tally import Standing
 
 WORKING, STOPPING = "working", "stopping"
@@ -162,7 +162,7 @@ class RunQueue:
     def _died(self, number: int, death: WorkerDied) -> Outcome:
         job = self._runs[number].job
         if self._runs[number].state == STOPPING or self._closing:
-            return Outcome(INTERRUPTED, str(job.output), exit_code=7)
+            return Outcome(INTERRUPTED, str(job.output), exit_code=Interrupted.exit_code)
         return failure(job.output, died_of(job.source.name, death))
 
     def _update(self, number: int, **values: object) -> None:
