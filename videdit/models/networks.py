@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..editing.stylespace import StyleChannels
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
-    from ..faces.regions import RegionParser
+    from ..faces.regions import Parser
     from ..generators.mobile import MappingNetwork, SynthesisNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.corrector import CorrectedEncoder
@@ -165,11 +165,15 @@ class Networks:
         return load_face_network(self.bundle.file("recognition"))
 
     @cached_property
-    def parser(self) -> RegionParser:
-        """Which part of a face each pixel shows; on the CPU wherever the others run."""
+    def parser(self) -> Parser:
+        """Which part of a face each pixel shows."""
         from ..faces.regions import RegionParser
 
         self._expect("regions", "region-unet")
+        if self.device.name != "cpu":
+            from ..faces.region_network import TorchParser
+
+            return TorchParser(self.region_network(), self.device.name)
         self.bundle.file("regions")  # damaged weights are told, also where they are compiled
         return RegionParser(self.region_network, ids=self.ids("regions"), kept_in=self._kept_in)
 

@@ -30,6 +30,7 @@ from ..batches import ahead
 from ..blending.change import Change, applied, steadied
 from ..blending.face import find_changes
 from ..blending.transfer import Landmarks
+from ..device import workers
 from ..faces.align import cut_crop
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, Touched, compose, touched_by
@@ -42,10 +43,7 @@ from ..sheet import PANEL, strip
 from .resources import FaceStage, Resources
 
 if TYPE_CHECKING:
-    from ..faces.regions import RegionParser
-
-_THREADS = 2
-"""Frames that are worked on at the same time, beside the thread that encodes."""
+    from ..faces.regions import Parser
 
 
 class BlendStage(FaceStage):
@@ -118,7 +116,7 @@ class BlendStage(FaceStage):
             yield from ((frame, []) for frame in self.resources.reader.read(start, stop))
             return
         faces, wanted = self._to_paste(ctx, start, stop)
-        for moment, patches in ahead(wanted, faces.patches, _THREADS):
+        for moment, patches in ahead(wanted, faces.patches, workers()):
             yield moment.frame, patches
 
     def _to_paste(
@@ -130,7 +128,7 @@ class BlendStage(FaceStage):
         first, last = window(times, start, stop, pad)
         faces = _FacesToPaste(self, ctx, first, last)
         frames = frames_with_faces(self.resources.reader, faces.faces, first, last)
-        moments = _moments(ahead(frames, faces.changes, _THREADS), times, pad)
+        moments = _moments(ahead(frames, faces.changes, workers()), times, pad)
         return faces, (moment for moment in moments if start <= moment.frame.index < stop)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -240,7 +238,7 @@ class _FacesToPaste:
     def __init__(self, stage: BlendStage, ctx: Context, start: int, stop: int) -> None:
         resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
-        self.parser: RegionParser = resources.network(ctx, "parser")
+        self.parser: Parser = resources.network(ctx, "parser")
         self.touch = {each.id: resources.touch_of(each.asked) for each in table.tracks}
         self.marked = resources.marked
         self.how = resources.parameters.blending
