@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from videdit.captured import Captured
 from videdit.faces.regions import PARSED, REGIONS, parser_input
 
 
@@ -82,12 +83,11 @@ class TorchParser:
     """
 
     def __init__(self, network: RegionNetwork, device: str) -> None:
-        self._network = network.to(device).eval()
+        run = network.to(device).eval()
+        self._network = Captured(lambda crops: run(crops).softmax(1).permute(0, 2, 3, 1), device)
         self._device = device
 
     def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """As :class:`videdit.faces.regions.Parser`."""
-        with torch.inference_mode():
-            logits = self._network(torch.from_numpy(parser_input(crop)).to(self._device))
-            odds = logits[0].softmax(0).permute(1, 2, 0).contiguous()
-            return np.asarray(odds.cpu().numpy())
+        odds = self._network(torch.from_numpy(parser_input(crop)).to(self._device))
+        return np.ascontiguousarray(odds[0].cpu().numpy())
