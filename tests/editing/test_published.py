@@ -274,7 +274,7 @@ def test_a_text_needs_the_rows_of_channels(tmp_path: Path) -> None:
 
 OTHERS = (
     LatentSpace(16, WIDTH, 512, {"pose": (0, 4), "features": (4, 8), "colour": (8, 16)}, STYLES),
-    LatentSpace(18, WIDTH + 1, 1024, SPACE.bands, (*STYLES[:-2], 7, 6)),
+    LatentSpace(18, WIDTH + 1, 1024, SPACE.bands, (*STYLES[:-3], 7, 6, 6)),
 )
 
 
@@ -294,7 +294,7 @@ def test_what_was_made_for_other_channels(tmp_path: Path) -> None:
     styleclip_files(tmp_path)
     files = [read_editor(tmp_path / name) for name in ("fs3.npy", "S_mean_std", "Smiling.npy")]
     known = [file for file in files if file]
-    with pytest.raises(WeightsError, match=r"rows for 38 style channels, .* has 39"):
+    with pytest.raises(WeightsError, match=r"rows for 38 style channels, .* has 37"):
         convert(known, OTHERS[1], tmp_path)
     moved = LatentSpace(ROWS, WIDTH, 1024, SPACE.bands, (8, 8, 7, 8, 9, 8, 6, 6))
     with pytest.raises(WeightsError, match=r"1\.2 is \(8,\), .*layer 2 has 7"):

@@ -19,7 +19,7 @@ from videdit.editing.attributes import GROUPS, resolve
 from videdit.editing.presets import PRESETS
 from videdit.editing.quality import load_quality, plain_figures
 from videdit.editing.touch import touch_of
-from videdit.errors import UsageError
+from videdit.errors import UsageError, WeightsError
 from videdit.faces.regions import WAYS
 
 app = typer.Typer(add_completion=False)
@@ -93,7 +93,13 @@ def attributes(
             f"{'--attr' if attr else '--sheet'} is about what an editor edits",
             "Name it: --editor transformer.",
         )
-    table = load_quality(load_bundle(bundle).file("quality"))
+    found = load_bundle(bundle)
+    if "quality" not in found.manifest.roles:
+        raise WeightsError(
+            f"how well the bundle {bundle!r} edits was not measured",
+            "List what an editor can do: --editor ganspace.",
+        )
+    table = load_quality(found.file("quality"))
     if as_json:
         rows = []
         for name, quality in table.items():

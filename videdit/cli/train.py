@@ -144,7 +144,7 @@ def regions(
     )
 
     networks = _networks("cpu")
-    synthesis = networks.synthesis
+    synthesis = networks.mobile
     labelled = LabelledFaces.load(data)
     folder.mkdir(parents=True, exist_ok=True)
     if not clusters.exists():
@@ -213,7 +213,7 @@ def _prepare(
     stats = networks.statistics
     sample_faces(folder / "faces", shards, networks.mapping, stats, networks.generator, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
-    network = networks.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = networks.mobile.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
     device = networks.device.name
     compiled = device != "cpu" or shutil.which("g++") is not None

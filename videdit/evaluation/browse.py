@@ -105,13 +105,14 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
         found = [
             _of_component(editor, name, said)
             for name, said in zip(listed, words, strict=True)
-            if chosen or name in editor.named or said
+            if chosen or name in editor.named or said or "classifier" not in networks
         ]
         note = (
             f"There are pc0 to {numbered[-1]}, one sigma each; pcN:FIRST-LAST moves these rows"
-            f" only, of 0 to {editor.rows - 1}. In brackets: what the classifier sees most of, in"
-            " deviations over all faces."
+            f" only, of 0 to {editor.rows - 1}."
         )
+        if "classifier" in networks:
+            note += " In brackets: what the classifier sees most of, in deviations over all faces."
         return Listing(tuple(found), note)
     if isinstance(editor, StyleSpaceEditor):
         found = [_of_channels(editor, name) for name in chosen or editor.names]
@@ -126,8 +127,10 @@ def seen_along(
 ) -> list[dict[str, float]]:
     """What edits change most, as the latent classifier sees it: by attribute, how many deviations
     (of its logit, over W) lie between W's mean moved by an alpha of 1 and by -1. Those of at least
-    half a deviation, the largest first.
+    half a deviation, the largest first. Without a classifier nothing is seen.
     """
+    if "classifier" not in networks:
+        return [{} for _ in names]
     stats, classifier = networks.statistics, networks.classifier
     rows = networks.space.rows
     mean = np.repeat(stats.mean.cpu().numpy()[None, None], rows, 1).astype(np.float32)

@@ -340,7 +340,7 @@ class TorchDecoder:
         """As ``models.protocols.Generator``, all at once: give as many as the memory takes."""
         import torch
 
-        from .mobile import Mixed
+        from .mixed import Mixed
 
         latents = Latents.of(codes)
         if not len(latents):

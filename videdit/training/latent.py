@@ -55,7 +55,7 @@ def train_classifier(
     folder.mkdir(parents=True, exist_ok=True)
     stats = networks.statistics
     device = networks.device.name
-    viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
+    viewer = Viewer(networks.mobile, networks.readout, networks.recognition, device)
     teacher = make_teacher(folder, data, viewer, how.teacher, report)
     if teacher.names != data.names:
         raise UsageError(

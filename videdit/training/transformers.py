@@ -90,7 +90,7 @@ def train_transformers(
     if missing:
         device = networks.device.name
         pool = Pool.of(folder, classifier, data.of(EDIT), networks.statistics, device)
-        viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
+        viewer = Viewer(networks.mobile, networks.readout, networks.recognition, device)
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
         shows: list[tuple[int, Show, int]] = [
             (how.refining_steps, viewer.show, 1),
