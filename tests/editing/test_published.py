@@ -296,7 +296,7 @@ def test_what_was_made_for_other_channels(tmp_path: Path) -> None:
     known = [file for file in files if file]
     with pytest.raises(WeightsError, match=r"rows for 38 style channels, .* has 37"):
         convert(known, OTHERS[1], tmp_path)
-    moved = LatentSpace(ROWS, WIDTH, 1024, SPACE.bands, (8, 8, 7, 8, 9, 8, 6, 6))
+    moved = LatentSpace(ROWS, WIDTH, 1024, SPACE.bands, (8, 8, 7, 9, 8, 8, 6, 6))
     with pytest.raises(WeightsError, match=r"1\.2 is \(8,\), .*layer 2 has 7"):
         convert(known, moved, tmp_path)
 

@@ -23,9 +23,26 @@ from numpy.typing import NDArray
 from ..errors import InputError, WeightsError
 from .published import LARGEST, read_checkpoint
 
+_MAGIC = b"\x93NUMPY"
 _ASK = "Ask whoever published it for plain arrays (.npy, .npz)."
 _DEEPEST = 16  # containers within each other
 _MOST = 100_000  # values in all containers together
+
+
+def from_numpy(path: Path) -> bool:
+    """Whether it is a file that NumPy wrote, by its first bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(300)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
+    # StyleCLIP's have no suffix.
+    pickled = path.suffix in ("", ".pkl", ".pickle") and b"numpy" in head
+    return head.startswith(_MAGIC) or path.suffix in (".npy", ".npz") or pickled
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -42,26 +59,20 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         InputError: it cannot be read.
         WeightsError: it is damaged, holds other things than numbers, or none.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(300)
-            size = file.seek(0, 2)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Check the path.") from error
-    if not 0 < size <= LARGEST:
-        raise WeightsError(f"{path.name} has {size} bytes", "Give a file of up to 4 GB.")
-    numpys = head.startswith(b"\x93NUMPY") or path.suffix == ".npz"
-    # StyleCLIP's have no suffix.
-    pickled = path.suffix in ("", ".pkl", ".pickle") and b"numpy" in head
-    if not numpys and not pickled:
+    if not from_numpy(path):
         # bfloat16 is unknown to NumPy.
         return {name: value.float().numpy() for name, value in read_checkpoint(path).items()}
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST:
+        raise WeightsError(f"{path.name} has {size} bytes", "Give a file of up to 4 GB.")
     try:
         if path.suffix == ".npz":
             held: Any = _archive(path)
         else:
             with path.open("rb") as file:
-                held = _array(file, size) if numpys else _Arrays(file, encoding="latin1").load()
+                plain = path.suffix == ".npy" or file.read(len(_MAGIC)) == _MAGIC
+                file.seek(0)
+                held = _array(file, size) if plain else _Arrays(file, encoding="latin1").load()
         found: dict[str, NDArray[Any]] = {}
         _flatten(held, "", found, _DEEPEST, [_MOST])
     except WeightsError as error:

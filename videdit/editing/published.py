@@ -31,6 +31,7 @@ from ..bundles.latent import LatentSpace
 from ..bundles.published_arrays import read_arrays
 from ..errors import UsageError, WeightsError
 from .attributes import NAMES, canonical
+from .files import read_description
 from .linear import Components, Normals, load_normals
 from .styleclip import GlobalDirections, load_global_directions
 from .transformer import EDITED_ROWS, LatentTransformers, WholeMap, load_transformers
@@ -396,13 +397,14 @@ def convert(
         architecture, name, write = _WRITERS[role]
         path = folder / name
         write(own, space, path, old)
+        sources = read_description(path)["notes"]["from"]
         made.append(
             Converted(
                 path,
                 role,
                 architecture,
                 kind.licence,
-                f"{kind.source}; from {', '.join(file.path.name for file in own)}.",
+                f"{kind.source}; from {', '.join(sources)}.",
                 ("generator",) if role == RELEVANCE.role else (),
             )
         )
@@ -430,8 +432,10 @@ def _check_space(file: EditorFile, space: LatentSpace) -> None:
         )
 
 
-def _notes(files: Sequence[EditorFile]) -> dict[str, object]:
-    return {"from": [file.path.name for file in files]}
+def _notes(files: Sequence[EditorFile], old: Path | None) -> dict[str, object]:
+    """Which files it was made of."""
+    before = read_description(old)["notes"].get("from", []) if old else []
+    return {"from": list(dict.fromkeys([*before, *(file.path.name for file in files)]))}
 
 
 def _write_maps(
@@ -446,7 +450,7 @@ def _write_maps(
     less = {n: one for n, one in known.less.items() if n in maps} if known else {}
     whole = {name for name, one in maps.items() if isinstance(one, WholeMap)}
     less = {name: one for name, one in less.items() if name not in whole}
-    LatentTransformers(mean, maps, less).save(path, _notes(files))
+    LatentTransformers(mean, maps, less).save(path, _notes(files, old))
 
 
 def _write_classifier(
@@ -461,7 +465,7 @@ def _write_classifier(
     widths = [files[-1].width, *(len(weight) for weight in weights)]
     network = PaperClassifier(NAMES, space.rows, widths)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    network.save(path, _notes(files))
+    network.save(path, _notes(files, None))
 
 
 def _write_boundaries(
@@ -474,14 +478,14 @@ def _write_boundaries(
             step = np.broadcast_to(boundary, space.shape).astype(np.float64)
             lengths[name] = float(np.linalg.norm(step))
             normals[name] = (step / lengths[name]).astype(np.float32)
-    Normals(normals, lengths).save(path, _notes(files), np.float32)
+    Normals(normals, lengths).save(path, _notes(files, old), np.float32)
 
 
 def _write_components(
     files: Sequence[EditorFile], space: LatentSpace, path: Path, old: Path | None
 ) -> None:
     arrays = files[-1].arrays
-    Components(arrays["axes"], arrays["scale"], {}).save(path, _notes(files))
+    Components(arrays["axes"], arrays["scale"], {}).save(path, _notes(files, None))
 
 
 def _write_directions(
@@ -516,7 +520,7 @@ def _write_directions(
             f"{wrong} is {texts[wrong].shape}, channels have rows of {table.shape[1]}",
             "Make it with the CLIP that the rows were made with (ViT-B/32).",
         )
-    GlobalDirections(space.styles, places, table, scale, texts).save(path, _notes(files))
+    GlobalDirections(space.styles, places, table, scale, texts).save(path, _notes(files, old))
 
 
 def _lacking(files: Sequence[EditorFile], what: str) -> WeightsError:

@@ -393,7 +393,10 @@ class Networks:
             has = [name for name in EDITORS if f"editor-{name}" in self.bundle.manifest.roles]
             remedy = f"It has {', '.join(has) or 'none'}."
             if self.bundle.of_user:
-                remedy += " --editor direction:FILE.npy works with any bundle."
+                remedy += (
+                    f" Bring one: videdit weights import FILE --as {self.bundle.name}; or use"
+                    " --editor direction:FILE.npy."
+                )
             elif choice in TRAINED:
                 file = f"FOLDER/{TRAINED[choice]}"
                 remedy = f"Train it: videdit train {choice} FOLDER, and use --editor {file}."
