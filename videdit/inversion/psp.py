@@ -110,7 +110,7 @@ class _Row(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convs(x)
-        row: Tensor = self.linear(x.reshape(len(x), -1))
+        row: Tensor = self.linear(x.flatten(1))
         return row
 
 
