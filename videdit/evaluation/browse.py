@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..editing.editor import Editor, Floats
 from ..editing.linear import GANSpaceEditor
+from ..editing.styleclip import BETA, StyleClipEditor
 from ..editing.stylespace import StyleSpaceEditor
 from ..editing.touch import EDITABLE, check_region
 from ..errors import UsageError
@@ -101,7 +102,8 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
     if isinstance(editor, GANSpaceEditor):
         numbered = [f"pc{number}" for number in range(editor.listed)]
         listed = chosen or [*editor.named, *numbered]
-        words = seen_along(networks, editor, listed)
+        seeing = "classifier" in networks
+        words = seen_along(networks, editor, listed) if seeing else [{} for _ in listed]
         found = [
             _of_component(editor, name, said)
             for name, said in zip(listed, words, strict=True)
@@ -114,6 +116,9 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
         if "classifier" in networks:
             note += " In brackets: what the classifier sees most of, in deviations over all faces."
         return Listing(tuple(found), note)
+    if isinstance(editor, StyleClipEditor):
+        note = f"NAME:BETA moves channels from another relevance on than {BETA:g}, fewer or more."
+        return Listing(tuple(Listed(name) for name in chosen or editor.names), note)
     if isinstance(editor, StyleSpaceEditor):
         found = [_of_channels(editor, name) for name in chosen or editor.names]
         last = str(len(editor.channels.layers) - 1)

@@ -41,6 +41,11 @@ class GeneratorNetwork(nn.Module, ABC):
         in which they act."""
 
     @abstractmethod
+    def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
+        """Features of codes (n, rows, width) after no block, one, two, ...: (n, c, s, s), s
+        doubling from 4; each is made when it is asked for."""
+
+    @abstractmethod
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """The way from codes (n, rows, width) to their pictures, in pieces: each takes what the one
         before gave, the first takes None, the last gives the pictures. For a way back that works

@@ -373,6 +373,14 @@ class Synthesis(GeneratorNetwork):
                 partial(_coloured, to_rgb, colours, False),
             ]
 
+    def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
+        """See ``GeneratorNetwork.stepwise``."""
+        state = self._begun(codes, torch.float32)
+        for block in self._blocks(codes, None, self.fixed_noise(), torch.float32):
+            for step in block:
+                state = step(state)
+            yield state[0]
+
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """See ``GeneratorNetwork.steps``."""
         yield lambda _: self._begun(codes, torch.float32)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bundles.published import Published, below, read_published
+from ..bundles.published_arrays import from_numpy
+from ..editing import published as editors
 from ..errors import WeightsError
 from ..generators.stylegan2 import Mapping8, Synthesis, from_ada, load_synthesis
 from ..inversion.psp import PyramidEncoder, load_encoder
@@ -22,6 +24,11 @@ _FFHQ = (
 _CODE = "code MIT; " + _FFHQ
 _TYPES = {"GradualStyleEncoder": "psp-encoder", "Encoder4Editing": "e4e-encoder"}
 """``opts.encoder_type``, and what a manifest calls the architecture."""
+
+_KNOWN = (
+    "Known are StyleGAN2 generators (.pt with `g_ema`, StyleGAN2-ADA's .pkl), pSp and e4e, and "
+    "editors: latent transformers, InterFaceGAN, GANSpace, StyleCLIP."
+)
 
 TITLES = {"psp-encoder": "pSp encoder", "e4e-encoder": "e4e encoder"}
 DEFAULT_NAMES = {"psp-encoder": "psp-ffhq", "e4e-encoder": "e4e-ffhq"}
@@ -64,7 +71,7 @@ class Checkpoint:
         path: of the file.
         what: in words.
         licence: as far as known.
-        generator, encoder: what it gives to a bundle.
+        generator, encoder, editor: what it gives to a bundle.
     """
 
     path: Path
@@ -72,24 +79,34 @@ class Checkpoint:
     licence: str
     generator: FoundGenerator | None = None
     encoder: FoundEncoder | None = None
+    editor: editors.EditorFile | None = None
 
 
-def recognise(path: Path) -> Checkpoint:
+def recognise(path: Path, called: str = "") -> Checkpoint:
     """What a file is, by its keys and shapes. Nothing of it is run.
+
+    Args:
+        path: the file.
+        called: the attribute of an editor's file, where that does not say it itself.
 
     Raises:
         InputError: it cannot be read.
         WeightsError: it is damaged, of no known kind, or not as that kind is published; then the
             first key that is missing, unknown or of another shape is named.
     """
+    if from_numpy(path):
+        found = editors.read_editor(path, called)
+        if found is None:
+            raise WeightsError(f"{path.name} is no editor that is known here", _KNOWN)
+        return _editor(found)
     held = read_published(path)
     try:
-        return _recognised(path, held)
+        return _recognised(path, held, called)
     except WeightsError as error:
         raise WeightsError(f"{path.name}: {error.message}", error.remedy) from error
 
 
-def _recognised(path: Path, held: Published) -> Checkpoint:
+def _recognised(path: Path, held: Published, called: str) -> Checkpoint:
     """The one place where kinds are told apart."""
     tensors = held.tensors
     for name, value in tensors.items():
@@ -108,11 +125,16 @@ def _recognised(path: Path, held: Published) -> Checkpoint:
     if "input.input" in tensors:
         given = {name: value for name, value in tensors.items() if name != "latent_avg"}
         return _generator(path, "", "StyleGAN2", given, tensors.get("latent_avg"))
+    arrays = {name: value.float().numpy() for name, value in tensors.items()}
+    found = editors.recognise(path, arrays, called)
+    if found is not None:
+        return _editor(found)
     first = ", ".join(list(tensors)[:3])
-    raise WeightsError(
-        f"it is no checkpoint that is known here (it holds {first}, ...)",
-        "Known are StyleGAN2 generators (.pt with `g_ema`, StyleGAN2-ADA's .pkl), pSp and e4e.",
-    )
+    raise WeightsError(f"it is no checkpoint that is known here (it holds {first}, ...)", _KNOWN)
+
+
+def _editor(found: editors.EditorFile) -> Checkpoint:
+    return Checkpoint(found.path, str(found), found.kind.licence, editor=found)
 
 
 def _generator(

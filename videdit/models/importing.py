@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from ..bundles.manifest import (
     read_manifest,
     user_root,
 )
+from ..editing.published import EditorFile, convert
 from ..errors import UsageError, WeightsError
 from ..files import measure, replaced, storage_errors, sync_folder, write_atomically
 from ..generators import wspace
@@ -51,11 +53,13 @@ class _Shelf:
         folder: the new files'.
         data: the manifest.
         fresh: names of the new files.
+        stale: names of files that are parts no more.
     """
 
     folder: Path
     data: dict[str, Any]
     fresh: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
     def put(
         self,
@@ -92,7 +96,12 @@ class _Shelf:
         return True
 
     def role(self, name: str, architecture: str, file: str, *needs: str) -> None:
-        """Say what a part is for."""
+        """Say what a part is for; the one that was is one no more."""
+        before = self.data["roles"].get(name, {}).get("files", [])
+        for old in before:
+            if old != file:
+                del self.data["parts"][old]
+                self.stale.append(old)
         entry: dict[str, Any] = {"architecture": architecture, "files": [file]}
         if needs:
             entry["needs"] = list(needs)
@@ -105,7 +114,8 @@ def import_checkpoints(
     """Make a bundle of the user's out of published checkpoints, or add them to one.
 
     Args:
-        files: the checkpoints, in any order.
+        files: the checkpoints, in any order. Of an editor's file, ``FILE=NAME`` says its attribute,
+            by name or by CelebA's number.
         name: the bundle's; that of the encoder's kind if none is given (`DEFAULT_NAMES`).
         say: gets a line for each file, and of what is made.
 
@@ -120,8 +130,8 @@ def import_checkpoints(
         check_name(name)
     found = []
     for path in files:
-        one = recognise(path)
-        say(f"{path.name}: {one.what}\n  licence: {one.licence}")
+        one = recognise(*_named(path))
+        say(f"{one.path.name}: {one.what}\n  licence: {one.licence}")
         found.append(one)
     encoders = [one for one in found if one.encoder is not None]
     if name is None:
@@ -137,9 +147,15 @@ def import_checkpoints(
             folder.mkdir()
             known = name in bundle_names(root)
             shelf = _Shelf(folder, _manifest(name, root if known else None))
-            _fill(shelf, found, say)
+            _fill(shelf, found, root / name, say)
             _keep(shelf, root / name)
     return Bundle(read_manifest(name))
+
+
+def _named(path: Path) -> tuple[Path, str]:
+    """A file and the attribute behind it."""
+    file, equals, name = str(path).rpartition("=")
+    return (Path(file), name) if equals and not path.exists() else (path, "")
 
 
 def _manifest(name: str, root: Path | None) -> dict[str, Any]:
@@ -155,7 +171,9 @@ def _manifest(name: str, root: Path | None) -> dict[str, Any]:
     return data
 
 
-def _fill(shelf: _Shelf, found: Sequence[Checkpoint], say: Callable[[str], None]) -> None:
+def _fill(
+    shelf: _Shelf, found: Sequence[Checkpoint], place: Path, say: Callable[[str], None]
+) -> None:
     """Put what the checkpoints give on the shelf; refuse what doesn't belong together."""
     given: Checkpoint | None = None
     for one in found:
@@ -184,6 +202,7 @@ def _fill(shelf: _Shelf, found: Sequence[Checkpoint], say: Callable[[str], None]
         )
     for one in encoders:
         _put_encoder(shelf, one, space)
+    _put_editors(shelf, [one.editor for one in found if one.editor is not None], space, place)
     shelf.data["title"] = _title(shelf.data, space)
 
 
@@ -267,6 +286,32 @@ def _put_encoder(shelf: _Shelf, one: Checkpoint, space: LatentSpace) -> None:
     shelf.role("encoder", one.encoder.architecture, ENCODER, "generator")
 
 
+def _put_editors(
+    shelf: _Shelf, files: Sequence[EditorFile], space: LatentSpace, place: Path
+) -> None:
+    """Make editors' files the bundle's, added to those that it has in ``place``."""
+    before = {
+        role: place / file
+        for role, entry in shelf.data["roles"].items()
+        for file in entry["files"]
+        if (place / file).is_file()
+    }
+    scratch = shelf.folder.parent / "editors"
+    scratch.mkdir()
+    for made in convert(files, space, scratch, before):
+        # A name of its own: what is there stays whole until the manifest names the new one.
+        digest = measure(made.path)[1]
+        file = f"{made.path.stem}-{digest[:8]}{made.path.suffix}"
+        shelf.put(
+            file,
+            partial(os.replace, made.path),
+            made.licence,
+            made.provenance,
+            [GENERATOR],
+        )
+        shelf.role(made.role, made.architecture, file, *made.needs)
+
+
 def _keep(shelf: _Shelf, place: Path) -> None:
     """Give the shelf its place: the manifest last, which alone makes files parts of a bundle."""
     text = json.dumps(shelf.data, indent=2, ensure_ascii=False) + "\n"
@@ -279,6 +324,8 @@ def _keep(shelf: _Shelf, place: Path) -> None:
         os.replace(shelf.folder / file, place / file)
     sync_folder(place)
     write_atomically(place / MANIFEST_FILE, text.encode())
+    for file in shelf.stale:
+        (place / file).unlink(missing_ok=True)
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:

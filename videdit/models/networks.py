@@ -28,7 +28,7 @@ from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..editing.classifier import LatentClassifier
+    from ..editing.classifier import LatentClassifier, PaperClassifier
     from ..editing.stylespace import StyleChannels
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
@@ -219,11 +219,11 @@ class Networks:
         return load_weights(Readout(4), self.bundle.file("readout"), "readout")
 
     @cached_property
-    def classifier(self) -> LatentClassifier:
+    def classifier(self) -> LatentClassifier | PaperClassifier:
         """Attributes read off codes."""
-        from ..editing.classifier import load_classifier
+        from ..editing.classifier import load_any_classifier
 
-        return load_classifier(self.bundle.file("classifier"))
+        return load_any_classifier(self.bundle.file("classifier"), self.space.rows)
 
     def __contains__(self, role: str) -> bool:
         """Whether the bundle has something for a role."""
@@ -266,13 +266,14 @@ class Networks:
             WeightsError: its file is missing or damaged.
         """
         from ..editing.mixing import WithinEditor
+        from ..editing.styleclip import StyleClipEditor
         from ..editing.stylespace import StyleSpaceEditor
 
         if other is not None:
             return self._photo_editor(choice, other)
         check_editor(choice, keep, within=within)
         made = self._editor(choice, keep)
-        if within and isinstance(made, StyleSpaceEditor):
+        if within and isinstance(made, (StyleSpaceEditor, StyleClipEditor)):
             raise UsageError(
                 f"the editor {choice!r} moves channels, not codes, and is held in no region",
                 "Leave --region out; most channels are local by themselves.",
@@ -284,8 +285,10 @@ class Networks:
 
         path = self._editor_file(choice)
         if choice == "interfacegan":
-            return linear.load_normals(path).editor(keep)
+            return linear.load_normals(path, self.space.shape).editor(keep)
         if choice == "ganspace":
+            if path.suffix == ".safetensors":
+                return linear.Components.load(path).editor(self.space.shape)
             return linear.ganspace_editor(
                 self.statistics, linear.load_components(path), self.space.rows
             )
@@ -295,26 +298,42 @@ class Networks:
 
     def _learned_editor(self, path: Path, shipped: bool) -> Editor:
         """The editor in a safetensors file, which says what it is."""
+        from ..editing.classifier import load_classifier
         from ..editing.directions import FORMAT as DIRECTIONS
         from ..editing.directions import load_directions
         from ..editing.files import format_of
+        from ..editing.linear import COMPONENTS, NORMALS, Components, load_normals
         from ..editing.shell import Shell
+        from ..editing.styleclip import FORMAT as TEXTS
+        from ..editing.styleclip import StyleClipEditor, load_global_directions
         from ..editing.styleflow import FORMAT as FLOW
         from ..editing.styleflow import load_styleflow
         from ..editing.stylespace import FORMAT as CHANNELS
         from ..editing.stylespace import StyleSpaceEditor
         from ..editing.transformer import load_transformers
 
-        stats, kind = self.statistics, format_of(path)
+        kind = format_of(path)
         if kind == DIRECTIONS:
             return load_directions(path).editor(self.space.shape)
         if kind == CHANNELS:
             return StyleSpaceEditor(self._checked_channels(path))
-        shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
+        if kind == TEXTS:
+            texts = load_global_directions(path)
+            self._check_layers(texts.layers)
+            return StyleClipEditor(texts)
+        if kind == COMPONENTS:
+            return Components.load(path).editor(self.space.shape)
+        if kind == NORMALS:
+            return load_normals(path, self.space.shape).editor()
+        shell = None
+        if "statistics" in self:
+            stats = self.statistics
+            shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if kind == FLOW:
-            return load_styleflow(path, stats, self.classifier, shell)
+            known = load_classifier(self.bundle.file("classifier"), self.space.rows)
+            return load_styleflow(path, self.statistics, known, shell)
         lengths = self.bundle.files("editor-transformer")[1:] if shipped else []
-        return load_transformers(path, lengths[0] if lengths else None, shell)
+        return load_transformers(path, lengths[0] if lengths else None, shell, self.space.shape)
 
     def _photo_editor(self, choice: str, other: NDArray[np.float32]) -> Editor:
         from ..editing.mixing import MixingEditor
@@ -333,11 +352,14 @@ class Networks:
         from ..editing.stylespace import load_channels
 
         found = load_channels(path)
-        if found.layers != self.space.styles:
+        self._check_layers(found.layers)
+        return found
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        if tuple(layers) != self.space.styles:
             raise WeightsError(
                 "the style channels are another generator's", "Run `videdit weights verify`."
             )
-        return found
 
     def styles_of(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, channels) the styles that the generator makes of codes."""
@@ -371,7 +393,10 @@ class Networks:
             has = [name for name in EDITORS if f"editor-{name}" in self.bundle.manifest.roles]
             remedy = f"It has {', '.join(has) or 'none'}."
             if self.bundle.of_user:
-                remedy += " --editor direction:FILE.npy works with any bundle."
+                remedy += (
+                    f" Bring one: videdit weights import FILE --as {self.bundle.name}; or use"
+                    " --editor direction:FILE.npy."
+                )
             elif choice in TRAINED:
                 file = f"FOLDER/{TRAINED[choice]}"
                 remedy = f"Train it: videdit train {choice} FOLDER, and use --editor {file}."

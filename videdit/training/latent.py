@@ -85,7 +85,10 @@ def train_classifier(
                 taught=network,
                 device=device,
             )
-            found.pose.copy_(fit_pose(poses, found) if poses.exists() else networks.classifier.pose)
+            if poses.exists():
+                found.pose.copy_(fit_pose(poses, found))
+            else:
+                found.pose.copy_(load_classifier(networks.bundle.file("classifier")).pose)
             mean = mean_score(score(found.logits(test.codes), test.labels, data.names))
             report(f"round {number}: AUC {mean.auc:.4f} ({mean.name})")
             with replaced(path) as temporary:
