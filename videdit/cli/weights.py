@@ -48,15 +48,18 @@ def _list(found: Bundle) -> None:
     by_provenance: dict[str, list[str]] = {}
     for part in found.manifest.parts.values():
         state = "missing" if part.name in absent else "present"
-        if part.wheel is not None:
+        if part.of:
+            origin = f"of the bundle {part.of}"
+        elif part.wheel is not None:
             origin = f"from {part.wheel.name}"
         elif part.address:
             origin = f"from {part.address}"
         else:
-            origin = "imported" if found.of_user and not part.of else "ships with videdit"
+            origin = "imported" if found.of_user else "ships with videdit"
         size = f"{part.size / 1e6:.1f} MB"
         print(f"{part.name:<{width}}  {size:>8}  {state}  {part.id}  {part.licence}  ({origin})")
-        by_provenance.setdefault(part.provenance, []).append(part.name)
+        if not part.of:
+            by_provenance.setdefault(part.provenance, []).append(part.name)
     print("\nProvenance:")
     for provenance, names in by_provenance.items():
         print(f"  {', '.join(names)}: {provenance}")

@@ -350,7 +350,7 @@ class Synthesis(GeneratorNetwork):
         return state
 
     def _begun(self, codes: Tensor, dtype: torch.dtype) -> State:
-        x = self.input["input"].to(dtype).expand(len(codes), -1, -1, -1)
+        x = self.input["input"].to(dtype).expand(codes.shape[0], -1, -1, -1)
         return x, codes.new_zeros(())
 
     def _blocks(

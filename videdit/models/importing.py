@@ -30,7 +30,7 @@ from ..bundles.manifest import (
 )
 from ..editing.published import EditorFile, convert
 from ..errors import UsageError, WeightsError
-from ..files import measure, storage_errors, sync_folder, write_atomically
+from ..files import measure, replaced, storage_errors, sync_folder, write_atomically
 from ..generators import wspace
 from ..inversion.crop_encoder import check_encoder
 from .checkpoints import DEFAULT_NAMES, TITLES, Checkpoint, FoundGenerator, recognise
@@ -80,8 +80,9 @@ class _Shelf:
             Whether the bundle did not have it with this content.
         """
         path = self.folder / file
-        write(path)
-        size, digest = measure(path, sync=True)
+        with replaced(path) as temporary:
+            write(temporary)
+        size, digest = measure(path)
         parts = self.data["parts"]
         if file in parts and parts[file]["sha256"] == digest:
             path.unlink()
@@ -354,5 +355,5 @@ def _same(a: FoundGenerator | None, b: FoundGenerator | None) -> bool:
 
 def _title(data: Mapping[str, Any], space: LatentSpace) -> str:
     encoder = data["roles"].get("encoder")
-    more = f" with a {TITLES[encoder['architecture']]}" if encoder else ""
+    more = f", {TITLES[encoder['architecture']]}" if encoder else ""
     return f"StyleGAN2 of {space.resolution} pixels, {space.rows} rows{more}"
