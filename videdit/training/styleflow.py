@@ -46,7 +46,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.classifier import LatentClassifier
 from ..editing.shell import Shell
 from ..editing.styleflow import (
     POSE,
@@ -160,9 +160,12 @@ def train_styleflow(
     """
     folder.mkdir(parents=True, exist_ok=True)
     own = (folder / "classifier.safetensors").exists()
-    classifier = (
-        trained_classifier(folder) if own else load_classifier(networks.bundle.file("classifier"))
-    )
+    classifier = trained_classifier(folder) if own else networks.classifier
+    if not isinstance(classifier, LatentClassifier):
+        raise UsageError(
+            "a flow takes the pose from the project's own classifier, which the bundle has not",
+            f"Train one: videdit train classifier {folder}.",
+        )
     mixed, shown = _labelled(folder)
     stats = networks.statistics.to("cpu")
     whole = sampled_rows(networks.mapping, stats, settings)
