@@ -49,6 +49,17 @@ def threads() -> int:
     return found
 
 
+_MOST_WORKERS = 12
+"""More threads than this keep each other from Python, and hold a frame's maps each."""
+
+
+def workers() -> int:
+    """How many frames, or faces, are worked on at the same time by code that leaves Python alone
+    while it computes: two at least, so that one waits for the other's networks no longer than it
+    must."""
+    return max(2, min(threads(), _MOST_WORKERS))
+
+
 def calm() -> None:
     """Settle how the threads of this process's libraries work and wait. Called before any of them
     is loaded; what the user's environment says stays.

@@ -11,6 +11,8 @@ from videdit.faces.detection import Detection, landmarks_in
 class Corners:
     """Sees a face in bright pictures, its landmarks where the picture's right lower corner is."""
 
+    threads = 1
+
     def detect(self, rgb8: np.ndarray) -> list[Detection]:
         assert rgb8.dtype == np.uint8
         size = float(rgb8.shape[0])

@@ -26,6 +26,7 @@ from videdit.generators.latents import Latents, Mixture
 from videdit.generators.stylegan2 import load_synthesis
 from videdit.generators.wspace import USUAL_SCALE
 from videdit.inversion.psp import load_encoder
+from videdit.inversion.restyle import BackboneEncoder, BackboneShape, ReStyle
 from videdit.models.importing import import_checkpoints
 from videdit.models.networks import Networks
 
@@ -76,6 +77,27 @@ def test_the_bundle_does_what_the_checkpoint_does(
     synthesis = load_synthesis(plain)[0]
     shown = (synthesis(torch.from_numpy(codes)) * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
     np.testing.assert_allclose(found.generator.decode(codes), shown.numpy(), atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["BackboneEncoder", "ResNetProgressiveBackboneEncoder"])
+def test_restyle_looks_at_what_the_bundles_generator_shows(
+    tmp_path: Path, plain: State, kind: str
+) -> None:
+    torch.manual_seed(4)
+    widths = (8, 8, 16, 16, WIDTH)
+    shape = BackboneShape("ResNet" in kind, widths, 10, WIDTH, (1,) * 10)
+    backbone = BackboneEncoder(shape, progressive="Progressive" in kind).eval()
+    path = write_encoder(tmp_path / "x.pt", dict(backbone.state_dict()), plain, kind)
+    with pytest.raises(UsageError, match="--as NAME"):
+        import_checkpoints([path])
+    found = networks(import_checkpoints([path], "restyled"))
+    crops = np.random.default_rng(0).random((1, 256, 256, 3)).astype(np.float32)
+    small = torch.from_numpy(crops).permute(0, 3, 1, 2).unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5))
+    own = ReStyle(backbone, load_synthesis(plain)[0], torch.full((10, WIDTH), 0.01))
+    wanted = own(small * 2 - 1).numpy()
+    codes = found.encoder.encode(crops)
+    np.testing.assert_allclose(codes, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
 @torch.no_grad()
@@ -163,7 +185,7 @@ def test_without_a_mapping_network_the_spread_is_assumed(checkpoint: Path) -> No
         ),
         (
             lambda g, e: e.update({"input_layer.0.weight": torch.ones(8, 6, 3, 3)}),
-            "ReStyle encoder",
+            r"input_layer\.0\.weight is \(8, 6, 3, 3\), not \(8, 3, 3, 3\)",
         ),
     ],
 )

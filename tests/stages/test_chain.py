@@ -70,6 +70,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class FakeLandmarker:
     """Finds a face in the middle of the clip's later frames, and in every decoded picture."""
 
+    threads = 1
+
     def detect(self, rgb: np.ndarray) -> list[Detection]:
         if rgb.shape == (256, 256, 3):
             return [detection(128, 110, 52)]

@@ -106,6 +106,8 @@ def drifting_clip(path: Path, count: int) -> None:
 class InTheMiddle:
     """Finds one face, always in the same place; remembers what it looked at."""
 
+    threads = 1
+
     def __init__(self) -> None:
         self.pictures: list[bytes] = []
 

@@ -21,6 +21,8 @@ POINTS[48], POINTS[54] = (-0.08, 0.12), (0.08, 0.12)
 class OneFace:
     """Finds a face in the middle of every picture that is not black."""
 
+    threads = 1
+
     def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
         if rgb8.max() == 0:
             return []

@@ -369,6 +369,8 @@ def test_rare_faces_and_as_many_others() -> None:
 class BlinkingOnce:
     """Finds no face in the first picture."""
 
+    threads = 1
+
     def __init__(self, landmarker: Landmarker) -> None:
         self.landmarker, self.seen = landmarker, 0
 

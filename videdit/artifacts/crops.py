@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import batched
-from ..device import Device, batch_size
+from ..batches import ahead, batched
+from ..device import Device, batch_size, workers
 from ..faces.align import cut_crop
-from ..media.reader import FrameReader
-from .faces import Faces, frames_with_faces
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ..media.reader import Frame, FrameReader
+from .faces import Faces, faces_of
 
 
 @dataclass(frozen=True)
@@ -25,11 +21,11 @@ class Crops:
 
     Attributes:
         at: their positions in the faces.
-        pictures: (n, s, s, 3) float32 RGB in [0, 1]; on a GPU a tensor there, (n, 3, s, s).
+        pictures: (n, s, s, 3) float32 RGB in [0, 1].
     """
 
     at: list[int]
-    pictures: NDArray[np.float32] | Tensor
+    pictures: NDArray[np.float32]
 
 
 def read_crops(
@@ -47,22 +43,17 @@ def read_crops(
         reader: of the source.
         faces: of at least these frames.
         size: side of the crops, pixels.
-        device: where they are wanted.
+        device: that looks at them.
         tick: called once for every frame that was read.
     """
 
-    def found() -> Iterator[tuple[int, NDArray[Any]]]:
-        for _, here in frames_with_faces(reader, faces, start, stop):
-            yield from here
+    def cut(frame: Frame) -> list[tuple[int, NDArray[np.float32]]]:
+        return [(k, cut_crop(rgb, faces.quad[k], size)) for k, rgb in faces_of(frame, faces)]
+
+    def found() -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for _, crops in ahead(reader.read(start, stop), cut, workers()):
+            yield from crops
             tick()
 
     for batch in batched(found(), batch_size(device)):
-        at = [k for k, _ in batch]
-        if device.name == "cpu":
-            cut = [cut_crop(rgb, faces.quad[k], size) for k, rgb in batch]
-            yield Crops(at, np.stack(cut))
-        else:
-            from ..faces.crops import cut_crops
-
-            frames = [rgb for _, rgb in batch]
-            yield Crops(at, cut_crops(frames, faces.quad[at], size, device.name))
+        yield Crops([k for k, _ in batch], np.stack([crop for _, crop in batch]))

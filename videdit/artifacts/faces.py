@@ -191,6 +191,11 @@ def frames_with_faces(
     faces and, with each position, the frame's pixels (H, W, 3). Frames without a face are not
     converted to RGB."""
     for frame in reader.read(start, stop):
-        rows = faces.rows(frame.index, frame.index + 1)
-        rgb = frame.rgb if rows else None
-        yield frame, [(row, rgb) for row in rows if rgb is not None]
+        yield frame, faces_of(frame, faces)
+
+
+def faces_of(frame: Frame, faces: Faces) -> list[tuple[int, NDArray[Any]]]:
+    """The positions in ``faces`` of a frame's faces and, with each, its pixels (H, W, 3)."""
+    rows = faces.rows(frame.index, frame.index + 1)
+    rgb = frame.rgb if rows else None
+    return [(row, rgb) for row in rows if rgb is not None]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..device import threads
 from ..errors import error_of
 from ..pipeline.hands import DamageMet, HandLost, Piece
 from ..pipeline.tally import Standing
 from ..settings import RunSettings
 from .crew import DEATHS, Seat, WorkerDied, died_of
 from .jobs import Job
-from .local import Relay
+from .local import LocalSeat, Relay
 from .work import FilmPiece, Made, Outcome, Worker
 
 
@@ -61,6 +63,31 @@ class FilmSeat:
     def close(self) -> None:
         for seat in self._seats:
             seat.close()
+
+
+@contextmanager
+def local_hands(
+    count: int, cache: Path | None, noted: Callable[[str], None]
+) -> Iterator[Callable[[RunSettings], SeatedHands] | None]:
+    """Processes of this machine that make the chunks of a run, while inside.
+
+    Args:
+        count: how many; 1 is this process by itself, and gives None.
+        cache: folder of the kept work; None for the usual one.
+        noted: told what is to be said of it, once each.
+
+    Returns:
+        ``hands`` for ``edit_video``.
+    """
+    if count == 1:
+        yield None
+        return
+    worker = Worker(None if cache is None else cache.absolute())
+    with ExitStack() as stack:
+        seats = [LocalSeat(worker, max(1, threads() // count)) for _ in range(count)]
+        for seat in seats:
+            stack.callback(seat.close)
+        yield lambda run: SeatedHands(seats, run, noted)
 
 
 class SeatedHands:

@@ -230,6 +230,17 @@ Key = Annotated[
     ),
 ]
 
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes that share the work, a gigabyte of memory each: for films, where there are "
+        "many processors.",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
@@ -257,6 +268,7 @@ def run(
     device: DeviceName = "auto",
     precision: Precision = "auto",
     bundle: BundleName = "mobile",
+    jobs: Jobs = 1,
     cache: Cache = None,
     dry_run: DryRun = False,
     preview: Preview = None,
@@ -299,6 +311,7 @@ def run(
             "key": key,
         }
         from videdit.api import edit_video, forecast_edit
+        from videdit.batch.film import local_hands
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
 
@@ -328,9 +341,16 @@ def run(
             elif not quiet:
                 say(f"preview: {sheet}")
             return
-        result = edit_video(
-            source, output, edits, overwrite=overwrite, settings=settings, progress=progress
-        )
+        with local_hands(jobs, cache, progress.note) as hands:
+            result = edit_video(
+                source,
+                output,
+                edits,
+                overwrite=overwrite,
+                settings=settings,
+                progress=progress,
+                hands=hands,
+            )
         if log is not None:
             write_result(log, str(source), result, edits)
         elif not quiet:

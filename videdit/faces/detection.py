@@ -49,7 +49,13 @@ class Detection:
 
 
 class Landmarker(Protocol):
-    """Finds the faces of a single frame; keeps no memory of frames seen before."""
+    """Finds the faces of a single frame; keeps no memory of frames seen before.
+
+    Attributes:
+        threads: how many may ask it at the same time.
+    """
+
+    threads: int
 
     def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
         """All faces of an upright (H, W, 3) RGB frame, best score first; empty if none."""

@@ -32,6 +32,8 @@ _SHA256 = {
 class FanBackend:
     """See the module's text. Stateless, like every backend."""
 
+    threads = 1
+
     def __init__(self, device: str = "cpu", parameters: Fan = DEFAULT.detecting.fan) -> None:
         """Load the networks, letting the library fetch their weights if it must.
 

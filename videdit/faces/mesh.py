@@ -15,6 +15,7 @@ are treated alike.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from videdit.device import threads, workers
 from videdit.errors import WeightsError
 from videdit.faces.align import cut_crop
 from videdit.faces.boxes import overlaps
@@ -115,6 +117,7 @@ class MeshBackend:
             WeightsError: a file is missing or is not that network.
         """
         self.parameters = parameters
+        self.threads = workers()
         core = ov.Core()
         compiled = []
         for name, outputs in ((DETECTOR_FILE, {2304 * 16, 2304}), (MESH_FILE, {1404, 1})):
@@ -130,7 +133,13 @@ class MeshBackend:
                     core.compile_model(
                         model,
                         "CPU",
-                        {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+                        {
+                            "INFERENCE_PRECISION_HINT": "f32",
+                            # Networks as small as these gain nothing by a second thread.
+                            "INFERENCE_NUM_THREADS": str(threads()),
+                            "NUM_STREAMS": str(min(threads(), self.threads)),
+                            "ENABLE_CPU_PINNING": "NO",
+                        },
                     )
                 )
             except (OSError, RuntimeError) as error:
@@ -139,9 +148,18 @@ class MeshBackend:
                     f"the face network {name} cannot be used ({reason})",
                     "Run `videdit weights verify`, then `videdit weights fetch`.",
                 ) from error
-        self._detector, self._mesh = (network.create_infer_request() for network in compiled)
+        self._networks = compiled
+        self._own = threading.local()  # a request answers one caller at a time
         cells = (np.arange(_INPUT // _STRIDE) + 0.5) * _STRIDE
         self._anchors = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 1, 2)
+
+    def _requests(self) -> tuple[Any, Any]:
+        """The detector's and the mesh's, of this thread."""
+        if not hasattr(self._own, "requests"):
+            detector, mesh = (network.create_infer_request() for network in self._networks)
+            self._own.requests = detector, mesh
+        found: tuple[Any, Any] = self._own.requests
+        return found
 
     def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
         """All faces of an upright (H, W, 3) RGB frame, best score first; empty if none.
@@ -196,7 +214,7 @@ class MeshBackend:
         pad_x, pad_y = (_INPUT - w) // 2, (_INPUT - h) // 2
         image = np.full((1, _INPUT, _INPUT, 3), -1.0, np.float32)
         image[0, pad_y : pad_y + h, pad_x : pad_x + w] = small * np.float32(1 / 127.5) - 1
-        boxes, logits = _by_size(self._detector.infer([image]))
+        boxes, logits = _by_size(self._requests()[0].infer([image]))
         scores = _sigmoid(logits.reshape(-1))
         chosen = np.flatnonzero(scores >= self.parameters.detector_threshold)
         raw = boxes.reshape(-1, 8, 2)[chosen].astype(np.float64)
@@ -257,7 +275,7 @@ class MeshBackend:
 
     def _answer(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
         """The network's points (468, 3), in continuous pixels of its input, and its logit."""
-        raw, logit = _by_size(self._mesh.infer([np.ascontiguousarray(image)[None]]))
+        raw, logit = _by_size(self._requests()[1].infer([np.ascontiguousarray(image)[None]]))
         # It counts pixel centres as whole numbers.
         points = raw.reshape(468, 3).astype(np.float64)
         points[:, :2] += 0.5

@@ -3,13 +3,16 @@ PyTorch."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from videdit.faces.regions import PARSED, REGIONS
+from videdit.captured import Captured
+from videdit.faces.regions import PARSED, REGIONS, parser_input
 
 
 def _step(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
@@ -69,3 +72,22 @@ class RegionNetwork(nn.Module):
             wide = F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = join(wide + skip)
         return cast(Tensor, self.last(x))
+
+
+class TorchParser:
+    """The :class:`videdit.faces.regions.Parser` through PyTorch.
+
+    Args:
+        network: trained.
+        device: "cpu" or a CUDA device.
+    """
+
+    def __init__(self, network: RegionNetwork, device: str) -> None:
+        run = network.to(device).eval()
+        self._network = Captured(lambda crops: run(crops).softmax(1).permute(0, 2, 3, 1), device)
+        self._device = device
+
+    def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """As :class:`videdit.faces.regions.Parser`."""
+        odds = self._network(torch.from_numpy(parser_input(crop)).to(self._device))
+        return np.ascontiguousarray(odds[0].cpu().numpy())

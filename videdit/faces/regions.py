@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -97,8 +97,22 @@ class Touch:
         return "; ".join(parts)
 
 
+class Parser(Protocol):
+    """Tells regions apart; several threads may ask it."""
+
+    def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Probabilities of the regions in a crop.
+
+        Args:
+            crop: (s, s, 3) RGB in [0, 1], aligned.
+
+        Returns:
+            (128, 128, regions), summing to one.
+        """
+
+
 class RegionParser:
-    """The parser on the CPU, through OpenVINO.
+    """The :class:`Parser` on the CPU, through OpenVINO.
 
     Args:
         make: gives the trained network, (n, 3, 256, 256) RGB in [0, 1] to (n, regions, 128, 128)
@@ -125,23 +139,20 @@ class RegionParser:
         self._compiled = compiled("regions", ids or {}, precision, model, kept_in if ids else None)
 
     def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Probabilities of the regions in a crop.
-
-        Args:
-            crop: (s, s, 3) RGB in [0, 1], aligned.
-
-        Returns:
-            (128, 128, regions), summing to one.
-        """
-        small = np.asarray(crop, np.float32)
-        if small.shape[0] != PARSED:
-            method = cv2.INTER_AREA if small.shape[0] > PARSED else cv2.INTER_CUBIC
-            small = np.asarray(cv2.resize(small, (PARSED, PARSED), interpolation=method))
-        picture = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
+        """As :class:`Parser`."""
         with self._busy:
-            logits = self._compiled(picture)[0][0].copy()
+            logits = self._compiled(parser_input(crop))[0][0].copy()
         odds = np.exp(logits - logits.max(0))
         return np.ascontiguousarray((odds / odds.sum(0)).transpose(1, 2, 0), np.float32)
+
+
+def parser_input(crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """(1, 3, 256, 256) what the parser's network gets of a crop (s, s, 3)."""
+    small = np.asarray(crop, np.float32)
+    if small.shape[0] != PARSED:
+        method = cv2.INTER_AREA if small.shape[0] > PARSED else cv2.INTER_CUBIC
+        small = np.asarray(cv2.resize(small, (PARSED, PARSED), interpolation=method))
+    return np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
 
 
 def draw_regions(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -330,36 +330,40 @@ class TorchDecoder:
     ) -> None:
         import torch
 
+        from ..captured import Captured
+        from .mixed import Mixed
+
         self.device = device
         self._space = space
-        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         run: Any = network.to(device).eval()
-        self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+        run = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+
+        def shown(codes: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+            offsets, *mixed = more or (None,)
+            if mixed:
+                made = run(codes, offsets, Mixed(mixed[0], mixed[1], DEPTHS))
+            else:
+                made = run(codes) if offsets is None else run(codes, offsets)
+            return cast("torch.Tensor", (made.float() * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1))
+
+        self._network = Captured(shown, device, precision)
 
     def decode(self, codes: np.ndarray | Latents) -> np.ndarray:
         """As ``models.protocols.Generator``, all at once: give as many as the memory takes."""
         import torch
 
-        from .mixed import Mixed
-
         latents = Latents.of(codes)
         if not len(latents):
             return _no_pictures(self._space)
-        kind = self.device.split(":")[0]
 
         def there(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(_contiguous(array)).to(self.device)
 
-        inputs: list[Any] = [there(latents.codes)]
-        if latents.offsets is not None or latents.mixture is not None:
-            inputs.append(None if latents.offsets is None else there(latents.offsets))
+        inputs = [there(latents.codes)]
+        if latents.offsets is not None:
+            inputs.append(there(latents.offsets))
         if latents.mixture is not None:
-            mask = there(latents.mixture.mask)[:, None]
-            inputs.append(Mixed(there(latents.mixture.codes), mask, DEPTHS))
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, self._dtype, enabled=self._dtype is not None),
-        ):
-            out = self._network(*inputs)
-            shown = (out.float() * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
-            return np.asarray(shown.cpu().numpy())
+            if latents.offsets is None:
+                inputs.append(torch.zeros(len(latents), self._space.channels, device=self.device))
+            inputs += [there(latents.mixture.codes), there(latents.mixture.mask)[:, None]]
+        return np.asarray(self._network(*inputs).cpu().numpy())

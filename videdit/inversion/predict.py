@@ -78,11 +78,13 @@ class TorchEncoder:
     ) -> None:
         import torch
 
+        from ..captured import Captured
+
         self._space = space
         self._device = device
-        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         run: Any = network.to(device).eval()
-        self._network = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+        run = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+        self._network = Captured(run, device, precision)
 
     def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
         """As ``models.protocols.Encoder``, all at once: give as many as the memory takes."""
@@ -92,10 +94,4 @@ class TorchEncoder:
             return np.zeros((0, *self._space.shape), np.float32)
         if isinstance(crops, np.ndarray):
             crops = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).permute(0, 3, 1, 2)
-        kind = self._device.split(":")[0]
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, self._dtype, enabled=self._dtype is not None),
-        ):
-            codes = self._network(crops.to(self._device))
-            return np.asarray(codes.float().cpu().numpy())
+        return np.asarray(self._network(crops.to(self._device)).cpu().numpy())

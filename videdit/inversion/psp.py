@@ -231,12 +231,15 @@ def load_encoder(
         WeightsError: a key is missing, unknown, or of another shape: the first such one is named.
     """
     shape = encoder_shape(state)
-    network = PyramidEncoder(shape, progressive=progressive)
+    with torch.device("meta"):  # it is a gigabyte, and has its numbers already
+        network = PyramidEncoder(shape, progressive=progressive)
     wanted = {name: value for name, value in network.state_dict().items() if name != "mean"}
     check_layout(state, wanted, "the encoder", _ASK)
     if mean is None:
         mean = torch.zeros(shape.width)
-    network.load_state_dict({**state, "mean": mean_rows(mean, shape.rows, shape.width)})
+    given = {**state, "mean": mean_rows(mean, shape.rows, shape.width).contiguous()}
+    single = {k: v.float() if v.is_floating_point() else v for k, v in given.items()}
+    network.load_state_dict(single, assign=True)
     return network.eval().requires_grad_(False)
 
 

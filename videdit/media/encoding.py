@@ -19,6 +19,10 @@ from videdit.media.timeline import ColorTags, Hdr10, Timeline
 THREADS = 1
 """Encoder threads, whatever the machine has: the bytes depend on the number."""
 
+X264_THREADS = 4
+"""Frames that x264 works on at the same time, whatever the machine has. Its bytes depend on the
+number, not on who was faster."""
+
 
 _CV_CPU_AVX_512F = 13  # OpenCV's number for it; its Python module has no name for the number.
 

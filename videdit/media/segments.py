@@ -23,7 +23,7 @@ from videdit.files import storage_errors
 from videdit.media._colour import convert, rgb_of
 from videdit.media._planes import Plane, frame_from, layout_of, planes_of
 from videdit.media.compose import EncodableFrame
-from videdit.media.encoding import CODECS, THREADS, EncodeSpec
+from videdit.media.encoding import CODECS, THREADS, X264_THREADS, EncodeSpec
 from videdit.media.fields import FIELD_ORDERS, as_fields
 from videdit.media.source import decode_frames, open_own
 from videdit.media.timeline import ColorTags, Timeline
@@ -211,7 +211,7 @@ def _add_stream(
     context.time_base = 1 / rate
     context.framerate = rate
     context.gop_size = spec.gop
-    context.thread_count = THREADS
+    context.thread_count = X264_THREADS if spec.codec == "h264" else THREADS
     # PyAV's default, x264's sliced threads, was seen to give different bytes on a busy machine.
     context.thread_type = "FRAME" if spec.codec in ("h264", "hevc") else "SLICE"
     context.sample_aspect_ratio = timeline.sample_aspect

@@ -13,10 +13,13 @@ from ..bundles.tensors import check_layout
 from ..editing import published as editors
 from ..errors import WeightsError
 from ..generators.stylegan2 import Mapping8, Synthesis, from_ada, load_synthesis
-from ..inversion.psp import PyramidEncoder, load_encoder
+from ..inversion.crop_encoder import ARCHITECTURES, encoder_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from ..inversion.psp import EncoderShape
+    from ..inversion.restyle import BackboneShape
 
 _FFHQ = (
     "as its publisher says; what comes from NVIDIA's StyleGAN2: NVIDIA Source Code License, "
@@ -24,15 +27,21 @@ _FFHQ = (
 )
 _CODE = "code MIT; " + _FFHQ
 OWN = "Apache-2.0 as far as our rights reach; else as the generator"
-_TYPES = {"GradualStyleEncoder": "psp-encoder", "Encoder4Editing": "e4e-encoder"}
+_TYPES = {
+    "GradualStyleEncoder": "psp-encoder",
+    "Encoder4Editing": "e4e-encoder",
+    "BackboneEncoder": "restyle-psp-encoder",
+    "ResNetBackboneEncoder": "restyle-psp-encoder",
+    "ProgressiveBackboneEncoder": "restyle-e4e-encoder",
+    "ResNetProgressiveBackboneEncoder": "restyle-e4e-encoder",
+}
 """``opts.encoder_type``, and what a manifest calls the architecture."""
 
 _KNOWN = (
-    "Known are StyleGAN2 generators (.pt with `g_ema`, StyleGAN2-ADA's .pkl), pSp and e4e, and "
-    "editors: latent transformers, InterFaceGAN, GANSpace, StyleCLIP."
+    "Known are StyleGAN2 generators (.pt with `g_ema`, StyleGAN2-ADA's .pkl), pSp, e4e and "
+    "ReStyle encoders, and editors: latent transformers, InterFaceGAN, GANSpace, StyleCLIP."
 )
 
-TITLES = {"psp-encoder": "pSp encoder", "e4e-encoder": "e4e encoder"}
 DEFAULT_NAMES = {"psp-encoder": "psp-ffhq", "e4e-encoder": "e4e-ffhq"}
 """Names of the bundles that encoders go to if no other is said."""
 
@@ -57,12 +66,13 @@ class FoundEncoder:
     """An encoder, with the mean of W in it.
 
     Attributes:
-        architecture: of `TITLES`.
-        network: of it.
+        architecture: of `ARCHITECTURES`.
+        network, shape: its own.
     """
 
     architecture: str
-    network: PyramidEncoder
+    network: nn.Module
+    shape: EncoderShape | BackboneShape
 
 
 @dataclass(frozen=True)
@@ -180,31 +190,24 @@ def _of(found: FoundGenerator) -> str:
 def _encoder(path: Path, state: Mapping[str, Tensor], held: Published) -> Checkpoint:
     for name in state:
         if not name.startswith(("encoder.", "decoder.")) and state is not held.tensors:
-            raise WeightsError(f"{name} is no part of a pSp or e4e", "Fetch it again.")
-    given = below(state, "encoder.")
-    first = given.get("input_layer.0.weight")
+            raise WeightsError(f"{name} is no part of an encoder's checkpoint", "Fetch it again.")
     said = str(held.values.get("opts.encoder_type", ""))
-    # ReStyle's sees the crop and what its code shows.
-    if first is not None and first.ndim == 4 and first.shape[1] == 6:
-        raise WeightsError("it is a ReStyle encoder, which no bundle can take", "Use a pSp or e4e.")
     if said not in _TYPES:
-        kinds = " or ".join(_TYPES)
         raise WeightsError(
-            f"its opts.encoder_type is {said!r}, not {kinds}"
+            f"its opts.encoder_type is {said!r}, not {' or '.join(_TYPES)}"
             if said
             else "it does not say whether it is a pSp or an e4e (opts.encoder_type is missing)",
             "Give the checkpoint as it was published.",
         )
-    kind = _TYPES[said]
+    kind, mean = _TYPES[said], held.tensors.get("latent_avg")
     try:
-        mean = held.tensors.get("latent_avg")
-        network = load_encoder(given, mean, progressive=kind == "e4e-encoder")
+        network, shape = encoder_of(kind, below(state, "encoder."), mean)
     except WeightsError as error:
         raise WeightsError(f"{error.message} (in `encoder`)", error.remedy) from error
-    shape = network.shape
-    what = f"{TITLES[kind]}, {shape.rows} rows of {shape.width}, crops of {shape.side} pixels"
+    rows = f"{shape.rows} rows of {shape.width}"
+    what = f"{ARCHITECTURES[kind]}, {rows}, crops of {shape.side} pixels"
     generator = None
     if decoder := below(state, "decoder."):
         generator = _loaded("decoder", decoder, mean)
         what += f"; StyleGAN2 generator, {_of(generator)}"
-    return Checkpoint(path, what, _CODE, generator, FoundEncoder(kind, network))
+    return Checkpoint(path, what, _CODE, generator, FoundEncoder(kind, network, shape))

@@ -32,8 +32,8 @@ from ..editing.published import EditorFile, convert
 from ..errors import UsageError, WeightsError
 from ..files import measure, replaced, storage_errors, sync_folder, write_atomically
 from ..generators import wspace
-from ..inversion.crop_encoder import check_encoder
-from .checkpoints import DEFAULT_NAMES, OWN, TITLES, Checkpoint, FoundGenerator, recognise
+from ..inversion.crop_encoder import ARCHITECTURES, check_encoder
+from .checkpoints import DEFAULT_NAMES, OWN, Checkpoint, FoundGenerator, recognise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,11 +132,11 @@ def import_checkpoints(
         one = recognise(*_named(path))
         say(f"{one.path.name}: {one.what}\n  licence: {one.licence}")
         found.append(one)
-    encoders = [one for one in found if one.encoder is not None]
     if name is None:
-        if not encoders or encoders[0].encoder is None:
+        kinds = [one.encoder.architecture for one in found if one.encoder is not None]
+        if not kinds or kinds[0] not in DEFAULT_NAMES:
             raise UsageError("these files have no bundle of their own", "Name one: --as NAME.")
-        name = DEFAULT_NAMES[encoders[0].encoder.architecture]
+        name = DEFAULT_NAMES[kinds[0]]
         check_name(name)
     root = user_root()
     with storage_errors(root, "set VIDEDIT_WEIGHTS to a folder on another disk"):
@@ -270,7 +270,7 @@ def _put_encoder(shelf: _Shelf, one: Checkpoint, space: LatentSpace) -> None:
     had = ENCODER in shelf.data["parts"]
     network = one.encoder.network
     try:
-        check_encoder(network.shape, space)
+        check_encoder(one.encoder.shape, space)
     except WeightsError as error:
         raise WeightsError(f"{one.path.name}: {error.message}", error.remedy) from error
     fresh = shelf.put(
@@ -367,5 +367,5 @@ def _same(a: FoundGenerator | None, b: FoundGenerator | None) -> bool:
 
 def _title(data: Mapping[str, Any], space: LatentSpace) -> str:
     encoder = data["roles"].get("encoder")
-    more = f", {TITLES[encoder['architecture']]}" if encoder else ""
+    more = f", {ARCHITECTURES[encoder['architecture']]}" if encoder else ""
     return f"StyleGAN2 of {space.resolution} pixels, {space.rows} rows{more}"

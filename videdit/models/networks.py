@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..editing.stylespace import StyleChannels
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
-    from ..faces.regions import RegionParser
+    from ..faces.regions import Parser
     from ..generators.mobile import SynthesisNetwork
     from ..generators.network import GeneratorNetwork
     from ..generators.wspace import WStatistics
@@ -129,11 +129,12 @@ class Networks:
     def encoder_network(self) -> nn.Module:
         """The encoder in PyTorch: crops (n, 3, 256, 256), RGB in [0, 1], to codes."""
         from ..inversion.corrector import load_corrected_encoder
-        from ..inversion.crop_encoder import load_crop_encoder
+        from ..inversion.crop_encoder import ARCHITECTURES, load_crop_encoder
 
-        kind = self._expect("encoder", "corrected-encoder", "psp-encoder", "e4e-encoder")
+        kind = self._expect("encoder", "corrected-encoder", *ARCHITECTURES)
         if kind != "corrected-encoder":
-            return load_crop_encoder(self.bundle.file("encoder"), self.space, kind == "e4e-encoder")
+            path = self.bundle.file("encoder")
+            return load_crop_encoder(path, kind, self.space, lambda: self.synthesis)
         encoder, corrector = self.bundle.files("encoder")
         return load_corrected_encoder(
             encoder, corrector, self.statistics, self.mobile, self.recognition
@@ -195,11 +196,15 @@ class Networks:
         return load_face_network(self.bundle.file("recognition"))
 
     @cached_property
-    def parser(self) -> RegionParser:
-        """Which part of a face each pixel shows; on the CPU wherever the others run."""
+    def parser(self) -> Parser:
+        """Which part of a face each pixel shows."""
         from ..faces.regions import RegionParser
 
         self._expect("regions", "region-unet")
+        if self.device.name != "cpu":
+            from ..faces.region_network import TorchParser
+
+            return TorchParser(self.region_network(), self.device.name)
         self.bundle.file("regions")  # damaged weights are told, also where they are compiled
         return RegionParser(self.region_network, ids=self.ids("regions"), kept_in=self._kept_in)
 

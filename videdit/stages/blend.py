@@ -23,13 +23,14 @@ from ..artifacts.blended import (
     write_edited,
     write_touched,
 )
-from ..artifacts.faces import frames_with_faces
+from ..artifacts.faces import faces_of
 from ..artifacts.pictures import POINTS, decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
 from ..blending.change import Change, applied, steadied
 from ..blending.face import find_changes
 from ..blending.transfer import Landmarks
+from ..device import workers
 from ..faces.align import cut_crop
 from ..faces.smoothing import window
 from ..media.compose import EncodableFrame, Patch, Touched, compose, touched_by
@@ -42,10 +43,7 @@ from ..sheet import PANEL, strip
 from .resources import FaceStage, Resources
 
 if TYPE_CHECKING:
-    from ..faces.regions import RegionParser
-
-_THREADS = 2
-"""Frames that are worked on at the same time, beside the thread that encodes."""
+    from ..faces.regions import Parser
 
 
 class BlendStage(FaceStage):
@@ -53,7 +51,7 @@ class BlendStage(FaceStage):
     ``touched.npz``, where."""
 
     name = "blend"
-    version = 17
+    version = 18
     takes = ("align", "reconstruct", "decode")
     apart = True
     cost = 0.08
@@ -95,10 +93,17 @@ class BlendStage(FaceStage):
         shape = resources.timeline.height, resources.timeline.width
 
         def frames() -> Iterator[EncodableFrame]:
-            for frame, patches in self.blended(ctx, chunk.start, chunk.stop):
-                if patches:
-                    touched[frame.index] = touched_by(patches, shape)
-                yield compose(frame, patches)
+            def composed(
+                one: tuple[Frame, list[Patch]],
+            ) -> tuple[EncodableFrame, Touched | None]:
+                frame, patches = one
+                return compose(frame, patches), touched_by(patches, shape) if patches else None
+
+            blended = self.blended(ctx, chunk.start, chunk.stop)
+            for (frame, _), (made, changed) in ahead(blended, composed, workers()):
+                if changed is not None:
+                    touched[frame.index] = changed
+                yield made
                 ctx.tick()
 
         write_segment(segment_path(folder), resources.timeline, resources.encode_spec, frames())
@@ -118,7 +123,7 @@ class BlendStage(FaceStage):
             yield from ((frame, []) for frame in self.resources.reader.read(start, stop))
             return
         faces, wanted = self._to_paste(ctx, start, stop)
-        for moment, patches in ahead(wanted, faces.patches, _THREADS):
+        for moment, patches in ahead(wanted, faces.patches, workers()):
             yield moment.frame, patches
 
     def _to_paste(
@@ -129,8 +134,8 @@ class BlendStage(FaceStage):
         pad = self.resources.parameters.blending.smoothing.change_padding_s
         first, last = window(times, start, stop, pad)
         faces = _FacesToPaste(self, ctx, first, last)
-        frames = frames_with_faces(self.resources.reader, faces.faces, first, last)
-        moments = _moments(ahead(frames, faces.changes, _THREADS), times, pad)
+        frames = ahead(self.resources.reader.read(first, last), faces.changes, workers())
+        moments = _moments((found for _, found in frames), times, pad)
         return faces, (moment for moment in moments if start <= moment.frame.index < stop)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -190,47 +195,57 @@ class _Moment:
     around: dict[tuple[int, str], tuple[NDArray[np.float64], list[tuple[int, Change]]]]
 
 
-_Work = tuple[Frame, list[tuple[int, NDArray[Any]]]]
-"""A frame with its faces, as ``frames_with_faces`` gives it."""
-
 _Changes = dict[tuple[int, str], tuple[NDArray[np.float64], Change]]
 """What changes in a frame, each with its quad, by the face's track and the kind of the change."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found in a frame.
+
+    Attributes:
+        frame: of the source.
+        rgb: its pixels (H, W, 3); None without a face.
+        changes: of its faces.
+    """
+
+    frame: Frame
+    rgb: NDArray[Any] | None
+    changes: _Changes
+
+
 def _moments(
-    found: Iterator[tuple[_Work, _Changes]], times: NDArray[np.float64], reach: float
+    found: Iterator[_Found], times: NDArray[np.float64], reach: float
 ) -> Iterator[_Moment]:
     """Consecutive frames in their order, each with the changes of those up to ``reach`` seconds
     before and after."""
-    held: deque[tuple[_Work, _Changes]] = deque()
+    held: deque[_Found] = deque()
     at = 0  # of the next to be given, in what is held
     for one in found:
         held.append(one)
-        newest = times[one[0][0].index]
-        while newest - times[held[at][0][0].index] > reach:
+        newest = times[one.frame.index]
+        while newest - times[held[at].frame.index] > reach:
             yield _moment(held, at, times, reach)
             at += 1
-        while times[held[at][0][0].index] - times[held[0][0][0].index] > reach:
+        while times[held[at].frame.index] - times[held[0].frame.index] > reach:
             held.popleft()
             at -= 1
     for k in range(at, len(held)):
         yield _moment(held, k, times, reach)
 
 
-def _moment(
-    held: Sequence[tuple[_Work, _Changes]], k: int, times: NDArray[np.float64], reach: float
-) -> _Moment:
-    (frame, faces), changes = held[k]
+def _moment(held: Sequence[_Found], k: int, times: NDArray[np.float64], reach: float) -> _Moment:
+    now = held[k]
     near = [
-        (work[0].index, theirs)
-        for work, theirs in held
-        if abs(times[work[0].index] - times[frame.index]) <= reach
+        (one.frame.index, one.changes)
+        for one in held
+        if abs(times[one.frame.index] - times[now.frame.index]) <= reach
     ]
     around = {
         which: (quad, [(index, theirs[which][1]) for index, theirs in near if which in theirs])
-        for which, (quad, _) in changes.items()
+        for which, (quad, _) in now.changes.items()
     }
-    return _Moment(frame, faces[0][1] if faces else None, around)
+    return _Moment(now.frame, now.rgb, around)
 
 
 class _FacesToPaste:
@@ -240,7 +255,7 @@ class _FacesToPaste:
     def __init__(self, stage: BlendStage, ctx: Context, start: int, stop: int) -> None:
         resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
-        self.parser: RegionParser = resources.network(ctx, "parser")
+        self.parser: Parser = resources.network(ctx, "parser")
         self.touch = {each.id: resources.touch_of(each.asked) for each in table.tracks}
         self.marked = resources.marked
         self.how = resources.parameters.blending
@@ -259,11 +274,12 @@ class _FacesToPaste:
         edited = read_rows(self.decode, POINTS, table, *faces.span)
         self.moved = np.nan_to_num(edited - points)
 
-    def changes(self, work: _Work) -> _Changes:
-        """Of a frame with its faces (H, W, 3)."""
-        frame, here = work
+    def changes(self, frame: Frame) -> _Found:
+        """Of a frame."""
         found: _Changes = {}
-        for k, rgb in here:
+        pixels: NDArray[Any] | None = None
+        for k, rgb in faces_of(frame, self.faces):
+            pixels = rgb
             name, track = self.faces.name(k), int(self.faces.track[k])
             with self._looking:
                 (chunk,) = self.decode.overlapping(frame.index, frame.index + 1)
@@ -284,7 +300,7 @@ class _FacesToPaste:
                 self.how,
             )
             found |= {(track, kind): change for kind, change in changes.items()}
-        return found
+        return _Found(frame, pixels, found)
 
     def steady(self, moment: _Moment) -> _Changes:
         """What changes in a frame, steadied over those around it."""

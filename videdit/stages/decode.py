@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.codes import read_latents
 from ..artifacts.marks import Marks
-from ..artifacts.pictures import POINTS, has_picture, read_picture, write_picture
+from ..artifacts.pictures import POINTS, has_picture, read_picture
 from ..artifacts.rows import read_rows
 from ..pipeline.stage import Chunk, Context, Json
 from ..previews.pictures import bytes_of, difference
@@ -53,9 +53,7 @@ class DecodeStage(FaceStage):
         todo = [k for k in to_show if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
-        for k, picture in self.pictures(ctx, latents, todo):
-            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
-            seen = self.landmarks(ctx, written)
+        for k, seen in self.pictures(ctx, latents, todo, faces, folder):
             if seen is not None:
                 points[k] = seen
             ctx.tick(int(faces.frame[k]) + 1 - start)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.codes import CODES, code_of, code_pictures, read_codes, write_codes
-from ..artifacts.crops import read_crops
+from ..artifacts.crops import Crops, read_crops
 from ..artifacts.faces import Faces
 from ..artifacts.marks import Marks
+from ..batches import ahead
 from ..inversion.predict import INPUT_SIZE
 from ..pipeline.stage import Chunk, Context, Json, frame_chunks
 from ..previews.over_time import Axis, by_lane
@@ -22,6 +23,7 @@ from .resources import FaceStage, Resources
 
 if TYPE_CHECKING:
     from ..inversion.projector import Projector
+    from ..models.protocols import Encoder
 
 
 class EncodeStage(FaceStage):
@@ -73,13 +75,19 @@ class EncodeStage(FaceStage):
         start, stop = missing.span
         ctx.tick(chunk.frames - (stop - start))
         previous: dict[int, NDArray[np.float32]] = {}
-        for crops in read_crops(
+        encoder: Encoder | None = self.resources.network(ctx, "encoder") if todo else None
+
+        def encoded(crops: Crops) -> NDArray[np.float32]:
+            assert encoder is not None
+            return encoder.encode(crops.pictures)
+
+        cut = read_crops(
             self.resources.reader, missing, start, stop, INPUT_SIZE, networks.device, ctx.tick
-        ):
-            found = self.resources.network(ctx, "encoder").encode(crops.pictures)
+        )
+        for crops, found in ahead(cut, encoded):
             for i, k in enumerate(crops.at):
                 if projected:
-                    crop = _on_host(crops.pictures, i)
+                    crop = crops.pictures[i]
                     found[i] = self._project(ctx, chunk, missing, k, crop, found[i], previous)
                 codes[todo[k]] = found[i]
         write_codes(folder, codes, networks.space)
@@ -132,13 +140,3 @@ class EncodeStage(FaceStage):
             networks.device.name,
             self.resources.parameters.inversion.projection,
         )
-
-
-def _on_host(pictures: object, i: int) -> NDArray[np.float32]:
-    """One of a batch's crops as an array (s, s, 3), wherever the batch is."""
-    if isinstance(pictures, np.ndarray):
-        return np.asarray(pictures[i], np.float32)
-    import torch
-
-    assert isinstance(pictures, torch.Tensor)
-    return np.asarray(pictures[i].permute(1, 2, 0).cpu().numpy(), np.float32)

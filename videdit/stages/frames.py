@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.shots import read_shots, write_shots
+from ..batches import ahead
+from ..device import workers
 from ..media.shots import find_cuts, thumbnail
 from ..pipeline.stage import Chunk, Context, Json, Stage
 from ..sheet import strip
@@ -42,8 +44,9 @@ class FramesStage(Stage):
 
     def run_chunk(self, ctx: Context, chunk: Chunk, folder: Path) -> None:
         thumbnails = []
-        for frame in self.resources.reader.read(chunk.start, chunk.stop):
-            thumbnails.append(thumbnail(frame.rgb8))
+        frames = self.resources.reader.read(chunk.start, chunk.stop)
+        for _, small in ahead(frames, lambda frame: thumbnail(frame.rgb8), workers()):
+            thumbnails.append(small)
             ctx.tick()
         np.save(folder / "thumbnails.npy", np.stack(thumbnails))
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from ..artifacts.landmarks import DetectionReader, read_tracks, write_detections
 from ..artifacts.shots import read_shots
+from ..batches import ahead
 from ..faces.detection import Detection, Landmarker
 from ..faces.flow import flow_points
+from ..media.reader import Frame
 from ..pipeline.stage import Chunk, Context, Json, Stage
 from ..previews.over_time import Axis
 from ..previews.pictures import closeup, with_points
@@ -64,13 +66,18 @@ class LandmarksStage(Stage):
         moved: list[NDArray[np.float32]] = []
         trusted: list[NDArray[np.bool_]] = []
         luma = None
-        landmarker = self.resources.network(ctx, "landmarker")
+        landmarker: Landmarker = self.resources.network(ctx, "landmarker")
         # One frame more than the chunk's, if the source has one: the last frame's flow leads into
         # it, whatever the stretch, so that a chunk depends on its frames alone.
         last = min(chunk.stop + 1, len(self.resources.timeline))
-        for frame in self.resources.reader.read(chunk.start, last):
+
+        def look(frame: Frame) -> tuple[NDArray[np.uint8], list[Detection]]:
             rgb = frame.rgb8
-            after = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            return grey, self._faces(landmarker, rgb) if frame.index < chunk.stop else []
+
+        frames = self.resources.reader.read(chunk.start, last)
+        for frame, (after, faces) in ahead(frames, look, landmarker.threads):
             if luma is not None:
                 for face in found[-1]:
                     points, ok = flow_points(
@@ -80,7 +87,7 @@ class LandmarksStage(Stage):
                     trusted.append(ok)
             luma = after
             if frame.index < chunk.stop:
-                found.append(self._faces(landmarker, rgb))
+                found.append(faces)
                 ctx.tick()
         # No frame follows the source's last one.
         for face in found[-1] if last == chunk.stop else []:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.faces import frames_with_faces
 from ..artifacts.marks import Marks
-from ..artifacts.pictures import POINTS, read_picture, write_picture
+from ..artifacts.pictures import POINTS, read_picture
 from ..faces.align import cut_crop
 from ..pipeline.stage import Chunk, Context, Json
 from ..previews.pictures import bytes_of, region_panels
@@ -54,9 +54,7 @@ class ReconstructStage(FaceStage):
         todo = [k for k in range(len(faces)) if k not in known]
         start, stop = faces.only(todo).span
         ctx.tick(chunk.frames - (stop - start))
-        for k, picture in self.pictures(ctx, codes, todo):
-            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
-            seen = self.landmarks(ctx, written)
+        for k, seen in self.pictures(ctx, codes, todo, faces, folder):
             # The source's own where no face is found in it.
             points[k] = faces.points_in_crop(k) if seen is None else seen
             ctx.tick(int(faces.frame[k]) + 1 - start)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from ..artifacts.codes import CodeReader
 from ..artifacts.faces import Faces, FaceTable
 from ..artifacts.marks import KnownRows
+from ..artifacts.pictures import write_picture
 from ..batches import ahead, batched
 from ..bundles.manifest import ID_LENGTH
 from ..device import batch_size
 from ..editing.touch import changed, check_region, held_in, touch_of, touch_of_region
 from ..errors import UsageError
-from ..faces.detection import landmarks_in
+from ..faces.detection import Landmarker, landmarks_in
 from ..faces.paths import frames_around
 from ..faces.regions import Touch
 from ..faces.smoothing import window
@@ -279,16 +281,42 @@ class FaceStage(Stage, ABC):
         return self.table(ctx).window(start, max(start, min(stop, frames.stop)))
 
     def pictures(
-        self, ctx: Context, codes: NDArray[np.float32] | Latents, at: Sequence[int]
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The generator's pictures of the codes at some positions, in their order: each position
-        with its picture (s, s, 3) in [0, 1]."""
+        self,
+        ctx: Context,
+        codes: NDArray[np.float32] | Latents,
+        at: Sequence[int],
+        faces: Faces,
+        folder: Path,
+    ) -> Iterator[tuple[int, NDArray[np.float64] | None]]:
+        """The generator's pictures of the codes at some positions, written into a chunk's folder.
+
+        Args:
+            codes: of all faces.
+            at: which of them.
+            faces: whose pictures these are: their names and sizes.
+            folder: of the chunk.
+
+        Returns:
+            Each position in its order with the landmarks seen there, (68, 2) in crop units, or
+            None.
+        """
         if not at:
             return
         generator = self.resources.network(ctx, "generator")
-        batches = batched(at, batch_size(self.resources.networks.device))
-        for batch, shown in ahead(batches, lambda batch: generator.decode(codes[batch])):
-            yield from zip(batch, shown, strict=True)
+        landmarker: Landmarker = self.resources.network(ctx, "landmarker")
+
+        def decoded() -> Iterator[tuple[int, NDArray[np.float32]]]:
+            batches = batched(at, batch_size(self.resources.networks.device))
+            for batch, shown in ahead(batches, lambda batch: generator.decode(codes[batch])):
+                yield from zip(batch, shown, strict=True)
+
+        def kept(one: tuple[int, NDArray[np.float32]]) -> NDArray[np.float64] | None:
+            k, picture = one
+            written = write_picture(folder, faces.name(k), picture, int(faces.size[k]))
+            return landmarks_in(landmarker, written)
+
+        for (k, _), points in ahead(decoded(), kept, landmarker.threads):
+            yield k, points
 
     def picturing(self) -> dict[str, Json]:
         """Settings of all that decodes codes and looks for landmarks in their pictures."""
@@ -299,10 +327,6 @@ class FaceStage(Stage, ABC):
             "backend": backend,
             "detecting": detecting[backend],
         }
-
-    def landmarks(self, ctx: Context, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-        """(68, 2) those of a picture (s, s, 3) of one face, crop units; None where none is seen."""
-        return landmarks_in(self.resources.network(ctx, "landmarker"), picture)
 
     def code_plots(self, ctx: Context) -> CodePlots:
         """What draws codes over time."""

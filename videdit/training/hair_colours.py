@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from ..editing.hair_colour import COLOURS, HairColours, hair_look, terms
 from ..editing.labelled import LabelledFaces
 from ..editing.scores import auc as area
-from ..faces.regions import RegionParser
+from ..faces.regions import Parser
 from ..models.protocols import Generator
 from .clusters import show_face
 
@@ -21,7 +21,7 @@ _DECAY = 1e-3
 def fit_hair_colours(
     faces: LabelledFaces,
     generator: Generator,
-    parser: RegionParser,
+    parser: Parser,
     each: int = 220,
     seed: int = 0,
     report: Callable[[str], None] = print,
