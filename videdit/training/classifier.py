@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..arrays import keep_arrays
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
@@ -42,7 +42,7 @@ from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.mobile import ROWS, MappingNetwork, SynthesisNetwork
+from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.readout import Readout
 from ..models.protocols import Encoder
@@ -218,7 +218,7 @@ def label_faces(
     teacher: PictureClassifier,
     viewer: Viewer,
     encoder: Encoder,
-    mapping: MappingNetwork,
+    mapping: nn.Module,
     stats: WStatistics,
     how: ClassifierTraining,
     report: Report,

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..editing.classifier import LatentClassifier, load_classifier
 from ..editing.shell import Shell
@@ -59,7 +59,7 @@ from ..editing.styleflow import (
 )
 from ..errors import UsageError
 from ..files import replaced
-from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
+from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
 from .reach import bracketed
@@ -198,7 +198,7 @@ def _labelled(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def sampled_rows(mapping: MappingNetwork, stats: WStatistics, how: StyleFlowTraining) -> Tensor:
+def sampled_rows(mapping: nn.Module, stats: WStatistics, how: StyleFlowTraining) -> Tensor:
     """(faces, 512) codes of W, each with a truncation of its own."""
     parts = [torch.zeros(0, STYLE_DIM)]
     for start in range(0, how.faces, _PIECE):
