@@ -10,8 +10,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 
@@ -37,7 +36,7 @@ class _Guarded(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,
+        headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
         if not allowed_address(newurl):

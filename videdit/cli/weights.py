@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from videdit.bundles.bundle import Bundle, load_bundle
-from videdit.bundles.fetch import Progress, fetch
+from videdit.bundles.download import Progress
+from videdit.bundles.fetch import fetch
 from videdit.bundles.manifest import DEFAULT_BUNDLE, bundle_names
 from videdit.cli.options import BundleName
 from videdit.errors import WeightsError

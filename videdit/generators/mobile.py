@@ -212,7 +212,7 @@ class SynthesisNetwork(GeneratorNetwork):
             block, row = cast(Block, block), 2 * index + 1
             styles = block.styles(codes[:, row], codes[:, row + 1])
             for step, style in zip(block.steps(), styles, strict=True):
-                yield partial(step, style=style)
+                yield partial(_styled, step, style)
         yield partial(self.shown, codes=codes)
 
     def forward(
@@ -246,6 +246,10 @@ class SynthesisNetwork(GeneratorNetwork):
         assert self.image.bias is not None
         low = F.conv2d(scaled, self.image.weight[:3], self.image.bias[:3])
         return low * 0.5
+
+
+def _styled(step: Callable[[Tensor, Tensor], Tensor], style: Tensor, x: Tensor) -> Tensor:
+    return step(x, style)
 
 
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:

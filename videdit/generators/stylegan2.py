@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -231,7 +231,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """(n, c, h, w) features by (n, c) styles; ``noise`` is (1 or n, 1, h', w')."""
         x = self.conv(x, style) + self.activate.bias[:, None, None].to(x.dtype)
-        if torch.jit.is_tracing():
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             # Or OpenVINO adds noise and bias beforehand: a constant as large as the features.
             x = x.clamp(-1e30, 1e30)
         x = F.leaky_relu(x + (self.noise.weight * noise).to(x.dtype), _LEAK) * _GAIN
@@ -296,12 +296,12 @@ class Synthesis(GeneratorNetwork):
 
     def _styles(self, codes: Tensor) -> list[Tensor]:
         """Each layer's, (n, channels)."""
-        found = [self.conv1.conv.modulation(codes[:, 0]), self.to_rgb1.conv.modulation(codes[:, 1])]
+        layers: list[tuple[nn.Module, int]] = [(self.conv1, 0), (self.to_rgb1, 1)]
         for k, colours in enumerate(self.to_rgbs):
             row = 2 * k + 1
-            for number, layer in enumerate((self.convs[2 * k], self.convs[2 * k + 1], colours)):
-                found.append(layer.conv.modulation(codes[:, row + number]))
-        return found
+            layers += [(self.convs[2 * k], row), (self.convs[2 * k + 1], row + 1)]
+            layers.append((colours, row + 2))
+        return [cast(StyledConv, layer).conv.modulation(codes[:, row]) for layer, row in layers]
 
     def forward(
         self,

@@ -88,7 +88,7 @@ class TracedDecoder:
 
             def forward(self, given: Tensor) -> Tensor:
                 codes = given[:, :size].reshape(-1, *space.shape)
-                picture = self.network(codes, given[:, size:])
+                picture: Tensor = self.network(codes, given[:, size:])
                 return (picture * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
         return traced(Pictures().eval(), torch.zeros(1, size + space.channels))

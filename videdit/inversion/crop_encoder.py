@@ -13,7 +13,7 @@ from ..bundles.tensors import entry, read_state
 from ..errors import WeightsError
 from .predict import INPUT_SIZE
 from .psp import EncoderShape, load_encoder, mean_rows
-from .restyle import BackboneShape, ReStyle, load_backbone
+from .restyle import BackboneEncoder, BackboneShape, ReStyle, load_backbone
 
 ARCHITECTURES = {
     "psp-encoder": "pSp encoder",
@@ -106,6 +106,6 @@ def load_crop_encoder(
     mean = state.pop("mean", None)
     network, shape = encoder_of(architecture, state, mean)
     check_encoder(shape, space)
-    if isinstance(shape, BackboneShape):
+    if isinstance(network, BackboneEncoder):
         network = ReStyle(network, generator(), network.get_buffer("mean")).eval()
     return CropEncoder(network.requires_grad_(False), shape.side)

@@ -26,7 +26,7 @@ from ..files import sha256_of
 from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from ..editing.classifier import LatentClassifier, PaperClassifier
     from ..editing.stylespace import StyleChannels
@@ -148,7 +148,7 @@ class Networks:
         return WStatistics.load(self.bundle.file("statistics"), self.space.width)
 
     @cached_property
-    def mapping(self) -> Callable[[Tensor], Tensor]:
+    def mapping(self) -> nn.Module:
         """Normal noise (n, width) to codes of W of the same shape.
 
         Raises:
