@@ -25,7 +25,7 @@ def test_the_embedded_bundle_is_complete() -> None:
 
 
 def test_what_ships_beside_the_manifest_is_in_it() -> None:
-    for name in bundle_names():
+    for name in bundle_names(weights_root()):
         folder = weights_root() / name
         shipped = {path.name for path in folder.iterdir()} - {"bundle.json"}
         parts = read_manifest(name).parts.values()

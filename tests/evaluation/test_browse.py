@@ -55,8 +55,15 @@ class Ends:
         return np.asarray(codes[:, 3][:, [0, -1]], np.float32)
 
 
+class Given(SimpleNamespace):
+    """Networks that have what they were given."""
+
+    def __contains__(self, role: str) -> bool:
+        return hasattr(self, role)
+
+
 def networks(editor: Editor) -> Any:
-    return SimpleNamespace(
+    return Given(
         space=SPACE,
         statistics=STATS,
         generator=Grey(),

@@ -229,9 +229,9 @@ def test_half_precision_does_not_overflow(state: State, codes: Tensor) -> None:
 def test_noise_can_be_given(networks: tuple[Synthesis, Mapping8], codes: Tensor) -> None:
     synthesis = networks[0]
     fixed = synthesis.fixed_noise()
-    torch.testing.assert_close(synthesis(codes[:1], fixed), synthesis(codes[:1]))
+    torch.testing.assert_close(synthesis(codes[:1], noise=fixed), synthesis(codes[:1]))
     none = [torch.zeros_like(one) for one in fixed]
-    assert not torch.allclose(synthesis(codes[:1], none), synthesis(codes[:1]))
+    assert not torch.allclose(synthesis(codes[:1], noise=none), synthesis(codes[:1]))
 
 
 def test_the_shape_is_read(state: State) -> None:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from tests.models.published import WIDTH, generator_state
 from videdit.bundles import Bundle
 from videdit.device import Device
 from videdit.errors import InputError
 from videdit.faces.regions import PARSED, REGIONS
 from videdit.generators.mobile import SynthesisNetwork
+from videdit.generators.stylegan2 import load_synthesis
 from videdit.models.networks import Networks
 from videdit.training.clusters import (
     BORDER,
@@ -26,6 +28,8 @@ from videdit.training.clusters import (
     cluster_sheet,
     fit_clusters,
     load_names,
+    save_names,
+    seen_names,
     show_face,
 )
 
@@ -209,6 +213,36 @@ def test_clusters_are_the_parts_of_the_faces() -> None:
         other = clusters.of(activations(synthesis, codes[turn]))
         for place in places:
             assert np.array_equal(other[place], np.rot90(first, turn)[place])
+
+
+def test_another_generator_has_activations_as_well() -> None:
+    synthesis, _ = load_synthesis(generator_state(64))
+    code = np.random.default_rng(0).standard_normal((10, WIDTH)).astype(np.float32)
+    found = activations(synthesis, code)
+    assert found.shape == (GRID * GRID, 2 * 8)  # at 32 and 64 pixels, which are all that it has
+    with torch.no_grad():
+        *_, coarse, fine = (x[0].numpy() for x in synthesis.stepwise(torch.from_numpy(code[None])))
+    assert coarse.shape[1:] == (32, 32)
+    np.testing.assert_allclose(
+        found.T[8:].reshape(8, GRID, GRID), fine / np.sqrt((fine**2).mean(0)), rtol=1e-2
+    )
+    clusters = fit_clusters(synthesis, np.stack([code, -code]), count=3)
+    assert clusters.axes.shape == (16, 16)
+
+
+def test_clusters_are_named_by_what_is_seen_in_them(tmp_path: Path) -> None:
+    quarters = np.kron(np.arange(4, dtype=np.uint8).reshape(2, 2), np.ones((32, 32), np.uint8))
+    seen = np.zeros((128, 128, len(REGIONS)), np.float32)
+    seen[:64, :64, REGIONS.index("hair")] = 1
+    seen[:64, 64:, REGIONS.index("skin")] = 0.7
+    seen[:64, 64:, REGIONS.index("nose")] = 0.3
+    seen[64:, :32, REGIONS.index("neck")] = 1
+    seen[64:, 32:64, REGIONS.index("clothes")] = 1
+    seen[64:, 64:, REGIONS.index("lips")] = 1
+    names = seen_names([quarters] * 2, [seen, seen], 5)
+    assert names == ("hair", "skin", BORDER, "lips", BORDER)
+    save_names(tmp_path / "regions.csv", names)
+    assert load_names(tmp_path / "regions.csv", 5) == names
 
 
 def test_progress_of_the_fit_is_told() -> None:

@@ -25,10 +25,11 @@ _QUALITY = [
 def write_picture(
     folder: Path, name: str, picture: NDArray[np.float32], size: int
 ) -> NDArray[np.uint8]:
-    """Reduce a decoded picture (s, s, 3) in [0, 1] to ``size``, write it, return it."""
+    """Bring a decoded picture (s, s, 3) in [0, 1] to ``size``, write it, return it."""
     if picture.shape[0] != size:
-        reduced = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        picture = np.asarray(reduced, np.float32)
+        how = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
+        sized = cv2.resize(picture, (size, size), interpolation=how)
+        picture = np.asarray(np.clip(sized, 0, 1), np.float32)
     rgb = np.rint(picture * 255).astype(np.uint8)
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), _QUALITY)
     assert ok

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import platformdirs
-
 from videdit.bundles.latent import LatentSpace
-from videdit.bundles.manifest import DEFAULT_BUNDLE, Manifest, Part, read_manifest
+from videdit.bundles.manifest import (
+    DEFAULT_BUNDLE,
+    Manifest,
+    Part,
+    read_manifest,
+    user_root,
+    weights_home,
+)
 from videdit.errors import StorageError, WeightsError
 from videdit.files import sha256_of
 
@@ -17,14 +21,6 @@ FETCH_REMEDY = "Run `videdit weights fetch`."
 # What was verified in this process: (path, size, modification time in ns) of a good file. A file
 # that changes afterwards has another time and is hashed again.
 _verified: set[tuple[str, int, int]] = set()
-
-
-def weights_home() -> Path:
-    """Where fetched parts are kept: $VIDEDIT_WEIGHTS, or the user's data folder."""
-    chosen = os.environ.get("VIDEDIT_WEIGHTS")
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_data_path("videdit", appauthor=False) / "weights"
 
 
 class Bundle:
@@ -37,12 +33,18 @@ class Bundle:
 
     def __init__(self, manifest: Manifest, home: Path | None = None) -> None:
         self.manifest = manifest
-        self.folder = (home or weights_home()) / manifest.name
+        self._home = home or weights_home()
+        self.folder = self._home / manifest.name
 
     @property
     def name(self) -> str:
         """The bundle's name."""
         return self.manifest.name
+
+    @property
+    def of_user(self) -> bool:
+        """Whether it is the user's, not the package's."""
+        return self.manifest.folder.parent == user_root()
 
     def __contains__(self, part: object) -> bool:
         """Whether the manifest lists a part of this name."""
@@ -55,9 +57,13 @@ class Bundle:
     def location(self, part: str) -> Path:
         """Where the part is, or will be once fetched; nothing is checked."""
         entry = self.manifest.part(part)
-        if entry.wheel is None:
-            return self.manifest.folder / entry.member
-        return self.folder / entry.name
+        manifest = self.manifest
+        if entry.of:
+            assert manifest.base is not None
+            manifest = manifest.base
+        if entry.fetched:
+            return self._home / manifest.name / entry.name
+        return manifest.folder / entry.member
 
     def path(self, part: str) -> Path:
         """Path of a part whose content has been verified, with the files read along with it.
@@ -154,7 +160,14 @@ def load_bundle(name: str = DEFAULT_BUNDLE) -> Bundle:
 
 def _unusable(bundle: Bundle, part: Part, state: str) -> WeightsError:
     path = bundle.location(part.name)
-    remedy = FETCH_REMEDY if part.wheel is not None else "Install videdit again."
+    if part.fetched:
+        remedy = FETCH_REMEDY
+        if bundle.of_user:
+            remedy = f"Run `videdit weights fetch --bundle {bundle.name}`."
+    elif bundle.of_user and not part.of:
+        remedy = f"Remove {bundle.manifest.folder} and import its checkpoints again."
+    else:
+        remedy = "Install videdit again."
     if state == "missing":
         return WeightsError(f"weights {part.name} are missing at {path}", remedy)
     return WeightsError(f"weights {path} are damaged (their checksum is wrong)", remedy)

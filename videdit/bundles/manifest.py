@@ -1,8 +1,8 @@
 """The manifest of a bundle: `weights/<bundle>/bundle.json`, read and checked.
 
-A manifest lists the wheels that parts come out of and the parts themselves. A part's source is
-either a member of a wheel, `{"wheel": NAME, "member": PATH}`, or a file that ships with the
-package, `{"file": NAME}`, beside the manifest. Every part states its sha256, size in bytes,
+A manifest lists the wheels that parts come out of and the parts themselves. A part's source is a
+member of a wheel, `{"wheel": NAME, "member": PATH}`, an address, `{"address": "https://..."}`, or a
+file beside the manifest, `{"file": NAME}`. Every part states its sha256, size in bytes,
 licence and provenance; optionally the parts that a reader opens along with it (`read_with`: the
 two files of an OpenVINO IR) and the parts that it was made for (`bound_to`: name to id), so that
 weights that don't share one latent space are never combined.
@@ -11,17 +11,25 @@ weights that don't share one latent space are never combined.
 `generator` or `encoder`, never for a file. A role names the architecture that its files are the
 weights of, the files in the order in which that takes them, and the roles it can't do without
 (`needs`).
+
+Bundles are looked for in several roots: the package's own, then the user's, where `videdit weights
+import` leaves them. A user's bundle may name one of the package's as its `base`: what depends on no
+generator (`SHARED`) it has from there, unless it brings its own.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 import json
+import os
 import re
+import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from videdit.bundles.latent import LatentSpace
 from videdit.errors import UsageError, WeightsError
@@ -32,7 +40,14 @@ MANIFEST_FILE = "bundle.json"
 FORMAT = 1
 ID_LENGTH = 16
 
+SHARED = ("landmarker", "recognition", "regions", "judge", "hair")
+"""Roles that any generator's bundle can take from another: they look at pictures of faces."""
+
+LARGEST_ADDRESS = 8 << 30
+"""Most bytes of a part that is fetched from an address."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,6 +80,10 @@ class Part:
     """The wheel that the part is a member of; None for a file that ships with the package."""
     member: str = ""
     """Path inside the wheel, or the file's name beside the manifest."""
+    address: str = ""
+    """Where it is fetched from; empty for others."""
+    of: str = ""
+    """The bundle that it is a part of, where that is the base."""
     read_with: tuple[str, ...] = ()
     bound_to: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,6 +91,11 @@ class Part:
     def id(self) -> str:
         """The first 16 hex digits of the part's sha256."""
         return self.sha256[:ID_LENGTH]
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it comes over the network, and is kept with all that do."""
+        return self.wheel is not None or bool(self.address)
 
 
 @dataclass(frozen=True)
@@ -102,6 +126,8 @@ class Manifest:
     parts: Mapping[str, Part]
     roles: Mapping[str, Role] = field(default_factory=dict)
     latent: LatentSpace | None = None
+    base: Manifest | None = None
+    """The bundle that lends what is in `SHARED`; its parts are among ``parts``."""
 
     def role(self, name: str) -> Role:
         """What takes the role ``name``.
@@ -112,10 +138,16 @@ class Manifest:
         try:
             return self.roles[name]
         except KeyError:
-            known = ", ".join(self.roles) or "none"
             raise WeightsError(
-                f"bundle {self.name!r} has no {name!r}", f"Its roles are: {known}."
+                f"bundle {self.name!r} has no {name!r}", self._remedy(name)
             ) from None
+
+    def _remedy(self, role: str) -> str:
+        """What helps where nothing takes a role."""
+        known = f"Its roles are: {', '.join(self.roles) or 'none'}."
+        if role in ("generator", "encoder"):
+            return f"Bring its checkpoint: videdit weights import FILE --as {self.name}. {known}"
+        return known
 
     def part(self, name: str) -> Part:
         """The part called `name`.
@@ -143,10 +175,39 @@ def weights_root() -> Path:
     return installed if installed.is_dir() else Path(str(package)).parent / "weights"
 
 
+def weights_home() -> Path:
+    """Where fetched parts and the user's bundles are: $VIDEDIT_WEIGHTS, or the user's data
+    folder."""
+    chosen = os.environ.get("VIDEDIT_WEIGHTS")
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_data_path("videdit", appauthor=False) / "weights"
+
+
+def user_root() -> Path:
+    """The folder of the user's bundles."""
+    return weights_home() / "bundles"
+
+
+def check_name(name: str) -> None:
+    """Refuse what can be no bundle's name, or is none for a user's.
+
+    Raises:
+        UsageError: it could lead out of the folder of bundles, or is the package's.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise UsageError(
+            f"{name!r} cannot be a bundle's name", "Use letters, digits, '.', '_' and '-'."
+        )
+    if name in (*bundle_names(weights_root()), user_root().name):
+        raise UsageError(f"the name {name!r} is taken", "Give another: --as NAME.")
+
+
 def bundle_names(root: Path | None = None) -> list[str]:
-    """Names of the bundles that have a manifest, sorted."""
-    found = (root or weights_root()).glob(f"*/{MANIFEST_FILE}")
-    return sorted(path.parent.name for path in found)
+    """Names of the bundles that have a manifest, sorted: those in ``root``, or all."""
+    roots = (weights_root(), user_root()) if root is None else (root,)
+    found = (path for root in roots for path in root.glob(f"*/{MANIFEST_FILE}"))
+    return sorted({path.parent.name for path in found if _NAME.fullmatch(path.parent.name)})
 
 
 def read_manifest(name: str = DEFAULT_BUNDLE, root: Path | None = None) -> Manifest:
@@ -154,26 +215,31 @@ def read_manifest(name: str = DEFAULT_BUNDLE, root: Path | None = None) -> Manif
 
     Args:
         name: the bundle's name.
-        root: the folder of the bundles; the package's own by default.
+        root: the folder of the bundles; by default the package's own, then the user's.
 
     Raises:
         UsageError: there is no such bundle.
         WeightsError: the manifest is damaged, or its parts don't belong together.
     """
-    root = root or weights_root()
-    path = root / name / MANIFEST_FILE
-    if not _NAME.fullmatch(name) or not path.is_file():
+    roots = (weights_root(), user_root()) if root is None else (root,)
+    paths = [root / name / MANIFEST_FILE for root in roots]
+    path = next((path for path in paths if _NAME.fullmatch(name) and path.is_file()), None)
+    if path is None:
         known = ", ".join(bundle_names(root)) or "none; the installation is damaged"
         raise UsageError(f"there is no bundle called {name!r}", f"Bundles: {known}.")
+    own = root is None and path.parent.parent == user_root()
     try:
-        manifest = _parse(json.loads(path.read_text(encoding="utf-8")), path.parent)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        base = data.get("base")
+        # From the package alone, which have none themselves.
+        lender = None if base is None else read_manifest(str(base), weights_root())
+        manifest = _parse(data, path.parent, lender)
         if manifest.name != name:
             raise ValueError(f"it calls itself {manifest.name!r}")
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, UsageError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(
-            f"the manifest {path} is damaged ({reason})", "Install videdit again."
-        ) from error
+        remedy = f"Remove {path.parent} and import again." if own else "Install videdit again."
+        raise WeightsError(f"the manifest {path} is damaged ({reason})", remedy) from error
     _check_bindings(manifest)
     return manifest
 
@@ -219,7 +285,7 @@ def record_part(
     return read_manifest(folder.name, folder.parent).part(file)
 
 
-def _parse(data: Any, folder: Path) -> Manifest:
+def _parse(data: Any, folder: Path, base: Manifest | None = None) -> Manifest:
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']!r}, this version reads {FORMAT}")
     wheels = {name: _parse_wheel(name, entry) for name, entry in data.get("wheels", {}).items()}
@@ -229,6 +295,8 @@ def _parse(data: Any, folder: Path) -> Manifest:
             if other not in parts:
                 raise ValueError(f"part {part.name!r} refers to {other!r}, which is not a part")
     roles = {name: _parse_role(name, entry) for name, entry in data.get("roles", {}).items()}
+    if base is not None:
+        _borrow(base, parts, roles)
     for role in roles.values():
         absent = [file for file in role.files if file not in parts]
         absent += [other for other in role.needs if other not in roles]
@@ -243,8 +311,22 @@ def _parse(data: Any, folder: Path) -> Manifest:
         folder,
         parts,
         roles,
-        None if latent is None else _parse_latent(latent),
+        None if latent is None else parse_latent(latent),
+        base,
     )
+
+
+def _borrow(base: Manifest, parts: dict[str, Part], roles: dict[str, Role]) -> None:
+    """Add what a bundle has from its base."""
+    for name in SHARED:
+        if name in base.roles and name not in roles:
+            roles[name] = base.roles[name]
+            for file in base.roles[name].files:
+                for needed in (file, *base.parts[file].read_with):
+                    if needed in parts and not parts[needed].of:
+                        raise ValueError(f"part {needed!r} is one of {base.name!r} as well")
+                    # What they were made for was looked at in the base itself.
+                    parts[needed] = replace(base.parts[needed], of=base.name, bound_to={})
 
 
 def _parse_wheel(name: str, entry: Any) -> Wheel:
@@ -273,7 +355,12 @@ def _needed(name: str, roles: Mapping[str, Role]) -> set[str]:
     return found
 
 
-def _parse_latent(entry: Any) -> LatentSpace:
+def parse_latent(entry: Any) -> LatentSpace:
+    """The latent space that a manifest describes.
+
+    Raises:
+        KeyError, TypeError, ValueError: it describes none.
+    """
     bands = {str(name): (int(a), int(b)) for name, (a, b) in entry["bands"].items()}
     styles = tuple(entry.get("styles", ()))
     return LatentSpace(entry["rows"], entry["width"], entry["resolution"], bands, styles)
@@ -283,24 +370,48 @@ def _parse_part(name: str, entry: Any, wheels: Mapping[str, Wheel]) -> Part:
     # A part's name becomes a file's name in the user's cache: nothing that could leave it.
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a part's name")
-    source = entry["source"]
+    source, size = entry["source"], _size(entry)
+    wheel, member, address = None, "", ""
     if "wheel" in source:
         wheel, member = wheels[source["wheel"]], source["member"]
+    elif "address" in source:
+        address = _address(source["address"])
+        if size > LARGEST_ADDRESS:
+            raise ValueError(f"{name!r} has {size} bytes, more than {LARGEST_ADDRESS}")
     else:
-        wheel, member = None, source["file"]
+        member = source["file"]
         if not _NAME.fullmatch(member):
             raise ValueError(f"{member!r} is not a file's name")
     return Part(
         name=name,
-        size=_size(entry),
+        size=size,
         sha256=_sha256(entry),
         licence=entry["licence"],
         provenance=entry["provenance"],
         wheel=wheel,
         member=member,
+        address=address,
         read_with=tuple(entry.get("read_with", ())),
         bound_to=dict(entry.get("bound_to", {})),
     )
+
+
+def _address(text: Any) -> str:
+    """An address that may be asked for a part: encrypted, or this machine's own."""
+    if not isinstance(text, str) or not allowed_address(text):
+        raise ValueError(f"{text!r} is no https address")
+    return text
+
+
+def allowed_address(text: str) -> bool:
+    """Whether an address may be asked for a part."""
+    try:
+        parsed = urllib.parse.urlsplit(text)
+        host = parsed.hostname
+    except ValueError:
+        return False
+    here = parsed.scheme == "http" and host in ("localhost", "127.0.0.1", "::1")
+    return bool(host) and (parsed.scheme == "https" or here)
 
 
 def _size(entry: Any) -> int:
@@ -324,5 +435,5 @@ def _check_bindings(manifest: Manifest) -> None:
                 raise WeightsError(
                     f"{part.name} of bundle {manifest.name!r} was made for another {other} "
                     f"({wanted}, this one is {manifest.parts[other].id})",
-                    "Install videdit again, or train the part anew.",
+                    "Install videdit again, or make the part anew.",
                 )

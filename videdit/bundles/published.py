@@ -14,7 +14,7 @@ import pickle  # nosec B403
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,9 +27,22 @@ _DEEPEST = 64  # containers within each other
 _ASK = "Ask whoever published it for a state dict as .pt or .safetensors."
 
 
+class Published(NamedTuple):
+    """What a checkpoint holds, by the names of what holds it: ``g_ema.conv1.conv.weight``,
+    ``state_dict.decoder.input.input``, ``latent_avg``, ``opts.encoder_type``."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, str | float]
+    """Texts and numbers."""
+
+
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, by the names of what holds them: ``g_ema.conv1.conv.weight``,
-    ``decoder.input.input``, ``latent_avg``. Nothing of it is run.
+    """All tensors of a checkpoint; see :func:`read_published`."""
+    return read_published(path).tensors
+
+
+def read_published(path: Path) -> Published:
+    """All that is in a checkpoint. Nothing of it is run.
 
     Args:
         path: ``.pt``, ``.pth``, ``.tar`` or ``.bin`` of PyTorch, ``.safetensors``, or a ``.pkl`` of
@@ -68,9 +81,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever a damaged file makes of a reader
         lines = str(error).splitlines() or [type(error).__name__]
         raise WeightsError(f"{path.name} is damaged ({lines[0]})", "Fetch it again.") from error
-    found: dict[str, Tensor] = {}
+    found = Published({}, {})
     _flatten(held, "", found, _DEEPEST)
-    if not found:
+    if not found.tensors:
         raise WeightsError(f"{path.name} holds no tensor", "Give a checkpoint of a network.")
     return found
 
@@ -149,12 +162,15 @@ class _Tensors(pickle.Unpickler):
         raise WeightsError("it names things outside of itself", _ASK)
 
 
-def _flatten(held: Any, prefix: str, found: dict[str, Tensor], depth: int) -> None:
+def _flatten(held: Any, prefix: str, found: Published, depth: int) -> None:
     if depth == 0:
         raise WeightsError("its containers lie too deep", _ASK)
     if isinstance(held, Tensor):
         if held.layout == torch.strided and held.numel():
-            found[prefix] = held.detach()
+            found.tensors[prefix] = held.detach()
+        return
+    if isinstance(held, (str, int, float)):
+        found.values[prefix] = held
         return
     if isinstance(held, _Module):
         held = held.tensors()

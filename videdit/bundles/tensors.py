@@ -54,6 +54,27 @@ def check_layout(
         raise WeightsError(f"{unknown} is no part of {what}", remedy)
 
 
+def read_state(path: Path, name: str) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; half precision becomes single.
+
+    Args:
+        path: the file.
+        name: what they are the weights of, for the error.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        held = load_file(str(path))
+    # safetensors has an exception class of its own, derived from Exception alone.
+    except Exception as error:
+        raise WeightsError(
+            f"the {name} {path.name} cannot be read ({str(error).splitlines()[0]})",
+            "Run `videdit weights verify`.",
+        ) from error
+    return {k: v.float() if v.is_floating_point() else v for k, v in held.items()}
+
+
 def load_weights(network: Network, path: Path, name: str) -> Network:
     """``network`` with the weights of a safetensors file, frozen, in evaluation mode.
 

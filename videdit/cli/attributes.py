@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from videdit.bundles.bundle import load_bundle
+from videdit.bundles.bundle import Bundle, load_bundle
 from videdit.bundles.manifest import DEFAULT_BUNDLE
 from videdit.cli.options import BundleName, DeviceName, PrintJson
 from videdit.device import Device
@@ -93,7 +93,11 @@ def attributes(
             f"{'--attr' if attr else '--sheet'} is about what an editor edits",
             "Name it: --editor transformer.",
         )
-    table = load_quality(load_bundle(bundle).file("quality"))
+    found = load_bundle(bundle)
+    if "quality" not in found.manifest.roles:
+        _of_bundle(found, as_json=as_json)
+        return
+    table = load_quality(found.file("quality"))
     if as_json:
         rows = []
         for name, quality in table.items():
@@ -129,6 +133,25 @@ def attributes(
     for preset in PRESETS:
         print(f"{preset.name:<{width}}  {', '.join(map(str, preset.edits))}: {preset.about}")
     print(f"\n{_LEGEND}")
+
+
+def _of_bundle(bundle: Bundle, *, as_json: bool) -> None:
+    """List what each editor of a bundle can edit, where nothing was measured."""
+    from videdit.evaluation.browse import list_edits
+    from videdit.models.choices import EDITORS
+    from videdit.models.networks import Networks
+
+    networks = Networks(bundle, Device("cpu", "fp32"), "mesh")
+    chosen = [name for name in EDITORS if f"editor-{name}" in bundle.manifest.roles]
+    listings = {name: list_edits(networks, name) for name in chosen}
+    if as_json:
+        print(json.dumps({name: one.plain() for name, one in listings.items()}, indent=2))
+        return
+    for name, one in listings.items():
+        print(f"--editor {name}\n{one.text()}\n")
+    if not listings:
+        print("no editors: videdit weights import FILE brings some")
+    print(f"How well the bundle {bundle.name!r} edits was not measured.")
 
 
 def _of_editor(

@@ -165,7 +165,11 @@ def check_weights() -> Iterator[Finding]:
     from videdit.bundles import bundle_names, load_bundle
 
     for name in bundle_names():
-        bundle = load_bundle(name)
+        try:
+            bundle = load_bundle(name)
+        except VideditError as error:  # one of the user's
+            yield Finding(BAD, error.message, error.remedy)
+            continue
         states = {part: bundle.state(part) for part in bundle.manifest.parts}
         damaged = [part for part, state in states.items() if state == "damaged"]
         missing = [part for part, state in states.items() if state == "missing"]
@@ -176,7 +180,8 @@ def check_weights() -> Iterator[Finding]:
             remedy = "The first run fetches them, or `videdit weights fetch` does."
             yield Finding(NOTE, f"bundle {name}: missing {', '.join(missing)}", remedy)
         if not damaged and not missing:
-            yield Finding(GOOD, f"bundle {name}: {len(states)} parts verified in {bundle.folder}")
+            place = bundle.manifest.folder if bundle.of_user else bundle.folder
+            yield Finding(GOOD, f"bundle {name}: {len(states)} parts verified in {place}")
 
 
 def check_folders() -> Iterator[Finding]:

@@ -106,9 +106,10 @@ EditorName = Annotated[
     str | None,
     typer.Option(
         "--editor",
-        help="transformer (best), interfacegan, ganspace, stylespace, styleflow, ganalyze; with "
-        "--like activations or local; direction:FILE.npy, or a file of transformers or directions "
-        "of your own (.safetensors). See docs/editors.md.",
+        help="transformer (best), interfacegan, ganspace, stylespace, styleflow, ganalyze, or "
+        "what else the bundle has (styleclip); with --like activations or local; "
+        "direction:FILE.npy, or a file of transformers or directions of your own (.safetensors). "
+        "See docs/editors.md.",
         show_default="transformer",
     ),
 ]

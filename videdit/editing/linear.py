@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ from .files import described, read_described, readable
 if TYPE_CHECKING:
     from ..generators.wspace import WStatistics
 
-_FORMAT = "videdit.normals.1"
+NORMALS = "videdit.normals.1"
+COMPONENTS = "videdit.components.1"
 
 _NUMBERED = re.compile(r"pc[\s_-]*(?P<number>[0-9]+)\s*(?::(?P<rows>.*))?", re.IGNORECASE)
 _SPAN = re.compile(r"(?P<first>[0-9]+)(?:\s*-\s*(?P<last>[0-9]+))?")
@@ -92,31 +93,40 @@ class Normals:
             steps[name] = (direction * self.lengths[name]).reshape(normal.shape)
         return LinearEditor({k: v.astype(np.float32) for k, v in steps.items()})
 
-    def save(self, path: Path, notes: Mapping[str, object]) -> None:
-        """Write half precision, lengths and ``notes`` in the file's metadata."""
+    def save(
+        self, path: Path, notes: Mapping[str, object], precision: npt.DTypeLike = np.float16
+    ) -> None:
+        """Write them, with lengths and ``notes`` in the file's metadata."""
         names = list(self.normals)
-        about = {"format": _FORMAT, "names": names, "lengths": dict(self.lengths)}
+        about = {"format": NORMALS, "names": names, "lengths": dict(self.lengths)}
         about["notes"] = dict(notes)
         # Times the dimension's root, or half precision would lose the small entries.
         table = np.stack([self.normals[n] for n in names])
         table = table * math.sqrt(table[0].size)
-        tensors = {"normals": table.astype(np.float16)}
+        # In order, or safetensors writes them in the order in which they lie in memory.
+        tensors = {"normals": np.ascontiguousarray(table, precision)}
         path.write_bytes(save(tensors, described(about)))
 
 
-def load_normals(path: Path) -> Normals:
+def load_normals(path: Path, shape: tuple[int, int] | None = None) -> Normals:
     """What `Normals.save` wrote.
 
+    Args:
+        path: the file.
+        shape: of the codes that are to be edited, (rows, width).
+
     Raises:
-        WeightsError: missing, damaged, or not such a file.
+        WeightsError: missing, damaged, not such a file, or made for other codes.
     """
     with readable(path, "the normals"):
         about, tensors = read_described(path)
-        if about.get("format") != _FORMAT:
-            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        if about.get("format") != NORMALS:
+            raise ValueError(f"its format is {about.get('format')!r}, not {NORMALS!r}")
         table = tensors["normals"]
         if table.ndim != 3 or len(table) != len(about["names"]) or not np.isfinite(table).all():
             raise ValueError("the normals have the wrong shape or are not finite")
+        if shape is not None and table.shape[1:] != shape:
+            raise ValueError(f"they are of {table.shape[1:]} codes, these have {shape}")
     table /= np.linalg.norm(table.reshape(len(table), -1), axis=1)[:, None, None]
     return Normals(dict(zip(about["names"], table, strict=True)), about["lengths"])
 
@@ -138,13 +148,14 @@ class Component:
 
 
 class GANSpaceEditor(LinearEditor):
-    """Moves along W's principal components; knows named edits, and every component by its number.
+    """Moves along principal components of W; knows named edits, and every component by its number.
 
     ``pc3`` is the fourth component on all rows, ``pc3:4-7`` on rows 4 to 7, ``pc3:5`` on row 5
     alone: alpha 1 is one standard deviation along it.
 
     Args:
-        stats: of W.
+        axes: (width, components) unit vectors, largest variance first.
+        scale: (components,) standard deviations along them.
         named: edits that have a name.
         rows: of a code.
         components: how many are listed by number.
@@ -160,9 +171,14 @@ class GANSpaceEditor(LinearEditor):
     """
 
     def __init__(
-        self, stats: WStatistics, named: Mapping[str, Component], rows: int, components: int
+        self,
+        axes: Floats,
+        scale: Floats,
+        named: Mapping[str, Component],
+        rows: int,
+        components: int = 80,
     ) -> None:
-        self._axes, self._scale = stats.axes.numpy(), stats.scale.numpy()
+        self._axes, self._scale = axes, scale
         self.rows = rows
         if any(what.last >= rows for what in named.values()):
             raise WeightsError(
@@ -236,7 +252,7 @@ class GANSpaceEditor(LinearEditor):
         return Component(number, *ends, 1.0)
 
     def _step_of(self, what: Component) -> Floats:
-        step = np.zeros((self.rows, len(self._scale)), np.float32)
+        step = np.zeros((self.rows, len(self._axes)), np.float32)
         along = self._axes[:, what.number] * self._scale[what.number] * what.sigma
         step[what.first : what.last + 1] = along
         return step
@@ -247,7 +263,72 @@ def ganspace_editor(
 ) -> GANSpaceEditor:
     """GANSpace's edits: by component (``pc0``: one standard deviation on all rows; ``pc0:4-7``: on
     some), and named ones. See `GANSpaceEditor`."""
-    return GANSpaceEditor(stats, named, rows, components)
+    return GANSpaceEditor(stats.axes.numpy(), stats.scale.numpy(), named, rows, components)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components that somebody else found.
+
+    Attributes:
+        axes: (components, width) unit vectors, as published: largest variance first.
+        scale: (components,) standard deviations along them, W units.
+        named: edits that have a name.
+    """
+
+    axes: Floats
+    scale: Floats
+    named: Mapping[str, Component]
+
+    def __post_init__(self) -> None:
+        if self.axes.ndim != 2 or self.scale.shape != self.axes.shape[:1]:
+            raise ValueError(f"components {self.axes.shape}, deviations {self.scale.shape}")
+        if not all(np.isfinite(array).all() for array in (self.axes, self.scale)):
+            raise ValueError("components that are not finite")
+
+    def editor(self, shape: tuple[int, int]) -> GANSpaceEditor:
+        """The editor of codes of this shape, (rows, width).
+
+        Raises:
+            WeightsError: they are of other codes.
+        """
+        rows, width = shape
+        if self.axes.shape[1] != width:
+            raise WeightsError(
+                f"components of codes {self.axes.shape[1]} wide, these are {width} wide",
+                "They were found for another generator.",
+            )
+        return GANSpaceEditor(self.axes.T, self.scale, self.named, rows)
+
+    def save(self, path: Path, notes: Mapping[str, object]) -> None:
+        """Write single precision; ``notes`` say where they are from."""
+        named = {name: asdict(what) for name, what in self.named.items()}
+        about = {"format": COMPONENTS, "named": named, "notes": dict(notes)}
+        tensors = {
+            "axes": np.ascontiguousarray(self.axes, np.float32),
+            "scale": np.ascontiguousarray(self.scale, np.float32),
+        }
+        path.write_bytes(save(tensors, described(about)))
+
+    @classmethod
+    def load(cls, path: Path) -> Components:
+        """What `save` wrote.
+
+        Raises:
+            WeightsError: missing, damaged, or not such a file.
+        """
+        with readable(path, "the components"):
+            about, tensors = read_described(path)
+            if about.get("format") != COMPONENTS:
+                raise ValueError(f"its format is {about.get('format')!r}, not {COMPONENTS!r}")
+            return cls(tensors["axes"], tensors["scale"], _named(about["named"]))
+
+
+def _named(table: Mapping[str, Mapping[str, float]]) -> dict[str, Component]:
+    found = {name: Component(**values) for name, values in table.items()}  # type: ignore[arg-type]
+    if any(not 0 <= c.first <= c.last for c in found.values()):
+        raise ValueError("rows out of range")
+    return found
 
 
 def load_components(path: Path) -> dict[str, Component]:
@@ -257,15 +338,11 @@ def load_components(path: Path) -> dict[str, Component]:
         WeightsError: missing or damaged.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: Component(**values) for name, values in table.items()}
-        if any(not 0 <= c.first <= c.last for c in found.values()):
-            raise ValueError("rows out of range")
+        return _named(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"the components {path.name} cannot be read ({error})", "Run `videdit weights verify`."
         ) from error
-    return found
 
 
 def direction_editor(path: Path, shape: tuple[int, int]) -> LinearEditor:

@@ -69,9 +69,10 @@ FORMAT = "videdit.styleflow.1"
 Floats = npt.NDArray[np.float32]
 
 
-def edited_rows(name: str) -> int:
-    """Rows that an edit moves, from the first: those that the latent transformers move."""
-    return ROWS if name in _COLOURS else EDITED_ROWS
+def edited_rows(name: str, rows: int = ROWS) -> int:
+    """Rows that an edit moves, from the first, of codes with so many: those that the latent
+    transformers move."""
+    return rows if name in _COLOURS else min(rows, EDITED_ROWS)
 
 
 class _Gated(nn.Module):
@@ -171,8 +172,8 @@ class ConditionalFlow(nn.Module):
 
 
 def raw_conditions(classifier: LatentClassifier, codes: Tensor) -> Tensor:
-    """(n, k + 3) of codes (n, 16, 512): logits, then yaw, pitch and size of yaw in deviations from
-    those of W's mean."""
+    """(n, k + 3) of codes (n, rows, 512): logits, then yaw, pitch and size of yaw in deviations
+    from those of W's mean."""
     rows = classifier.coordinates(codes)
     return torch.cat((classifier.of_coordinates(rows), classifier.turns(rows)), 1)
 
@@ -214,7 +215,8 @@ class StyleFlow(Editor):
         self.flow, self.stats, self.classifier = flow, stats, classifier
         self.names = classifier.names
         self.lengths = dict(lengths or {})
-        self.rows = {name: edited_rows(name) for name in self.names} | dict(rows or {})
+        known = {name: edited_rows(name, classifier.rows) for name in self.names}
+        self.rows = known | dict(rows or {})
         self.shell, self.steps = shell, steps
 
     def move(self, codes: Codes, name: str, strengths: Floats) -> Codes:
@@ -263,7 +265,7 @@ class StyleFlow(Editor):
         """What other conditions make of a code: F(z, a') - F(z, a).
 
         Args:
-            code: (16, 512).
+            code: (rows, 512).
             wanted: (m, k) other conditions, raw.
             rows: so many, from the first.
 
@@ -281,7 +283,7 @@ class StyleFlow(Editor):
 
     @torch.no_grad()
     def cycle_error(self, codes: Codes) -> float:
-        """Root of the mean square of F(F^-1(w, a), a) - w over all rows of codes (n, 16, 512), in
+        """Root of the mean square of F(F^-1(w, a), a) - w over all rows of codes (n, rows, 512), in
         whitened units."""
         total = 0.0
         for code in codes:

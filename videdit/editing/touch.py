@@ -97,6 +97,7 @@ TOUCHES: dict[str, Touch] = {
 }
 """By CelebA's names."""
 
+_THRESHOLD = re.compile(r":[\d.]+$")
 _CHANNEL = re.compile(r"\d+:\d+|pc\W?\d+(:\d+(-\d+)?)?", re.IGNORECASE)
 """The name of a style channel, or of a component."""
 
@@ -127,12 +128,12 @@ def touch_of(name: str, least: float = 1.0) -> Touch:
     """What the attribute of that name may touch; case and separators don't matter.
 
     Args:
-        name: of an attribute.
+        name: of an attribute; a threshold behind it (``Smiling:0.2``) does not count.
         least: smallest strength. Where an open smile is taken away, the mouth closes; and age shows
             in folds: half of the motion is as old, and nearer to the person.
     """
     by_plain = {plain(known): known for known in TOUCHES}
-    known = by_plain.get(plain(name), "")
+    known = by_plain.get(plain(_THRESHOLD.sub("", name)), "")
     touch = TOUCHES.get(known, _ANY if _CHANNEL.fullmatch("".join(name.split())) else DEFAULT)
     touch = replace(touch, renewed=_RENEWED.get((known, -1 if least < 0 else 1), frozenset()))
     if least < 0:

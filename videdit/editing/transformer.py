@@ -3,7 +3,8 @@
 ``T(w, alpha) = w + alpha * f(w)`` with ``f(w)_l = A_l w_l + b_l`` for the rows that the map edits
 (*A Latent Transformer for Disentangled Face Editing in Images and Videos*, Yao et al., ICCV 2021).
 ``A_l`` has a low rank: it is learned as a product of two thin matrices, not cut down afterwards, so
-nothing is lost by it. Three things differ from the paper. Giving an attribute and taking it away
+nothing is lost by it (those of the paper's authors and of others are whole matrices, and read as
+such: ``WholeMap``). Three things differ from the paper. Giving an attribute and taking it away
 are learned apart, for putting glasses on is not taking them off backwards: f is one map for
 positive alphas and another for negative ones. While most maps edit rows 0 to 10, as the paper's,
 those of colours edit all. And beyond an alpha of 1 or -1, the step that was trained, codes are held
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +27,17 @@ from safetensors.numpy import save
 
 from ..files import replaced
 from .editor import Codes, Editor
-from .files import described, read_described, readable
+from .files import described, read_description, read_tensors, readable, shape_of
 from .shell import Shell
 
 EDITED_ROWS = 11
-"""Rows that a map edits, from the first; the finer ones keep the source's colours and texture."""
+"""Most rows that a map edits, from the first; the finer ones keep the source's colours and
+texture."""
 
 RANK = 16
-_FORMAT = "videdit.transformers.2"
-_BEFORE = "videdit.transformers.1"
-"""One map for both directions; people have trained such ones."""
+_FORMAT = "videdit.transformers.3"
+_BEFORE = ("videdit.transformers.2", "videdit.transformers.1")
+"""Without whole maps; one map for both directions: people have trained such ones."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,12 +72,51 @@ class AffineMap:
         moved = (rows @ self.down @ self.up)[:, :, 0] + self.bias
         return moved.astype(np.float32)
 
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """By name, what is written of it: half precision."""
+        return {part: array.astype(np.float16) for part, array in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class WholeMap:
+    """An f as the paper has it: ``f(w)_l = w_l @ matrix_l + bias_l``, of the first rows. No shell
+    holds what it edits: alphas beyond 1 were trained by nobody, yet are the paper's.
+
+    Attributes:
+        matrix: (rows, width, width).
+        bias: (rows, width).
+    """
+
+    matrix: Floats
+    bias: Floats
+
+    def __post_init__(self) -> None:
+        rows, width = self.bias.shape
+        if self.matrix.shape != (rows, width, width) or not all(
+            np.isfinite(a).all() for a in vars(self).values()
+        ):
+            raise ValueError(f"a map has the shape {self.matrix.shape}, or is not finite")
+
+    def of(self, codes: Codes, mean: Floats) -> Codes:
+        """See ``AffineMap.of``."""
+        rows = codes[:, : len(self.bias), None]
+        return np.asarray((rows @ self.matrix)[:, :, 0] + self.bias, np.float32)
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """By name, what is written of it: single precision, for it is somebody else's."""
+        return {k: np.ascontiguousarray(array, np.float32) for k, array in vars(self).items()}
+
+
+Map = AffineMap | WholeMap
+
 
 class LatentTransformers(Editor):
     """The maps of some attributes.
 
     Args:
-        mean: (width,) W's mean.
+        mean: (width,) W's mean, for low ranks.
         maps: by attribute, for positive alphas.
         less: by attribute, for negative ones: ``T(w, alpha) = w + |alpha| f(w)``. One that is not
             there goes ``maps`` backwards, as the paper does.
@@ -85,13 +127,13 @@ class LatentTransformers(Editor):
     def __init__(
         self,
         mean: Floats,
-        maps: Mapping[str, AffineMap],
+        maps: Mapping[str, Map],
         less: Mapping[str, AffineMap] | None = None,
         lengths: Mapping[str, tuple[float, float]] | None = None,
         shell: Shell | None = None,
     ) -> None:
         self.mean = mean
-        self.maps = dict(maps)
+        self.maps = maps
         self.less = dict(less or {})
         self.lengths = dict(lengths or {})
         self.shell = shell
@@ -101,7 +143,7 @@ class LatentTransformers(Editor):
         """See ``Editor.move``; rows that the map does not edit stay."""
         edited = self._moved(codes, name, strengths)
         far = np.flatnonzero(np.abs(strengths) > 1)
-        if self.shell is not None and len(far):
+        if self.shell is not None and len(far) and isinstance(self.maps[name], AffineMap):
             # Along a line nothing lies farther out than its ends: up to an alpha of 1 this would
             # change nothing.
             trained = self._moved(codes[far], name, np.sign(strengths[far]))
@@ -117,23 +159,24 @@ class LatentTransformers(Editor):
         self._add(edited, codes, less or more, -steps if less else steps)
         return edited
 
-    def _add(self, edited: Codes, codes: Codes, found: AffineMap, steps: Floats) -> None:
+    def _add(self, edited: Codes, codes: Codes, found: Map, steps: Floats) -> None:
         which = np.flatnonzero(steps)
         if len(which):
             moved = found.of(codes[which], self.mean)
             edited[which, : moved.shape[1]] += steps[which, None, None].astype(np.float32) * moved
 
     def save(self, path: Path, notes: Mapping[str, object]) -> None:
-        """Write half precision; ``notes`` say how it was made."""
-        tensors = {"mean": self.mean.astype(np.float32)}
+        """Write the maps; ``notes`` say how it was made."""
+        tensors: dict[str, np.ndarray] = {"mean": self.mean.astype(np.float32)}
         for kind, maps in (("", self.maps), ("-", self.less)):
             for name, values in maps.items():
-                for part, array in vars(values).items():
-                    tensors[f"{name}{kind}.{part}"] = array.astype(np.float16)
+                for part, array in values.tensors.items():
+                    tensors[f"{name}{kind}.{part}"] = array
         about = {
             "format": _FORMAT,
             "names": self.names,
             "less": sorted(self.less),
+            "whole": sorted(k for k, one in self.maps.items() if isinstance(one, WholeMap)),
             "notes": dict(notes),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,39 +184,74 @@ class LatentTransformers(Editor):
             temporary.write_bytes(save(tensors, described(about)))
 
 
+class _Maps(Mapping[str, Map]):
+    """The maps of a file. Whole ones are read when they are first asked for: forty are half a
+    gigabyte."""
+
+    def __init__(self, path: Path, names: Sequence[str], low: Mapping[str, AffineMap]) -> None:
+        self._path, self._names = path, tuple(names)
+        self._read: dict[str, Map] = dict(low)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, name: str) -> Map:
+        if name not in self._read:
+            if name not in self._names:
+                raise KeyError(name)
+            with _readable(self._path):
+                parts = read_tensors(self._path, f"{name}.matrix", f"{name}.bias")
+                self._read[name] = WholeMap(*parts)
+        return self._read[name]
+
+
 def load_transformers(
-    path: Path, lengths: Path | None = None, shell: Shell | None = None
+    path: Path,
+    lengths: Path | None = None,
+    shell: Shell | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> LatentTransformers:
     """What `LatentTransformers.save` wrote.
 
     Args:
-        path: the maps.
+        path: the maps. It must stay: maps are read when they are first used.
         lengths: a JSON file, ``{"Smiling": [1.0, 1.4], ...}``: of ``LatentTransformers``. They are
             found on final results, long after the maps.
         shell: of ``LatentTransformers``.
+        shape: of the codes that are to be edited, (rows, width).
 
     Raises:
-        WeightsError: missing, damaged, or not such a file.
+        WeightsError: missing, damaged, not such a file, or made for other codes.
     """
-    with readable(path, "the transformers", "Run `videdit weights verify`, or train them anew."):
-        about, tensors = read_described(path)
-        if about.get("format") not in (_FORMAT, _BEFORE):
+    with _readable(path):
+        about = read_description(path)
+        if about.get("format") not in (_FORMAT, *_BEFORE):
             raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-
-        def maps(names: Sequence[str], kind: str) -> dict[str, AffineMap]:
-            return {
-                name: AffineMap(
-                    *(tensors[f"{name}{kind}.{part}"] for part in ("down", "up", "bias"))
-                )
-                for name in names
-            }
-
-        more, less = maps(about["names"], ""), maps(about.get("less", ()), "-")
-        mean = tensors["mean"]
+        whole = frozenset(about.get("whole", ()))
+        low = [name for name in about["names"] if name not in whole]
+        more = _Maps(path, about["names"], _low(path, low, ""))
+        less = _low(path, about.get("less", ()), "-")
+        (mean,) = read_tensors(path, "mean")
+        for name in more:
+            found = shape_of(path, f"{name}.bias")
+            if shape is not None and (found[0] > shape[0] or found[1:] != shape[1:]):
+                raise ValueError(f"{name} is of {found} codes, these have {shape}")
         steps = {}
         if lengths is not None:
             steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
     return LatentTransformers(mean, more, less, steps, shell)
+
+
+def _low(path: Path, names: Sequence[str], kind: str) -> dict[str, AffineMap]:
+    parts = ("down", "up", "bias")
+    return {n: AffineMap(*read_tensors(path, *(f"{n}{kind}.{p}" for p in parts))) for n in names}
+
+
+def _readable(path: Path) -> AbstractContextManager[None]:
+    return readable(path, "the transformers", "Run `videdit weights verify`, or train them anew.")
 
 
 def _length(pair: Sequence[float]) -> tuple[float, float]:

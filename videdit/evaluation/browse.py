@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..editing.editor import Editor, Floats
 from ..editing.linear import GANSpaceEditor
+from ..editing.styleclip import BETA, StyleClipEditor
 from ..editing.stylespace import StyleSpaceEditor
 from ..editing.touch import EDITABLE, check_region
 from ..errors import UsageError
@@ -101,18 +102,23 @@ def list_edits(networks: Networks, choice: str, names: Sequence[str] = ()) -> Li
     if isinstance(editor, GANSpaceEditor):
         numbered = [f"pc{number}" for number in range(editor.listed)]
         listed = chosen or [*editor.named, *numbered]
-        words = seen_along(networks, editor, listed)
+        seeing = "classifier" in networks
+        words = seen_along(networks, editor, listed) if seeing else [{} for _ in listed]
         found = [
             _of_component(editor, name, said)
             for name, said in zip(listed, words, strict=True)
-            if chosen or name in editor.named or said
+            if chosen or name in editor.named or said or "classifier" not in networks
         ]
         note = (
             f"There are pc0 to {numbered[-1]}, one sigma each; pcN:FIRST-LAST moves these rows"
-            f" only, of 0 to {editor.rows - 1}. In brackets: what the classifier sees most of, in"
-            " deviations over all faces."
+            f" only, of 0 to {editor.rows - 1}."
         )
+        if "classifier" in networks:
+            note += " In brackets: what the classifier sees most of, in deviations over all faces."
         return Listing(tuple(found), note)
+    if isinstance(editor, StyleClipEditor):
+        note = f"NAME:BETA moves channels from another relevance on than {BETA:g}, fewer or more."
+        return Listing(tuple(Listed(name) for name in chosen or editor.names), note)
     if isinstance(editor, StyleSpaceEditor):
         found = [_of_channels(editor, name) for name in chosen or editor.names]
         last = str(len(editor.channels.layers) - 1)
@@ -126,8 +132,10 @@ def seen_along(
 ) -> list[dict[str, float]]:
     """What edits change most, as the latent classifier sees it: by attribute, how many deviations
     (of its logit, over W) lie between W's mean moved by an alpha of 1 and by -1. Those of at least
-    half a deviation, the largest first.
+    half a deviation, the largest first. Without a classifier nothing is seen.
     """
+    if "classifier" not in networks:
+        return [{} for _ in names]
     stats, classifier = networks.statistics, networks.classifier
     rows = networks.space.rows
     mean = np.repeat(stats.mean.cpu().numpy()[None, None], rows, 1).astype(np.float32)

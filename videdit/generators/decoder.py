@@ -331,7 +331,7 @@ class TorchDecoder:
         import torch
 
         from ..captured import Captured
-        from .mobile import Mixed
+        from .mixed import Mixed
 
         self.device = device
         self._space = space

@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from torch import Tensor, nn
 
 from ..bundles.latent import LatentSpace
 from ..errors import WeightsError
+from .mixed import Mixed
+from .network import GeneratorNetwork
 
 ROWS = 16
 STYLE_DIM = 512
@@ -139,28 +141,10 @@ class Block(nn.Module):
         return inverse_haar(x * style[:, :, None, None])
 
 
-@dataclass(frozen=True)
-class Mixed:
-    """Features of another code that are shown in places: masked interpolation of activations
-    (*Image2StyleGAN++*, Abdal et al. 2020), ``x + m (other - x)`` after some of the blocks.
-
-    Attributes:
-        codes: (n, 16, 512) of the other face.
-        mask: (n, 1, 128, 128), 0 to 1: how much of the other is shown where.
-        depths: after how many blocks, rising; up to the mask's size.
-    """
-
-    codes: Tensor
-    mask: Tensor
-    depths: tuple[int, ...]
-
-    def weight(self, side: int) -> Tensor:
-        """The mask at (side, side), averaged."""
-        return F.avg_pool2d(self.mask, self.mask.shape[-1] // side)
-
-
-class SynthesisNetwork(nn.Module):
+class SynthesisNetwork(GeneratorNetwork):
     """W+ codes to pictures."""
+
+    small_steps = 10  # the first convolution and three blocks, up to 32 pixels
 
     def __init__(self) -> None:
         super().__init__()
@@ -221,6 +205,16 @@ class SynthesisNetwork(nn.Module):
                     x = x + mixed.weight(x.shape[-1]) * (other - x)
             yield x
 
+    def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
+        """See ``GeneratorNetwork.steps``."""
+        yield lambda _: self.features(codes, 0)
+        for index, block in enumerate(self.blocks):
+            block, row = cast(Block, block), 2 * index + 1
+            styles = block.styles(codes[:, row], codes[:, row + 1])
+            for step, style in zip(block.steps(), styles, strict=True):
+                yield partial(_styled, step, style)
+        yield partial(self.shown, codes=codes)
+
     def forward(
         self, codes: Tensor, offsets: Tensor | None = None, mixed: Mixed | None = None
     ) -> Tensor:
@@ -252,6 +246,10 @@ class SynthesisNetwork(nn.Module):
         assert self.image.bias is not None
         low = F.conv2d(scaled, self.image.weight[:3], self.image.bias[:3])
         return low * 0.5
+
+
+def _styled(step: Callable[[Tensor, Tensor], Tensor], style: Tensor, x: Tensor) -> Tensor:
+    return step(x, style)
 
 
 def _read_constants(xml: Path, binary: Path) -> dict[str, np.ndarray]:

@@ -18,18 +18,22 @@ runs on any device as fast as a plain one, whatever the batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bundles.latent import LatentSpace
-from ..bundles.tensors import check_layout, entry, misfit
+from ..bundles.tensors import check_layout, entry, misfit, read_state
 from ..errors import WeightsError
+from .mixed import Mixed
+from .network import GeneratorNetwork
 
-STYLE_DIM = 512
 SMALLEST, LARGEST = 32, 1024
 _LEAK = 0.2
 _GAIN = math.sqrt(2.0)  # of the activation: keeps unit size
@@ -47,11 +51,13 @@ class Shape:
         size: side of the pictures, pixels.
         channels: of the features at each resolution from 4, 8, ... to ``size``.
         mapping: how many layers map z to w; 0 without a mapping network.
+        width: numbers in a row of a code.
     """
 
     size: int
     channels: tuple[int, ...]
     mapping: int
+    width: int
 
     @property
     def rows(self) -> int:
@@ -59,11 +65,21 @@ class Shape:
         return 2 * len(self.channels)
 
     @property
+    def styles(self) -> tuple[int, ...]:
+        """How many channels each layer scales, in their order: the first convolution and its
+        colours; of each further block both convolutions and the colours."""
+        first, *_ = self.channels
+        sizes = [first, first]
+        for c_in, c_out in zip(self.channels[:-1], self.channels[1:], strict=True):
+            sizes += [c_in, c_out, c_out]
+        return tuple(sizes)
+
+    @property
     def space(self) -> LatentSpace:
         """The latent space, for a manifest."""
         pose, features = (4, 8) if self.rows > 8 else (3, 6)
         bands = {"pose": (0, pose), "features": (pose, features), "colour": (features, self.rows)}
-        return LatentSpace(self.rows, STYLE_DIM, self.size, bands)
+        return LatentSpace(self.rows, self.width, self.size, bands, self.styles)
 
 
 def shape_of(state: Mapping[str, Tensor]) -> Shape:
@@ -93,7 +109,10 @@ def shape_of(state: Mapping[str, Tensor]) -> Shape:
     mapping = 0
     while f"style.{mapping + 1}.weight" in state:
         mapping += 1
-    return Shape(size, tuple(channels), mapping)
+    affine = entry(state, "conv1.conv.modulation.weight", _ASK)
+    if affine.ndim != 2:
+        raise misfit("conv1.conv.modulation.weight", affine, "(channels, width)", _ASK)
+    return Shape(size, tuple(channels), mapping, int(affine.shape[1]))
 
 
 class Affine(nn.Module):
@@ -112,15 +131,13 @@ class Affine(nn.Module):
 class Mapping8(nn.Module):
     """z to w: unit length, then affine layers at a hundredth of the learning rate."""
 
-    def __init__(self, layers: int = 8) -> None:
+    def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         # Number 0 of the published list has no parameters.
-        self.layers = nn.ModuleDict(
-            {str(k + 1): Affine(STYLE_DIM, STYLE_DIM, 0.01) for k in range(layers)}
-        )
+        self.layers = nn.ModuleDict({str(k + 1): Affine(width, width, 0.01) for k in range(layers)})
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map (n, 512) standard normal noise to (n, 512) codes of W."""
+        """Map (n, width) standard normal noise to (n, width) codes of W."""
         x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
         for layer in self.layers.values():
             x = F.leaky_relu(layer(x), _LEAK) * _GAIN
@@ -130,21 +147,20 @@ class Mapping8(nn.Module):
 class _Modulated(nn.Module):
     """A convolution whose input channels a style scales."""
 
-    def __init__(self, c_in: int, c_out: int, side: int, *, demodulate: bool, up: bool) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, width: int, side: int, *, demodulate: bool, up: bool
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, c_out, c_in, side, side))
-        self.modulation = Affine(STYLE_DIM, c_in)
+        self.modulation = Affine(width, c_in)
         nn.init.ones_(self.modulation.bias)
         self.scale = 1 / math.sqrt(c_in * side * side)
         self.demodulate, self.up, self.padding = demodulate, up, side // 2
         if up:
             self.blur = _Kernel()
 
-    def forward(self, x: Tensor, row: Tensor) -> Tensor:
-        return self.by_style(x, self.modulation(row))
-
-    def by_style(self, x: Tensor, style: Tensor) -> Tensor:
-        """The same from the style, (n, channels in)."""
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """(n, c, h, w) features by (n, c) styles."""
         weight = self.weight[0] * self.scale
         back: Tensor | None = None
         if self.demodulate:
@@ -206,56 +222,65 @@ class _Bias(nn.Module):
 class StyledConv(nn.Module):
     """A modulated convolution with noise, bias and activation."""
 
-    def __init__(self, c_in: int, c_out: int, *, up: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, width: int, *, up: bool) -> None:
         super().__init__()
-        self.conv = _Modulated(c_in, c_out, 3, demodulate=True, up=up)
+        self.conv = _Modulated(c_in, c_out, width, 3, demodulate=True, up=up)
         self.noise = _Noise()
         self.activate = _Bias(c_out)
 
-    def forward(self, x: Tensor, row: Tensor, noise: Tensor) -> Tensor:
-        """(n, c, h, w) features by (n, 512) rows; ``noise`` is (1 or n, 1, h', w')."""
-        x = self.conv(x, row) + (self.noise.weight * noise).to(x.dtype)
-        x = F.leaky_relu(x + self.activate.bias[:, None, None].to(x.dtype), _LEAK) * _GAIN
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        """(n, c, h, w) features by (n, c) styles; ``noise`` is (1 or n, 1, h', w')."""
+        x = self.conv(x, style) + self.activate.bias[:, None, None].to(x.dtype)
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            # Or OpenVINO adds noise and bias beforehand: a constant as large as the features.
+            x = x.clamp(-1e30, 1e30)
+        x = F.leaky_relu(x + (self.noise.weight * noise).to(x.dtype), _LEAK) * _GAIN
         return x.clamp(-_CLAMP, _CLAMP) if x.dtype == torch.float16 else x
 
 
 class ToRGB(nn.Module):
     """Features to colours, added to those of half the resolution."""
 
-    def __init__(self, channels: int, *, first: bool) -> None:
+    def __init__(self, channels: int, width: int, *, first: bool) -> None:
         super().__init__()
-        self.conv = _Modulated(channels, 3, 1, demodulate=False, up=False)
+        self.conv = _Modulated(channels, 3, width, 1, demodulate=False, up=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
         if not first:
             self.upsample = _Upsample()
 
-    def forward(self, x: Tensor, row: Tensor, below: Tensor | None) -> Tensor:
-        """(n, 3, h, w) in the precision of ``below``, or float32."""
-        style = self.conv.modulation(row) * self.conv.scale
+    def forward(self, x: Tensor, style: Tensor, below: Tensor | None) -> Tensor:
+        """(n, 3, h, w) float32, of features (n, c, h, w) by (n, c) styles."""
+        style = style * self.conv.scale
         # By colours of unit size: in half precision the style times the features may not fit.
         colours = F.conv2d(x.float() * style[:, :, None, None], self.conv.weight[0]) + self.bias
         return colours if below is None else colours + self.upsample.doubled(below)
 
 
-class Synthesis(nn.Module):
+State = tuple[Tensor, Tensor]
+"""Features (n, c, h, w), and the picture (n, 3, h, w) so far."""
+
+
+class Synthesis(GeneratorNetwork):
     """Codes to pictures.
 
     Args:
         shape: of the network.
     """
 
+    small_steps = 12  # up to 32 pixels
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, width = shape, shape.width
         first = shape.channels[0]
         self.input = nn.ParameterDict({"input": nn.Parameter(torch.randn(1, first, 4, 4))})
-        self.conv1 = StyledConv(first, first, up=False)
-        self.to_rgb1 = ToRGB(first, first=True)
+        self.conv1 = StyledConv(first, first, width, up=False)
+        self.to_rgb1 = ToRGB(first, width, first=True)
         self.convs, self.to_rgbs = nn.ModuleList(), nn.ModuleList()
         for c_in, c_out in zip(shape.channels[:-1], shape.channels[1:], strict=True):
-            self.convs.append(StyledConv(c_in, c_out, up=True))
-            self.convs.append(StyledConv(c_out, c_out, up=False))
-            self.to_rgbs.append(ToRGB(c_out, first=False))
+            self.convs.append(StyledConv(c_in, c_out, width, up=True))
+            self.convs.append(StyledConv(c_out, c_out, width, up=False))
+            self.to_rgbs.append(ToRGB(c_out, width, first=False))
         self.noises = nn.Module()
         for k in range(2 * len(shape.channels) - 1):
             side = 4 << (k + 1) // 2
@@ -265,32 +290,111 @@ class Synthesis(nn.Module):
         """The noise that the checkpoint holds, one of (1, 1, h, w) per convolution."""
         return [getattr(self.noises, f"noise_{k}") for k in range(len(self.convs) + 1)]
 
+    def styles(self, codes: Tensor) -> Tensor:
+        """See ``GeneratorNetwork.styles``; the layers of ``Shape.styles`` side by side."""
+        return torch.cat(self._styles(codes), 1)
+
+    def _styles(self, codes: Tensor) -> list[Tensor]:
+        """Each layer's, (n, channels)."""
+        layers: list[tuple[nn.Module, int]] = [(self.conv1, 0), (self.to_rgb1, 1)]
+        for k, colours in enumerate(self.to_rgbs):
+            row = 2 * k + 1
+            layers += [(self.convs[2 * k], row), (self.convs[2 * k + 1], row + 1)]
+            layers.append((colours, row + 2))
+        return [cast(StyledConv, layer).conv.modulation(codes[:, row]) for layer, row in layers]
+
     def forward(
         self,
         codes: Tensor,
+        offsets: Tensor | None = None,
+        mixed: Mixed | None = None,
+        *,
         noise: list[Tensor] | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Show codes.
+        """See ``GeneratorNetwork.forward``.
 
         Args:
-            codes: (n, rows, 512) of W+, float32.
             noise: one per convolution; the checkpoint's if not given.
-            dtype: of the features. Styles and colours are float32 in any case.
-
-        Returns:
-            (n, 3, size, size), about [-1, 1].
+            dtype: of the features, autocast's if not given. Styles and colours are float32 in any
+                case.
         """
-        noise = self.fixed_noise() if noise is None else noise
-        x = self.input["input"].to(dtype).expand(len(codes), -1, -1, -1)
-        x = self.conv1(x, codes[:, 0], noise[0])
-        picture: Tensor = self.to_rgb1(x, codes[:, 1], None)
+        kind = codes.device.type
+        if dtype is None and torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        with torch.autocast(kind, enabled=False):
+            noise = self.fixed_noise() if noise is None else noise
+            state = self._shown(codes, offsets, mixed, noise, dtype or torch.float32)
+        return state[1]
+
+    def _shown(
+        self,
+        codes: Tensor,
+        offsets: Tensor | None,
+        mixed: Mixed | None,
+        noise: list[Tensor],
+        dtype: torch.dtype,
+    ) -> State:
+        theirs = None if mixed is None else self._blocks(mixed.codes, None, noise, dtype)
+        state = other = self._begun(codes, dtype)
+        for depth, block in enumerate(self._blocks(codes, offsets, noise, dtype)):
+            for step in block:
+                state = step(state)
+            if mixed is None or theirs is None or depth > mixed.depths[-1]:
+                continue
+            for step in next(theirs):
+                other = step(other)
+            if depth in mixed.depths:
+                x, (given, _) = state[0], other
+                state = x + mixed.weight(x.shape[-1]).to(x.dtype) * (given - x), state[1]
+        return state
+
+    def _begun(self, codes: Tensor, dtype: torch.dtype) -> State:
+        x = self.input["input"].to(dtype).expand(codes.shape[0], -1, -1, -1)
+        return x, codes.new_zeros(())
+
+    def _blocks(
+        self, codes: Tensor, offsets: Tensor | None, noise: list[Tensor], dtype: torch.dtype
+    ) -> Iterator[list[Callable[[State], State]]]:
+        """The steps of each block."""
+        styles = self._styles(codes)
+        if offsets is not None:
+            added = torch.split(offsets, list(self.shape.styles), 1)
+            styles = [style + more for style, more in zip(styles, added, strict=True)]
+        yield [
+            partial(_convolved, self.conv1, styles[0], noise[0]),
+            partial(_coloured, self.to_rgb1, styles[1], True),
+        ]
         for k, to_rgb in enumerate(self.to_rgbs):
-            row = 2 * k + 1
-            x = self.convs[2 * k](x, codes[:, row], noise[2 * k + 1])
-            x = self.convs[2 * k + 1](x, codes[:, row + 1], noise[2 * k + 2])
-            picture = to_rgb(x, codes[:, row + 2], picture)
-        return picture
+            first, second, colours = styles[3 * k + 2 : 3 * k + 5]
+            yield [
+                partial(_convolved, self.convs[2 * k], first, noise[2 * k + 1]),
+                partial(_convolved, self.convs[2 * k + 1], second, noise[2 * k + 2]),
+                partial(_coloured, to_rgb, colours, False),
+            ]
+
+    def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
+        """See ``GeneratorNetwork.stepwise``."""
+        state = self._begun(codes, torch.float32)
+        for block in self._blocks(codes, None, self.fixed_noise(), torch.float32):
+            for step in block:
+                state = step(state)
+            yield state[0]
+
+    def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
+        """See ``GeneratorNetwork.steps``."""
+        yield lambda _: self._begun(codes, torch.float32)
+        for block in self._blocks(codes, None, self.fixed_noise(), torch.float32):
+            yield from block
+        yield lambda state: state[1]
+
+
+def _convolved(layer: nn.Module, style: Tensor, noise: Tensor, state: State) -> State:
+    return layer(state[0], style, noise), state[1]
+
+
+def _coloured(layer: nn.Module, style: Tensor, first: bool, state: State) -> State:
+    return state[0], layer(state[0], style, None if first else state[1])
 
 
 def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -301,8 +405,8 @@ def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state: ``synthesis.b4.const``, ``mapping.fc0.weight`` and so on.
 
     Raises:
-        WeightsError: a part is missing; the first such one is named. Or it is not of the
-            architecture with skips, or takes classes.
+        WeightsError: a part is missing, or unknown; the first such one is named. Or it is not of
+            the architecture with skips, or takes classes.
     """
     for name in ("synthesis.b8.skip.weight", "mapping.embed.weight"):
         if name in state:
@@ -311,6 +415,7 @@ def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 "Give one with skips (`architecture=skip`) and without classes.",
             )
     found: dict[str, Tensor] = {}
+    state = _Read(state)
     const = entry(state, "synthesis.b4.const", _ASK)
     found["input.input"] = const[None]
     k = 0
@@ -346,7 +451,27 @@ def from_ada(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ):
             found[ours] = 4 * entry(state, theirs, _ASK)
         k, side = k + 1, 2 * side
+    for name in state:
+        # The same filter stands in every layer; the mean is asked for by itself.
+        if name not in state.read and not name.endswith((".resample_filter", "mapping.w_avg")):
+            raise WeightsError(f"{name} is no part of a StyleGAN2", _ASK)
     return found
+
+
+class _Read(dict[str, Tensor]):
+    """A state dict that knows what was read of it."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__(state)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Tensor:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
 
 
 def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | None]:
@@ -364,7 +489,7 @@ def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | N
     """
     shape = shape_of(state)
     synthesis = Synthesis(shape)
-    mapping = Mapping8(shape.mapping) if shape.mapping else None
+    mapping = Mapping8(shape.width, shape.mapping) if shape.mapping else None
     wanted = dict(synthesis.state_dict())
     if mapping is not None:
         wanted |= {f"style.{k.removeprefix('layers.')}": v for k, v in mapping.state_dict().items()}
@@ -377,5 +502,28 @@ def load_synthesis(state: Mapping[str, Tensor]) -> tuple[Synthesis, Mapping8 | N
         mapping.load_state_dict(
             {k.replace("style", "layers", 1): v for k, v in state.items() if k.startswith("style.")}
         )
-        mapping.eval()
-    return synthesis.eval(), mapping
+        mapping.eval().requires_grad_(False)
+    return synthesis.eval().requires_grad_(False), mapping
+
+
+def read_synthesis(path: Path) -> Synthesis:
+    """The synthesis network in a file of ``Synthesis``'s own names.
+
+    Raises:
+        WeightsError: it is damaged, or of another layout.
+    """
+    return load_synthesis(read_state(path, "generator"))[0]
+
+
+def read_mapping(path: Path) -> Mapping8:
+    """The mapping network in a file of ``Mapping8``'s own names.
+
+    Raises:
+        WeightsError: it is damaged, or of another layout.
+    """
+    state = read_state(path, "mapping network")
+    first = entry(state, "layers.1.weight", _ASK)
+    network = Mapping8(int(first.shape[-1]), len(state) // 2)
+    check_layout(state, network.state_dict(), "a mapping network", _ASK)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)

@@ -7,6 +7,7 @@ sample of W has unit variance along every axis.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import WeightsError
-from .mobile import STYLE_DIM, MappingNetwork
+from .mobile import STYLE_DIM
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,42 @@ class WStatistics:
         return stats
 
 
-def measure(mapping: MappingNetwork, samples: int = 200_000, seed: int = 0) -> WStatistics:
-    """Estimate the statistics from random codes (takes about ten seconds on two cores)."""
+USUAL_SCALE = 0.44
+"""Standard deviation of StyleGAN2-FFHQ's W, the root mean square over all directions."""
+
+
+def assumed(mean: Tensor) -> WStatistics:
+    """Statistics where W cannot be sampled: the same deviation, that of the best-known generator of
+    faces, in every direction.
+
+    Args:
+        mean: (width,) of W.
+    """
+    width = len(mean)
+    return WStatistics(mean.float(), torch.eye(width), torch.full((width,), USUAL_SCALE))
+
+
+def measure(
+    mapping: Callable[[Tensor], Tensor],
+    width: int = STYLE_DIM,
+    samples: int = 200_000,
+    seed: int = 0,
+) -> WStatistics:
+    """Estimate the statistics from random codes (takes about ten seconds on two cores).
+
+    Args:
+        mapping: (n, width) normal noise to codes of W.
+        width: of W.
+        samples: how many codes; rounded up to tens of thousands.
+        seed: of the noise.
+    """
     generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(STYLE_DIM, dtype=torch.float64)
-    outer = torch.zeros(STYLE_DIM, STYLE_DIM, dtype=torch.float64)
+    total = torch.zeros(width, dtype=torch.float64)
+    outer = torch.zeros(width, width, dtype=torch.float64)
     batch = 10_000
     with torch.no_grad():
         for _ in range(0, samples, batch):
-            w = mapping(torch.randn(batch, STYLE_DIM, generator=generator)).double()
+            w = mapping(torch.randn(batch, width, generator=generator)).double()
             total += w.sum(0)
             outer += w.T @ w
     mean = total / samples
@@ -93,9 +121,9 @@ def measure(mapping: MappingNetwork, samples: int = 200_000, seed: int = 0) -> W
     order = np.argsort(values)[::-1]
     axes = vectors[:, order]
     # An eigenvector's sign is arbitrary: fix it, so that the file is the same everywhere.
-    axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(STYLE_DIM)])
+    axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(width)])
     return WStatistics(
         mean.float(),
         torch.from_numpy(axes.astype(np.float32)).contiguous(),
-        torch.from_numpy(np.sqrt(values[order]).astype(np.float32)),
+        torch.from_numpy(np.sqrt(values[order].clip(1e-12)).astype(np.float32)),
     )

@@ -12,6 +12,15 @@ from torch import Tensor
 from ..faces.recognition import FaceNetwork
 
 
+def sized(pictures: Tensor, size: int) -> Tensor:
+    """Pictures (n, c, s, s) at (n, c, size, size): averaged where they are larger, a whole number
+    of times; interpolated where they are smaller."""
+    side = pictures.shape[-1]
+    if side >= size:
+        return F.avg_pool2d(pictures, side // size)
+    return F.interpolate(pictures, (size, size), mode="bilinear", align_corners=False)
+
+
 def picture_loss(picture: Tensor, target: Tensor, scales: int = 4) -> Tensor:
     """Mean absolute difference of pictures and of their gradients, summed over scales.
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from ..device import kept_memory
-from ..generators.mobile import SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .losses import picture_loss
+from .losses import picture_loss, sized
 from .parameters import DEFAULT, Projection
 
 
@@ -32,7 +31,7 @@ class Projector:
 
     def __init__(
         self,
-        network: SynthesisNetwork,
+        network: GeneratorNetwork,
         stats: WStatistics,
         device: str = "cpu",
         how: Projection = DEFAULT.projection,
@@ -69,8 +68,7 @@ class Projector:
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = how.learning_rate * (1 - step / steps)
-            picture = self.network(self.stats.color(y))
-            picture = F.avg_pool2d(picture, picture.shape[-1] // target.shape[-1])
+            picture = sized(self.network(self.stats.color(y)), target.shape[-1])
             spread = (y - y.mean(1, keepdim=True)).square().mean()
             loss = picture_loss(picture, target)
             loss = loss + how.prior * y.square().mean() + how.row_prior * spread

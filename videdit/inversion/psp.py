@@ -27,7 +27,7 @@ UNITS = (3, 4, 14, 3)
 """Residual blocks of each width in IR-SE-50; the first of each halves the resolution."""
 _AFTER = (6, 20, 23)  # blocks after which a map is taken
 _SQUEEZE = 16
-_ASK = "Give a pSp's or e4e's state dict (`encoder`)."
+_ASK = "Give a pSp's, e4e's or ReStyle's state dict (`encoder`)."
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,25 @@ class _Residual(nn.Module):
         return result
 
 
-class _Row(nn.Module):
+def trunk(c_in: int, widths: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+    """IR-SE-50 for pictures of ``c_in`` channels: what takes them in, and its residual blocks.
+
+    Args:
+        widths: channels after the input and of the four groups of blocks.
+    """
+    first, *others = widths
+    taking = nn.Sequential(
+        nn.Conv2d(c_in, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first), nn.PReLU(first)
+    )
+    blocks, width = [], first
+    for c_out, units in zip(others, UNITS, strict=True):
+        for k in range(units):
+            blocks.append(_Residual(width, c_out, 1 if k else 2))
+            width = c_out
+    return taking, nn.Sequential(*blocks)
+
+
+class Row(nn.Module):
     """A map to one row of the code."""
 
     def __init__(self, width: int, pools: int) -> None:
@@ -110,7 +128,7 @@ class _Row(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convs(x)
-        row: Tensor = self.linear(x.reshape(len(x), -1))
+        row: Tensor = self.linear(x.flatten(1))
         return row
 
 
@@ -125,19 +143,10 @@ class PyramidEncoder(nn.Module):
     def __init__(self, shape: EncoderShape, *, progressive: bool) -> None:
         super().__init__()
         self.shape, self.progressive = shape, progressive
-        first, *widths = shape.widths
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(3, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first), nn.PReLU(first)
-        )
-        blocks, c_in = [], first
-        for c_out, units in zip(widths, UNITS, strict=True):
-            for k in range(units):
-                blocks.append(_Residual(c_in, c_out, 1 if k else 2))
-                c_in = c_out
-        self.body = nn.Sequential(*blocks)
-        self.styles = nn.ModuleList(_Row(shape.width, pools) for pools in shape.pools)
-        self.latlayer1 = nn.Conv2d(widths[2], shape.width, 1)
-        self.latlayer2 = nn.Conv2d(widths[1], shape.width, 1)
+        self.input_layer, self.body = trunk(3, shape.widths)
+        self.styles = nn.ModuleList(Row(shape.width, pools) for pools in shape.pools)
+        self.latlayer1 = nn.Conv2d(shape.widths[3], shape.width, 1)
+        self.latlayer2 = nn.Conv2d(shape.widths[2], shape.width, 1)
         self.register_buffer("mean", torch.zeros(shape.rows, shape.width))
         self.mean: Tensor
 
@@ -177,20 +186,35 @@ def encoder_shape(state: Mapping[str, Tensor]) -> EncoderShape:
     Raises:
         WeightsError: it is not of this layout; the first key that is missing is named.
     """
-    first = int(entry(state, "input_layer.0.weight", _ASK).shape[0])
-    widths, k = [first], 0
+    widths, k = [channels(state, "input_layer.0.weight")], 0
     for units in UNITS:
-        widths.append(int(entry(state, f"body.{k}.res_layer.1.weight", _ASK).shape[0]))
+        widths.append(channels(state, f"body.{k}.res_layer.1.weight"))
         k += units
-    rows, pools = 0, []
-    while f"styles.{rows}.linear.weight" in state:
+    width, pools = channels(state, "styles.0.linear.weight"), halvings(state)
+    return EncoderShape(tuple(widths), len(pools), width, pools)
+
+
+def channels(state: Mapping[str, Tensor], name: str) -> int:
+    """How many channels a layer gives.
+
+    Raises:
+        WeightsError: it is missing, or no layer's weight.
+    """
+    weight = entry(state, name, _ASK)
+    if weight.ndim < 2:
+        raise misfit(name, weight, "(channels, channels in, ...)", _ASK)
+    return int(weight.shape[0])
+
+
+def halvings(state: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """How often each row's map is halved, for every row that a state dict has."""
+    pools: list[int] = []
+    while f"styles.{len(pools)}.linear.weight" in state:
         count = 0
-        while f"styles.{rows}.convs.{2 * count}.weight" in state:
+        while f"styles.{len(pools)}.convs.{2 * count}.weight" in state:
             count += 1
         pools.append(count)
-        rows += 1
-    width = int(entry(state, "styles.0.linear.weight", _ASK).shape[0])
-    return EncoderShape(tuple(widths), rows, width, tuple(pools))
+    return tuple(pools)
 
 
 def load_encoder(
@@ -207,13 +231,25 @@ def load_encoder(
         WeightsError: a key is missing, unknown, or of another shape: the first such one is named.
     """
     shape = encoder_shape(state)
-    network = PyramidEncoder(shape, progressive=progressive)
+    with torch.device("meta"):  # it is a gigabyte, and has its numbers already
+        network = PyramidEncoder(shape, progressive=progressive)
     wanted = {name: value for name, value in network.state_dict().items() if name != "mean"}
     check_layout(state, wanted, "the encoder", _ASK)
     if mean is None:
         mean = torch.zeros(shape.width)
-    mean = mean[: shape.rows] if mean.ndim == 2 else mean.expand(shape.rows, -1)
-    if tuple(mean.shape) != (shape.rows, shape.width):
-        raise misfit("latent_avg", mean, str((shape.rows, shape.width)), _ASK)
-    network.load_state_dict({**state, "mean": mean})
+    given = {**state, "mean": mean_rows(mean, shape.rows, shape.width).contiguous()}
+    single = {k: v.float() if v.is_floating_point() else v for k, v in given.items()}
+    network.load_state_dict(single, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def mean_rows(mean: Tensor, rows: int, width: int) -> Tensor:
+    """``latent_avg``, (width,) or (rows or more, width), as (rows, width).
+
+    Raises:
+        WeightsError: it has another shape.
+    """
+    mean = mean.expand(rows, -1) if mean.ndim == 1 else mean[:rows] if mean.ndim else mean
+    if tuple(mean.shape) != (rows, width):
+        raise misfit("latent_avg", mean, str((rows, width)), _ASK)
+    return mean

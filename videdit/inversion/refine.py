@@ -8,7 +8,7 @@ with the video, and the frames' own differences, speech and blinks, stay the enc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..device import kept_memory
 from ..faces.recognition import FaceNetwork
-from ..generators.mobile import Block, SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .losses import face_loss, face_weight, structure_loss
+from .losses import face_loss, face_weight, sized, structure_loss
 from .parameters import DEFAULT, Refinement
 
 
@@ -61,34 +61,29 @@ def describe(face: FaceNetwork, crops: NDArray[np.float32]) -> NDArray[np.float3
     return np.asarray(F.normalize(mean, dim=0).cpu().numpy(), np.float32)
 
 
-_KEPT_BLOCKS = 3
-"""Blocks of the generator whose results are kept for the way back."""
-
-
 class Shown(nn.Module):
-    """Codes to pictures (n, 3, size, size) in [-1, 1], by the generator. Its last blocks are
+    """Codes to pictures (n, 3, size, size) in [-1, 1], by the generator. Its last steps are
     checkpointed: what they compute is computed again on the way back, which takes an eighth longer
     and a fifth less memory."""
 
-    def __init__(self, network: SynthesisNetwork, size: int) -> None:
+    def __init__(self, network: GeneratorNetwork, size: int) -> None:
         super().__init__()
         self.network = network
         self.size = size
 
     def forward(self, codes: Tensor) -> Tensor:
-        x = self.network.features(codes, _KEPT_BLOCKS)
-        for index in range(_KEPT_BLOCKS, len(self.network.blocks)):
-            block, row = cast(Block, self.network.blocks[index]), 2 * index + 1
-            styles = block.styles(codes[:, row], codes[:, row + 1])
-            for step, style in zip(block.steps(), styles, strict=True):
-                x = checkpoint(step, x, style, use_reentrant=False)
-        picture = checkpoint(self.network.shown, x, codes, use_reentrant=False)
-        return F.avg_pool2d(picture, picture.shape[-1] // self.size)
+        state: Any = None
+        for number, step in enumerate(self.network.steps(codes)):
+            if number < self.network.small_steps:
+                state = step(state)
+            else:
+                state = checkpoint(step, state, use_reentrant=False)
+        return sized(state, self.size)
 
 
 @kept_memory()
 def refine_person(
-    network: SynthesisNetwork,
+    network: GeneratorNetwork,
     face: FaceNetwork,
     stats: WStatistics,
     crops: NDArray[np.float32],

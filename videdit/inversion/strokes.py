@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videdit.device import kept_memory
-from videdit.generators.mobile import SynthesisNetwork
+from videdit.generators.network import GeneratorNetwork
 from videdit.generators.wspace import WStatistics
 from videdit.inversion.parameters import DEFAULT, Strokes
 from videdit.inversion.refine import Shown
@@ -27,7 +27,7 @@ from videdit.inversion.refine import Shown
 
 @kept_memory()
 def fit_strokes(
-    network: SynthesisNetwork,
+    network: GeneratorNetwork,
     stats: WStatistics,
     painted: NDArray[np.float32],
     mask: NDArray[np.float32],

@@ -8,7 +8,10 @@ from pathlib import Path
 from ..errors import UsageError
 from ..faces.backend import BACKENDS
 
-EDITORS = ("transformer", "interfacegan", "ganspace", "stylespace", "styleflow", "ganalyze")
+EDITORS = (
+    *("transformer", "interfacegan", "ganspace", "stylespace", "styleflow", "ganalyze"),
+    "styleclip",
+)
 """Editors that a bundle may have, in the role ``editor-NAME``."""
 
 TRAINED = {
@@ -85,8 +88,8 @@ def check_editor(
             f"the editor {choice!r} has no use for another picture",
             f"Leave --like out, or use --editor {' or '.join(BY_PHOTO)}.",
         )
-    if within and choice == "stylespace":
+    if within and choice in ("stylespace", "styleclip"):
         raise UsageError(
-            "the editor 'stylespace' moves channels, not codes, and is held in no region",
+            f"the editor {choice!r} moves channels, not codes, and is held in no region",
             "Leave --region out; most channels are local by themselves.",
         )

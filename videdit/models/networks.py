@@ -26,14 +26,16 @@ from ..files import sha256_of
 from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
 
 if TYPE_CHECKING:
-    from ..editing.classifier import LatentClassifier
+    from torch import nn
+
+    from ..editing.classifier import LatentClassifier, PaperClassifier
     from ..editing.stylespace import StyleChannels
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
     from ..faces.regions import Parser
-    from ..generators.mobile import MappingNetwork, SynthesisNetwork
+    from ..generators.mobile import SynthesisNetwork
+    from ..generators.network import GeneratorNetwork
     from ..generators.wspace import WStatistics
-    from ..inversion.corrector import CorrectedEncoder
     from ..inversion.readout import Readout
     from .protocols import Editor, Encoder, Generator, Landmarker
 
@@ -96,27 +98,25 @@ class Networks:
     def generator(self) -> Generator:
         """Codes to pictures."""
         from ..generators.decoder import OpenVinoDecoder, TorchDecoder
+        from ..generators.traced import TracedDecoder
 
-        self._expect("generator", "mobilestylegan")
+        kind = self._expect("generator", "mobilestylegan", "stylegan2")
+        precision = self.device.precision
         if self.device.name != "cpu":
-            precision = self.device.precision
             return TorchDecoder(self.synthesis, self.space, self.device.name, precision)
-        xml, binary = self.bundle.files("generator")
-        return OpenVinoDecoder(
-            xml,
-            binary,
-            self.space,
-            self.device.precision,
-            ids=self.ids("generator"),
-            kept_in=self._kept_in,
-        )
+        files, ids = self.bundle.files("generator"), self.ids("generator")
+        if kind == "stylegan2":
+            return TracedDecoder(
+                lambda: self.synthesis, self.space, precision, ids=ids, kept_in=self._kept_in
+            )
+        xml, binary = files
+        return OpenVinoDecoder(xml, binary, self.space, precision, ids=ids, kept_in=self._kept_in)
 
     @cached_property
     def encoder(self) -> Encoder:
         """Crops to codes."""
         from ..inversion.predict import OpenVinoEncoder, TorchEncoder
 
-        self._expect("encoder", "corrected-encoder")
         name, precision = self.device.name, self.device.precision
         if name != "cpu":
             return TorchEncoder(self.encoder_network(), self.space, name, precision)
@@ -126,13 +126,18 @@ class Networks:
             self.encoder_network, self.space, precision, ids=ids, kept_in=self._kept_in
         )
 
-    def encoder_network(self) -> CorrectedEncoder:
-        """The encoder in PyTorch, with its second look."""
+    def encoder_network(self) -> nn.Module:
+        """The encoder in PyTorch: crops (n, 3, 256, 256), RGB in [0, 1], to codes."""
         from ..inversion.corrector import load_corrected_encoder
+        from ..inversion.crop_encoder import ARCHITECTURES, load_crop_encoder
 
+        kind = self._expect("encoder", "corrected-encoder", *ARCHITECTURES)
+        if kind != "corrected-encoder":
+            path = self.bundle.file("encoder")
+            return load_crop_encoder(path, kind, self.space, lambda: self.synthesis)
         encoder, corrector = self.bundle.files("encoder")
         return load_corrected_encoder(
-            encoder, corrector, self.statistics, self.synthesis, self.recognition
+            encoder, corrector, self.statistics, self.mobile, self.recognition
         )
 
     @cached_property
@@ -143,18 +148,44 @@ class Networks:
         return WStatistics.load(self.bundle.file("statistics"), self.space.width)
 
     @cached_property
-    def mapping(self) -> MappingNetwork:
-        """Normal noise to codes of W."""
-        from ..generators.mobile import load_mapping
+    def mapping(self) -> nn.Module:
+        """Normal noise (n, width) to codes of W of the same shape.
 
+        Raises:
+            WeightsError: the bundle's generator came without it, or its file is no good.
+        """
+        from ..generators.mobile import load_mapping
+        from ..generators.stylegan2 import read_mapping
+
+        kind = self._expect("mapping", "stylegan2-mapping", "equalised-mapping")
+        if kind == "equalised-mapping":
+            return read_mapping(self.bundle.file("mapping"))
         return load_mapping(*self.bundle.files("mapping"))
 
     @cached_property
-    def synthesis(self) -> SynthesisNetwork:
+    def synthesis(self) -> GeneratorNetwork:
         """The generator in PyTorch, for optimisation through it."""
+        from ..generators.stylegan2 import read_synthesis
+
+        kind = self._expect("generator", "mobilestylegan", "stylegan2")
+        if kind == "stylegan2":
+            return read_synthesis(self.bundle.file("generator"))
+        return self.mobile
+
+    @cached_property
+    def mobile(self) -> SynthesisNetwork:
+        """The generator in PyTorch, for what is made for the embedded one alone.
+
+        Raises:
+            WeightsError: the bundle has another, or its files are no good.
+        """
         from ..generators.mobile import load_synthesis
 
-        self._expect("generator", "mobilestylegan")
+        if self.bundle.manifest.role("generator").architecture != "mobilestylegan":
+            raise WeightsError(
+                f"this works with the embedded generator alone, not with {self.bundle.name!r}",
+                "Leave --bundle out.",
+            )
         return load_synthesis(*self.bundle.files("generator"))
 
     @cached_property
@@ -193,19 +224,29 @@ class Networks:
         return load_weights(Readout(4), self.bundle.file("readout"), "readout")
 
     @cached_property
-    def classifier(self) -> LatentClassifier:
+    def classifier(self) -> LatentClassifier | PaperClassifier:
         """Attributes read off codes."""
-        from ..editing.classifier import load_classifier
+        from ..editing.classifier import load_any_classifier
 
-        return load_classifier(self.bundle.file("classifier"))
+        return load_any_classifier(self.bundle.file("classifier"), self.space.rows)
 
-    def _expect(self, role: str, architecture: str) -> None:
+    def __contains__(self, role: str) -> bool:
+        """Whether the bundle has something for a role."""
+        return role in self.bundle.manifest.roles
+
+    def _expect(self, role: str, *architectures: str) -> str:
+        """The architecture of a role, one of those that are known.
+
+        Raises:
+            WeightsError: it is another, or the bundle has nothing for the role.
+        """
         found = self.bundle.manifest.role(role).architecture
-        if found != architecture:
+        if found not in architectures:
             raise WeightsError(
                 f"bundle {self.bundle.name!r} has a {role} of an unknown kind, {found!r}",
                 "A newer videdit may know it.",
             )
+        return found
 
     # --- editors ---------------------------------------------------------------------------------
 
@@ -230,13 +271,14 @@ class Networks:
             WeightsError: its file is missing or damaged.
         """
         from ..editing.mixing import WithinEditor
+        from ..editing.styleclip import StyleClipEditor
         from ..editing.stylespace import StyleSpaceEditor
 
         if other is not None:
             return self._photo_editor(choice, other)
         check_editor(choice, keep, within=within)
         made = self._editor(choice, keep)
-        if within and isinstance(made, StyleSpaceEditor):
+        if within and isinstance(made, (StyleSpaceEditor, StyleClipEditor)):
             raise UsageError(
                 f"the editor {choice!r} moves channels, not codes, and is held in no region",
                 "Leave --region out; most channels are local by themselves.",
@@ -248,8 +290,10 @@ class Networks:
 
         path = self._editor_file(choice)
         if choice == "interfacegan":
-            return linear.load_normals(path).editor(keep)
+            return linear.load_normals(path, self.space.shape).editor(keep)
         if choice == "ganspace":
+            if path.suffix == ".safetensors":
+                return linear.Components.load(path).editor(self.space.shape)
             return linear.ganspace_editor(
                 self.statistics, linear.load_components(path), self.space.rows
             )
@@ -259,26 +303,42 @@ class Networks:
 
     def _learned_editor(self, path: Path, shipped: bool) -> Editor:
         """The editor in a safetensors file, which says what it is."""
+        from ..editing.classifier import load_classifier
         from ..editing.directions import FORMAT as DIRECTIONS
         from ..editing.directions import load_directions
         from ..editing.files import format_of
+        from ..editing.linear import COMPONENTS, NORMALS, Components, load_normals
         from ..editing.shell import Shell
+        from ..editing.styleclip import FORMAT as TEXTS
+        from ..editing.styleclip import StyleClipEditor, load_global_directions
         from ..editing.styleflow import FORMAT as FLOW
         from ..editing.styleflow import load_styleflow
         from ..editing.stylespace import FORMAT as CHANNELS
         from ..editing.stylespace import StyleSpaceEditor
         from ..editing.transformer import load_transformers
 
-        stats, kind = self.statistics, format_of(path)
+        kind = format_of(path)
         if kind == DIRECTIONS:
             return load_directions(path).editor(self.space.shape)
         if kind == CHANNELS:
             return StyleSpaceEditor(self._checked_channels(path))
-        shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
+        if kind == TEXTS:
+            texts = load_global_directions(path)
+            self._check_layers(texts.layers)
+            return StyleClipEditor(texts)
+        if kind == COMPONENTS:
+            return Components.load(path).editor(self.space.shape)
+        if kind == NORMALS:
+            return load_normals(path, self.space.shape).editor()
+        shell = None
+        if "statistics" in self:
+            stats = self.statistics
+            shell = Shell(stats.mean.cpu().numpy(), stats.whitening.cpu().numpy())
         if kind == FLOW:
-            return load_styleflow(path, stats, self.classifier, shell)
+            known = load_classifier(self.bundle.file("classifier"), self.space.rows)
+            return load_styleflow(path, self.statistics, known, shell)
         lengths = self.bundle.files("editor-transformer")[1:] if shipped else []
-        return load_transformers(path, lengths[0] if lengths else None, shell)
+        return load_transformers(path, lengths[0] if lengths else None, shell, self.space.shape)
 
     def _photo_editor(self, choice: str, other: NDArray[np.float32]) -> Editor:
         from ..editing.mixing import MixingEditor
@@ -297,17 +357,20 @@ class Networks:
         from ..editing.stylespace import load_channels
 
         found = load_channels(path)
-        if found.layers != self.space.styles:
+        self._check_layers(found.layers)
+        return found
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        if tuple(layers) != self.space.styles:
             raise WeightsError(
                 "the style channels are another generator's", "Run `videdit weights verify`."
             )
-        return found
 
     def styles_of(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, channels) the styles that the generator makes of codes."""
         import torch
 
-        device = self.synthesis.const.device
+        device = next(self.synthesis.parameters()).device
         with torch.no_grad():
             found = self.synthesis.styles(torch.from_numpy(codes).to(device))
             return np.asarray(found.cpu().numpy())
@@ -334,7 +397,12 @@ class Networks:
         if role not in self.bundle.manifest.roles:
             has = [name for name in EDITORS if f"editor-{name}" in self.bundle.manifest.roles]
             remedy = f"It has {', '.join(has) or 'none'}."
-            if choice in TRAINED:
+            if self.bundle.of_user:
+                remedy += (
+                    f" Bring one: videdit weights import FILE --as {self.bundle.name}; or use"
+                    " --editor direction:FILE.npy."
+                )
+            elif choice in TRAINED:
                 file = f"FOLDER/{TRAINED[choice]}"
                 remedy = f"Train it: videdit train {choice} FOLDER, and use --editor {file}."
             raise WeightsError(f"the bundle {self.bundle.name!r} has no editor {choice!r}", remedy)

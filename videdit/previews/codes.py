@@ -62,7 +62,7 @@ class CodePlots:
 
     Args:
         statistics: of W.
-        classifier: reads attributes off codes.
+        classifier: reads attributes off codes; None where there is none, and no scores are drawn.
         space: the codes'.
         edited: attributes that are edited.
     """
@@ -70,19 +70,20 @@ class CodePlots:
     def __init__(
         self,
         statistics: WStatistics,
-        classifier: LatentClassifier,
+        classifier: LatentClassifier | None,
         space: LatentSpace,
         edited: Sequence[str],
     ) -> None:
         self._statistics, self._classifier, self._space = statistics, classifier, space
-        self._names = score_names(edited, classifier.names)
+        self._names = [] if classifier is None else score_names(edited, classifier.names)
 
     def measure(self, *codes: NDArray[np.float32]) -> NDArray[np.float64]:
         """(k, q) figures of codes (k, rows, width); of several versions of them side by side."""
         parts = []
         for version in codes:
             parts.append(norms(version, self._statistics, self._space))
-            parts.append(scores(version, self._classifier, self._names))
+            if self._classifier is not None:
+                parts.append(scores(version, self._classifier, self._names))
         return np.concatenate(parts, 1)
 
     def draw(
@@ -105,6 +106,8 @@ class CodePlots:
             top = 1.08 * max([1.0, *known])
             title = f"{name}: rms of whitened codes; W's own have 1{how}"
             pictures.append(axis.draw(title, _pairs(bands, sizes), (0.0, top)))
+            if not self._names:
+                continue
             title = f"{name}: probability{how}"
             pictures.append(axis.draw(title, _pairs(self._names, seen), (-0.05, 1.15)))
         return pictures

@@ -97,7 +97,7 @@ def measure(
         results: of the result; frames that it does not have are left out.
         faces_of: gives the faces of frames ``start <= index < stop``.
         codes_of: gives their codes (k, rows, width) before and after; None where there are none.
-        networks: the bundle's.
+        networks: the bundle's; without a classifier nothing is read off codes.
         groups: of frames, rising.
     """
     import torch
@@ -105,9 +105,11 @@ def measure(
     from ..editing.picture_classifier import load_picture_classifier, looks_of
 
     judge, _ = load_picture_classifier(networks.bundle.file("judge"))
-    names = tuple(name for name in judge.names if name in networks.classifier.names)
+    classifier = networks.classifier if "classifier" in networks else None
+    known = judge.names if classifier is None else classifier.names
+    names = tuple(name for name in judge.names if name in known)
     of_judge = [judge.names.index(name) for name in names]
-    of_codes = [networks.classifier.names.index(name) for name in names]
+    of_codes = [known.index(name) for name in names]
     rows: list[tuple[int, int, float]] = []
     seen: list[Floats] = []
     read: list[Floats] = []
@@ -116,8 +118,8 @@ def measure(
         recent: dict[int, list[tuple[int, int, list[Any]]]] = {}
         faces = faces_of(group.start, group.stop)
         codes = None
-        if codes_of is not None and len(faces):
-            found = [networks.classifier.logits(one) for one in codes_of(group.start, group.stop)]
+        if codes_of is not None and classifier is not None and len(faces):
+            found = [classifier.logits(one) for one in codes_of(group.start, group.stop)]
             codes = _sigmoid(np.stack(found, 1)[:, :, of_codes])
         for index, result in results.read(group):
             here = faces.rows(index, index + 1)

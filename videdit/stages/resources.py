@@ -332,7 +332,8 @@ class FaceStage(Stage, ABC):
         """What draws codes over time."""
         networks = self.resources.networks
         edited = [edit.attribute for edit in self.resources.run.edits]
-        classifier = self.resources.network(ctx, "classifier")
+        known = "classifier" in networks
+        classifier = self.resources.network(ctx, "classifier") if known else None
         return CodePlots(networks.statistics, classifier, networks.space, edited)
 
     def codes(self, ctx: Context) -> CodeReader:

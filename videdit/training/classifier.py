@@ -42,7 +42,7 @@ from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.mobile import ROWS, MappingNetwork, SynthesisNetwork
+from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
 from ..inversion.readout import Readout
 from ..models.protocols import Encoder
@@ -218,7 +218,7 @@ def label_faces(
     teacher: PictureClassifier,
     viewer: Viewer,
     encoder: Encoder,
-    mapping: MappingNetwork,
+    mapping: Callable[[Tensor], Tensor],
     stats: WStatistics,
     how: ClassifierTraining,
     report: Report,

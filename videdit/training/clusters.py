@@ -3,7 +3,8 @@
 Collins et al. (*Editing in Style*, CVPR 2020) saw that k-means on StyleGAN's activations finds the
 parts of a face. Here the features after three, four and five blocks are brought to one grid, each
 pixel's divided by their root mean square, projected to their principal axes and clustered. A person
-then gives each cluster a name, once: the table ``training_data/regions.csv``.
+has given each cluster of the embedded generator a name: the table ``training_data/regions.csv``.
+Those of another generator are named by what the parser, which learned from these, sees in them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..faces.regions import PARSED, REGIONS
-from ..generators.mobile import SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..models.protocols import Generator
 
 GRID = 64
@@ -42,8 +43,9 @@ Floats = NDArray[np.float32]
 
 
 @torch.no_grad()
-def activations(synthesis: SynthesisNetwork, code: Floats) -> Floats:
-    """What the clusters are made of: features (64 * 64, channels) of a code (16, 512), by rows."""
+def activations(synthesis: GeneratorNetwork, code: Floats) -> Floats:
+    """What the clusters are made of: features (64 * 64, channels) of a code (rows, width), row
+    by row of the picture. A small generator has fewer blocks."""
     seen = []
     steps = islice(synthesis.stepwise(torch.from_numpy(code[None])), _BLOCKS[-1] + 1)
     for depth, x in enumerate(steps):
@@ -53,7 +55,7 @@ def activations(synthesis: SynthesisNetwork, code: Floats) -> Floats:
 
 
 def show_face(generator: Generator, code: Floats) -> NDArray[np.uint8]:
-    """(256, 256, 3) RGB picture of a code (16, 512)."""
+    """(256, 256, 3) RGB picture of a code (rows, width)."""
     picture = generator.decode(code[None])[0]
     small = cv2.resize(picture, (PARSED, PARSED), interpolation=cv2.INTER_AREA)
     return np.asarray(np.rint(small * 255), np.uint8)
@@ -104,7 +106,7 @@ class Clusters:
 
 
 def fit_clusters(
-    synthesis: SynthesisNetwork,
+    synthesis: GeneratorNetwork,
     codes: Floats,
     count: int = 64,
     report: Callable[[str], None] = print,
@@ -112,7 +114,7 @@ def fit_clusters(
     """Find clusters in some faces.
 
     Args:
-        codes: (n, 16, 512); a few hundred, with enough of what is rare (glasses, hats, beards).
+        codes: (n, rows, width); a few hundred, with enough of what is rare (glasses, hats, beards).
         count: how many clusters.
         report: takes lines of progress.
     """
@@ -132,6 +134,42 @@ def fit_clusters(
     axes = np.ascontiguousarray(vectors[:, ::-1][:, :_AXES])
     fitted = MiniBatchKMeans(count, batch_size=8192, n_init=3, random_state=0).fit(standard @ axes)
     return Clusters(mean, deviation, axes, fitted.cluster_centers_.astype(np.float32))
+
+
+_AGREED = 0.6
+"""Share of a cluster's pixels that must be one region's, or it lies across two. So 53 of the
+embedded generator's 64 clusters get the name that a person gave them; of the others, 10 are border
+to one of both."""
+
+
+def seen_names(
+    maps: Sequence[NDArray[np.uint8]], seen: Sequence[NDArray[np.floating[Any]]], count: int
+) -> tuple[str, ...]:
+    """The clusters' regions, by what a parser sees in them: a person's eye is needed for the first
+    generator alone.
+
+    Args:
+        maps: (64, 64) of clusters, a face each.
+        seen: (128, 128, regions) what the parser sees in the faces' pictures, from 0 to 1.
+        count: of clusters.
+    """
+    shares = np.zeros((count, len(REGIONS)))
+    for clusters, regions in zip(maps, seen, strict=True):
+        small = cv2.resize(regions, (GRID, GRID), interpolation=cv2.INTER_AREA)
+        for cluster in np.unique(clusters):
+            shares[cluster] += small[clusters == cluster].sum(0)
+    shares /= np.maximum(shares.sum(1, keepdims=True), 1e-6)
+    return tuple(
+        REGIONS[int(share.argmax())] if share.max() >= _AGREED else BORDER for share in shares
+    )
+
+
+def save_names(path: Path, names: Sequence[str]) -> None:
+    """Write the table that `load_names` reads."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("cluster", "region"))
+        table.writerows(enumerate(names))
 
 
 def load_names(path: Path, count: int) -> tuple[str, ...]:

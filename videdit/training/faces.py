@@ -18,7 +18,7 @@ from torch import Tensor
 from ..arrays import keep_arrays
 from ..errors import InputError
 from ..files import replaced
-from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
+from ..generators.mobile import ROWS
 from ..generators.wspace import WStatistics
 from ..inversion.predict import INPUT_SIZE
 from ..models.protocols import Generator
@@ -28,20 +28,20 @@ _TRUNCATIONS = (0.6, 0.75, 0.9, 1.0, 1.0)
 
 
 def shard_codes(
-    number: int, mapping: MappingNetwork, stats: WStatistics
+    number: int, mapping: Callable[[Tensor], Tensor], stats: WStatistics, rows: int = ROWS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The codes of one shard: ``w_a``, ``w_b`` (SHARD, 512) and ``crossover`` (SHARD,).
+    """The codes of one shard: ``w_a``, ``w_b`` (SHARD, width) and ``crossover`` (SHARD,).
 
     Half of the faces are one code of W; half mix two at a random row, which is what teaches the
     encoder that rows can differ (W+).
     """
     generator = torch.Generator().manual_seed(1_000_003 * (number + 1))
-    z = torch.randn(2 * SHARD, STYLE_DIM, generator=generator)
+    z = torch.randn(2 * SHARD, len(stats.mean), generator=generator)
     pick = torch.randint(len(_TRUNCATIONS), (2 * SHARD, 1), generator=generator)
     with torch.no_grad():
         w = stats.mean + torch.tensor(_TRUNCATIONS)[pick] * (mapping(z) - stats.mean)
-    crossover = torch.randint(1, ROWS, (SHARD,), generator=generator)
-    crossover[: SHARD // 2] = ROWS
+    crossover = torch.randint(1, rows, (SHARD,), generator=generator)
+    crossover[: SHARD // 2] = rows
     return (
         w[:SHARD].numpy().astype(np.float16),
         w[SHARD:].numpy().astype(np.float16),
@@ -49,16 +49,29 @@ def shard_codes(
     )
 
 
-def expand(w_a: np.ndarray, w_b: np.ndarray, crossover: np.ndarray) -> np.ndarray:
-    """A shard's compact codes as (n, 16, 512) float32."""
-    from_a = np.arange(ROWS)[None] < crossover[:, None]
+def expand(w_a: np.ndarray, w_b: np.ndarray, crossover: np.ndarray, rows: int = ROWS) -> np.ndarray:
+    """A shard's compact codes as (n, rows, width) float32."""
+    from_a = np.arange(rows)[None] < crossover[:, None]
     return np.where(from_a[:, :, None], w_a[:, None], w_b[:, None]).astype(np.float32)
+
+
+def random_codes(
+    count: int, mapping: Callable[[Tensor], Tensor], stats: WStatistics, rows: int, seed: int = 0
+) -> np.ndarray:
+    """(count, rows, width) codes of the generator's faces, as shards hold them, of no shard."""
+    parts = [
+        expand(*shard_codes(1_000_000 + 1000 * seed + k, mapping, stats, rows), rows)
+        for k in range(-(-count // SHARD))
+    ]
+    # Half of each shard's are mixed: some of both, however few.
+    codes = np.concatenate(parts)
+    return np.asarray(codes[np.random.default_rng(seed).permutation(len(codes))[:count]])
 
 
 def sample_faces(
     folder: Path,
     shards: range,
-    mapping: MappingNetwork,
+    mapping: Callable[[Tensor], Tensor],
     stats: WStatistics,
     decoder: Generator,
     report: Callable[[str], None] = print,

@@ -55,7 +55,7 @@ def train_classifier(
     folder.mkdir(parents=True, exist_ok=True)
     stats = networks.statistics
     device = networks.device.name
-    viewer = Viewer(networks.synthesis, networks.readout, networks.recognition, device)
+    viewer = Viewer(networks.mobile, networks.readout, networks.recognition, device)
     teacher = make_teacher(folder, data, viewer, how.teacher, report)
     if teacher.names != data.names:
         raise UsageError(
@@ -85,7 +85,10 @@ def train_classifier(
                 taught=network,
                 device=device,
             )
-            found.pose.copy_(fit_pose(poses, found) if poses.exists() else networks.classifier.pose)
+            if poses.exists():
+                found.pose.copy_(fit_pose(poses, found))
+            else:
+                found.pose.copy_(load_classifier(networks.bundle.file("classifier")).pose)
             mean = mean_score(score(found.logits(test.codes), test.labels, data.names))
             report(f"round {number}: AUC {mean.auc:.4f} ({mean.name})")
             with replaced(path) as temporary:

@@ -23,7 +23,7 @@ from ..faces.detection import Landmarker, largest
 from ..faces.region_network import RegionNetwork
 from ..faces.regions import PARSED, REGIONS, SIDE, draw_regions
 from ..files import replaced
-from ..generators.mobile import MappingNetwork, SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
 from ..media.pictures import write_picture
 from ..models.protocols import Generator
@@ -90,9 +90,9 @@ def sample_regions(
     clusters: Clusters,
     names: Sequence[str],
     rare: NDArray[np.float32],
-    mapping: MappingNetwork,
+    mapping: Callable[[Tensor], Tensor],
     statistics: WStatistics,
-    synthesis: SynthesisNetwork,
+    synthesis: GeneratorNetwork,
     generator: Generator,
     landmarker: Landmarker,
     report: Callable[[str], None] = print,
@@ -101,15 +101,19 @@ def sample_regions(
     (n, 256, 256, 3) and ``labels`` (n, 128, 128), uint8. Faces that the landmarker does not find
     are left out.
 
+    Raises:
+        InputError: none is found.
+
     Args:
-        rare: (m, 16, 512) codes of faces with glasses, hats, beards, bald heads: half of all.
+        rare: (m, rows, width) codes of faces with glasses, hats, beards, bald heads: half of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(shards):
         target = folder / f"regions-{number:04d}.npz"
         if target.exists():
             continue
-        codes = expand(*shard_codes(number, mapping, statistics))
+        rows = rare.shape[1]
+        codes = expand(*shard_codes(number, mapping, statistics, rows), rows)
         count = int(SHARD * _RARE)
         picked = (np.arange(count) + number * count) % len(rare)
         # Every second of the random faces: they are half single codes, half mixed ones.
@@ -127,6 +131,11 @@ def sample_regions(
                 label_regions(
                     clusters.of(activations(synthesis, code)), names, picture, mesh / PARSED
                 )
+            )
+        if not pictures:
+            raise InputError(
+                "no face is found in the generator's pictures",
+                "Regions can be learned from a generator of faces alone.",
             )
         keep_arrays(target, pictures=np.stack(pictures), labels=np.stack(labels))
         report(f"{number + 1} of {shards} shards")

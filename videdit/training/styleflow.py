@@ -59,7 +59,7 @@ from ..editing.styleflow import (
 )
 from ..errors import UsageError
 from ..files import replaced
-from ..generators.mobile import ROWS, STYLE_DIM, MappingNetwork
+from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
 from .reach import bracketed
@@ -161,6 +161,11 @@ def train_styleflow(
     folder.mkdir(parents=True, exist_ok=True)
     own = (folder / "classifier.safetensors").exists()
     classifier = trained_classifier(folder) if own else networks.classifier
+    if not isinstance(classifier, LatentClassifier):
+        raise UsageError(
+            "a flow takes the pose from the project's own classifier, which the bundle has not",
+            f"Train one: videdit train classifier {folder}.",
+        )
     mixed, shown = _labelled(folder)
     stats = networks.statistics.to("cpu")
     whole = sampled_rows(networks.mapping, stats, settings)
@@ -196,7 +201,9 @@ def _labelled(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def sampled_rows(mapping: MappingNetwork, stats: WStatistics, how: StyleFlowTraining) -> Tensor:
+def sampled_rows(
+    mapping: Callable[[Tensor], Tensor], stats: WStatistics, how: StyleFlowTraining
+) -> Tensor:
     """(faces, 512) codes of W, each with a truncation of its own."""
     parts = [torch.zeros(0, STYLE_DIM)]
     for start in range(0, how.faces, _PIECE):

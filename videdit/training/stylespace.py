@@ -118,11 +118,9 @@ def train_stylespace(
         )
     write_atomically(asked, settings)
     part = data.of(EDIT)
-    viewer = Viewer(
-        networks.synthesis, networks.readout, networks.recognition, networks.device.name
-    )
+    viewer = Viewer(networks.mobile, networks.readout, networks.recognition, networks.device.name)
     teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
-    synthesis = networks.synthesis
+    synthesis = networks.mobile
     device = networks.device.name
     scale = deviations(synthesis, networks.statistics, device)
     shares, local = _regions(kept, part, networks, how, report)
@@ -266,7 +264,7 @@ class _Seer:
 
     def gradients(self, code: Floats) -> Floats:
         """(k, channels) of the logits with respect to the styles of a code (1, 16, 512)."""
-        synthesis = self._networks.synthesis.to(self._device)
+        synthesis = self._networks.mobile.to(self._device)
         offsets = torch.zeros(1, sum(LAYERS), device=self._device, requires_grad=True)
         shown = synthesis(torch.from_numpy(code).to(self._device), offsets) * 0.5 + 0.5
         small = F.avg_pool2d(shown, shown.shape[-1] // PARSED)
@@ -313,7 +311,7 @@ def _regions(
     rng = np.random.default_rng(how.seed)
     chosen = rng.permutation(len(part.codes))[: how.spots]
     energies, changes = [], []
-    parser, synthesis, device = networks.parser, networks.synthesis, networks.device.name
+    parser, synthesis, device = networks.parser, networks.mobile, networks.device.name
     for number, place in enumerate(chosen):
         code = part.codes[place : place + 1]
 
