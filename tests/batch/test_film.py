@@ -18,7 +18,7 @@ from tests.clips import write_small
 from tests.faults.runs import MANY
 from videdit.api import edit_video
 from videdit.batch.crew import Crew, Seat, WorkerDied
-from videdit.batch.film import FilmSeat, SeatedHands
+from videdit.batch.film import FilmSeat, SeatedHands, local_hands
 from videdit.batch.jobs import Job
 from videdit.batch.local import LocalSeat
 from videdit.batch.work import DONE, FAILED, FilmPiece, Made, Worker
@@ -153,6 +153,9 @@ def test_the_same_by_the_command_line(film: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.mp4"
     run = videdit("run", film, *EDIT, "-o", alone, "--cache", tmp_path / "alone")
     assert subprocess.run(run, capture_output=True, timeout=600).returncode == 0
+    shared = videdit("run", film, *EDIT, "-j", 2, "-o", tmp_path / "shared.mp4")
+    assert subprocess.run([*shared, "--cache", tmp_path / "shared"], timeout=600).returncode == 0
+    assert (tmp_path / "shared.mp4").read_bytes() == alone.read_bytes()
     out = tmp_path / "out"
     spread = ("--jobs", "2", "--spread", "--log-json", "--cache", tmp_path / "cache", "-o", out)
     killed = 0
@@ -186,3 +189,17 @@ def test_one_worker_is_none(film: Path) -> None:
     )
     assert run.returncode == 2
     assert "--jobs" in run.stderr
+
+
+def test_one_process_is_this_one_and_more_begin_when_there_is_work(tmp_path: Path) -> None:
+    def say(text: str) -> None:
+        raise AssertionError(text)
+
+    with local_hands(1, tmp_path, say) as alone:
+        assert alone is None
+    run = RunSettings(Path("a.mp4"), Path("b.mp4"))
+    before = active_children()
+    with local_hands(3, tmp_path, say) as hands:
+        assert hands is not None
+        assert hands(run).count == 3
+        assert active_children() == before
