@@ -18,6 +18,7 @@ from tests.models.published import (
     generator_state,
     write_encoder,
     write_generator,
+    write_map,
 )
 from videdit.bundles import Bundle
 from videdit.cli.main import main
@@ -49,13 +50,15 @@ def test_published_checkpoints_edit_a_video(bundle: Bundle, example: Path, tmp_p
     state = generator_state()
     generator = write_generator(tmp_path / "g.pt", state)
     encoder = write_encoder(tmp_path / "e4e.pt", decoder=state, kind="Encoder4Editing")
-    done = videdit("weights", "import", generator, encoder, "--as", "tiny", home=home)
+    given = (generator, encoder, write_map(tmp_path / "net_31.pth"))
+    done = videdit("weights", "import", *given, "--as", "tiny", home=home)
     assert done.returncode == 0, done.stderr
+    assert "net_31.pth: latent transformer Smiling, 10 rows of 32" in done.stdout
     for text in ("g.pt: StyleGAN2 generator, 64 pixels", "e4e.pt: e4e encoder", "non-commercial"):
         assert text in done.stdout
     assert "--bundle tiny --editor ganspace" in done.stdout
     clip = write_small(tmp_path / "clip.mp4", example, FRAMES)
-    edit = ("--editor", "ganspace", "--attr", "pc0=3", "--quality", "fast")
+    edit = ("--attr", "Smiling", "--alpha", "3", "--quality", "fast")
     out = tmp_path / "out.mkv"
     done = videdit("run", clip, "--bundle", "tiny", *edit, "--codec", "ffv1", "-o", out, home=home)
     assert done.returncode == 0, done.stderr

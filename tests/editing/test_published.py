@@ -314,6 +314,8 @@ def test_damaged_states_name_the_first_key(tmp_path: Path) -> None:
     refused(
         map_state() | {"dense.3.weight": torch.ones(3, WIDTH)}, r"dense\.3\.weight is \(3, 24\)"
     )
+    far = {"dense.99999999999.weight": torch.ones(WIDTH, WIDTH)}
+    refused(map_state() | far, r"dense\.18\.weight is missing")
     refused(map_state() | {"dense.3.gain": torch.ones(1)}, r"dense\.3\.gain is no part")
     refused(map_state() | {"dense.3.bias": torch.full((WIDTH,), np.nan)}, "not finite")
     state = classifier_state()
@@ -347,6 +349,8 @@ def test_damaged_tables_name_the_first_key(tmp_path: Path) -> None:
 
 def test_what_is_no_editor(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(3, 3), "conv.bias": torch.ones(3)}, tmp_path / "g.pt")
+    assert read_editor(tmp_path / "g.pt") is None
+    torch.save({"count": torch.tensor(3), "scale": torch.ones(3)}, tmp_path / "g.pt")
     assert read_editor(tmp_path / "g.pt") is None
     np.save(tmp_path / "p.npy", draw(1, 3, 64, 64))
     assert read_editor(tmp_path / "p.npy") is None

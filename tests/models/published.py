@@ -68,3 +68,14 @@ def write_encoder(
         path,
     )
     return path
+
+
+def write_map(path: Path, rows: int = 10, width: int = WIDTH, seed: int = 2) -> Path:
+    """A latent transformer of one attribute, as its authors write it."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for row in range(rows):
+        state[f"dense.{row}.weight"] = torch.randn(width, width, generator=generator)
+        state[f"dense.{row}.bias"] = torch.randn(width, generator=generator)
+    torch.save(state, path)
+    return path

