@@ -427,12 +427,13 @@ def test_maps_of_one_direction_can_still_be_loaded(tmp_path: Path) -> None:
     """What people trained with earlier versions."""
     transformers().save(tmp_path / "t.safetensors", {})
     raw = (tmp_path / "t.safetensors").read_bytes()
-    (tmp_path / "old.safetensors").write_bytes(
-        raw.replace(b"videdit.transformers.2", b"videdit.transformers.1")
-    )
-    assert load_transformers(tmp_path / "old.safetensors").names == ("Smiling", "Wearing_Mask")
+    for old in (b"1", b"2"):
+        (tmp_path / "old.safetensors").write_bytes(
+            raw.replace(b"videdit.transformers.3", b"videdit.transformers." + old)
+        )
+        assert load_transformers(tmp_path / "old.safetensors").names == ("Smiling", "Wearing_Mask")
     (tmp_path / "new.safetensors").write_bytes(
-        raw.replace(b"videdit.transformers.2", b"videdit.transformers.9")
+        raw.replace(b"videdit.transformers.3", b"videdit.transformers.9")
     )
     with pytest.raises(WeightsError, match="format"):
         load_transformers(tmp_path / "new.safetensors")

@@ -369,9 +369,10 @@ def test_what_is_no_editor(tmp_path: Path) -> None:
     ],
 )
 def test_which_attribute_a_file_is_about(file: str, called: str, name: str) -> None:
-    assert attribute_of(Path(file), called) == name
+    assert attribute_of(Path(file), called, numbered=True) == name
 
 
 def test_celeba_has_forty_attributes() -> None:
     with pytest.raises(UsageError, match="no attribute 40"):
-        attribute_of(Path("net_40.pth"))
+        attribute_of(Path("net_40.pth"), numbered=True)
+    assert attribute_of(Path("age_12.npy")) == "age_12"

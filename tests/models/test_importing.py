@@ -93,10 +93,11 @@ def test_restyle_looks_at_what_the_bundles_generator_shows(
         import_checkpoints([path])
     found = networks(import_checkpoints([path], "restyled"))
     crops = np.random.default_rng(0).random((1, 256, 256, 3)).astype(np.float32)
-    small = torch.from_numpy(crops).permute(0, 3, 1, 2).unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5))
+    given = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    small = given.unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5))
     own = ReStyle(backbone, load_synthesis(plain)[0], torch.full((10, WIDTH), 0.01))
     wanted = own(small * 2 - 1).numpy()
-    codes = found.encoder.encode(crops)
+    codes = found.encoder_network()(given).numpy()
     np.testing.assert_allclose(codes, wanted, atol=1e-3 * np.abs(wanted).max())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.models.published import WIDTH, generator_state, write_generator
 from videdit.bundles.bundle import Bundle, load_bundle
@@ -17,6 +18,8 @@ from videdit.cli.main import main
 from videdit.device import Device
 from videdit.editing.attributes import NAMES
 from videdit.editing.classifier import PaperClassifier
+from videdit.errors import WeightsError
+from videdit.faces.region_network import RegionNetwork
 from videdit.models.importing import import_checkpoints
 from videdit.models.networks import Networks
 
@@ -118,6 +121,21 @@ def test_more_is_added_and_the_rest_stays(files: Path, bundle: Bundle, home: Pat
     before = load_bundle("own").manifest.parts
     import_checkpoints([Path(f"{files / 'net_31.pth.tar'}=Male")], "own")
     assert load_bundle("own").manifest.parts == before
+
+
+def test_a_parser_of_ones_own(bundle: Bundle, tmp_path: Path) -> None:
+    network = RegionNetwork()
+    torch.nn.init.ones_(network.last.bias)
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(state, tmp_path / "regions.safetensors")
+    lent = networks().ids("regions")
+    import_checkpoints([tmp_path / "regions.safetensors"], "own")
+    assert networks().ids("regions") != lent
+    assert bool((networks().region_network().last.bias == 1).all())
+    del state["up.1.bias"]
+    save_file(state, tmp_path / "regions.safetensors")
+    with pytest.raises(WeightsError, match=r"regions\.safetensors: up\.1\.bias is missing"):
+        import_checkpoints([tmp_path / "regions.safetensors"], "own")
 
 
 def test_it_is_listed(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

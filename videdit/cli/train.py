@@ -402,6 +402,7 @@ def ganalyze(
         ),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Learn the direction that raises an assessor's score (GANalyze); goes on where it stopped.
 
@@ -416,7 +417,7 @@ def ganalyze(
     from videdit.training.assessors import chosen_assessors
     from videdit.training.ganalyze import train_ganalyze
 
-    networks = _networks(device)
+    networks = _networks(device, bundle)
     with kept_memory():
         chosen = chosen_assessors(assessor or [], networks)
         train_ganalyze(folder, networks, chosen, report=_reporter(folder))

@@ -114,8 +114,11 @@ def import_files(
         ),
     ] = None,
 ) -> None:
-    """Bring published checkpoints: a StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), and a pSp
-    or e4e encoder. Each is told by its keys and shapes, nothing in it is run, and it is converted
+    """Bring published checkpoints: a StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), a pSp or
+    e4e encoder, and editors: latent transformers and their classifier, InterFaceGAN's boundaries,
+    GANSpace's components, StyleCLIP's global directions; FILE=NAME says the attribute of one whose
+    file does not, by name or by CelebA's number. A parser of regions that was trained here is taken
+    as well. Each is told by its keys and shapes, nothing in it is run, and it is converted
     to safetensors, in a bundle of your own. What does not belong together is refused.
 
     Example: videdit weights import psp_ffhq_encode.pt

@@ -63,16 +63,23 @@ class Kind:
 _PAPER = "A Latent Transformer for Disentangled Face Editing (Yao et al. 2021)"
 MAP = Kind("latent transformer", "editor-transformer", "its authors', for evaluation only", _PAPER)
 CLASSIFIER = Kind("latent classifier", "classifier", "its authors', for evaluation only", _PAPER)
+_SILENT = "; of the numbers its authors say nothing"
 BOUNDARY = Kind(
-    "InterFaceGAN boundary", "editor-interfacegan", "not stated", "InterFaceGAN (Shen et al. 2020)"
+    "InterFaceGAN boundary",
+    "editor-interfacegan",
+    f"code MIT{_SILENT}",
+    "InterFaceGAN (Shen et al. 2020)",
 )
 COMPONENTS = Kind(
-    "GANSpace components", "editor-ganspace", "not stated", "GANSpace (Härkönen et al. 2020)"
+    "GANSpace components",
+    "editor-ganspace",
+    f"code Apache-2.0{_SILENT}",
+    "GANSpace (Härkönen et al. 2020)",
 )
 RELEVANCE = Kind(
     "StyleCLIP relevance of style channels",
     "editor-styleclip",
-    "not stated",
+    f"code MIT{_SILENT}",
     "StyleCLIP (Patashnik et al. 2021)",
 )
 DEVIATIONS = replace(RELEVANCE, name="StyleCLIP deviations of style channels")
@@ -173,13 +180,17 @@ def recognise(path: Path, arrays: Mapping[str, Any], called: str = "") -> Editor
     return _boundaries(path, found, called)
 
 
-def attribute_of(path: Path, called: str = "") -> str:
+def attribute_of(path: Path, called: str = "", *, numbered: bool = False) -> str:
     """The attribute that a file is about: CelebA's name where it is one of CelebA's.
 
     Args:
         path: the file: ``Smiling.pt``, ``boundary_Smiling.npy``, ``stylegan_ffhq_smile_w_boundary
-            .npy``, or with CelebA's number of the attribute, from 0: ``net_31.pth.tar``.
-        called: its name or number, where that is known otherwise.
+            .npy``.
+        called: its name, or CelebA's number of it, where that is known otherwise.
+        numbered: whether such a number, from 0, may end the file's name: ``net_31.pth.tar``.
+
+    Raises:
+        UsageError: CelebA has no attribute of that number.
     """
     stem = called or path.name.split(".")[0]
     if stem.isdigit() and called:
@@ -189,7 +200,7 @@ def attribute_of(path: Path, called: str = "") -> str:
         stem = known[1] if known else re.sub(r"(?i)^boundary_|_boundary$|_direction$", "", stem)
     name = _WORDS.get(stem.lower(), canonical(stem))
     number = re.search(r"(?:^|[^\d])(\d{1,2})$", stem)
-    if name not in NAMES and number and not called:
+    if numbered and name not in NAMES and number and not called:
         return _numbered(int(number[1]), path)
     return name
 
@@ -255,7 +266,8 @@ def _map(path: Path, arrays: Arrays, called: str) -> EditorFile:
     for row in range(rows):
         wanted |= {f"dense.{row}.weight": (width, width), f"dense.{row}.bias": (width,)}
     _checked(path, arrays, wanted, "a latent transformer")
-    name, edited = attribute_of(path, called), range(min(rows, EDITED_ROWS))
+    name = attribute_of(path, called, numbered=True)
+    edited = range(min(rows, EDITED_ROWS))
     # The equalised learning rate's scale; matrices are multiplied from the left here.
     matrix = np.stack([arrays[f"dense.{row}.weight"].T for row in edited]) / math.sqrt(width)
     bias = np.stack([arrays[f"dense.{row}.bias"] for row in edited])

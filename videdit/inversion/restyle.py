@@ -147,7 +147,7 @@ class ReStyle(nn.Module):
         Returns:
             (n, rows, width) codes of W+.
         """
-        n = len(crops)
+        n = crops.shape[0]
         codes = self.mean.expand(n, -1, -1)
         shown = self.average.expand(n, -1, -1, -1)
         for step in range(self.steps):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..bundles.published import Published, below, read_published
 from ..bundles.published_arrays import from_numpy
+from ..bundles.tensors import check_layout
 from ..editing import published as editors
 from ..errors import WeightsError
 from ..generators.stylegan2 import Mapping8, Synthesis, from_ada, load_synthesis
@@ -25,6 +26,7 @@ _FFHQ = (
     "non-commercial; trained on FFHQ: CC BY-NC-SA 4.0"
 )
 _CODE = "code MIT; " + _FFHQ
+OWN = "Apache-2.0 as far as our rights reach; else as the generator"
 _TYPES = {
     "GradualStyleEncoder": "psp-encoder",
     "Encoder4Editing": "e4e-encoder",
@@ -82,6 +84,7 @@ class Checkpoint:
         what: in words.
         licence: as far as known.
         generator, encoder, editor: what it gives to a bundle.
+        parser: the state of a parser of regions (`faces.region_network`), trained here.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class Checkpoint:
     generator: FoundGenerator | None = None
     encoder: FoundEncoder | None = None
     editor: editors.EditorFile | None = None
+    parser: Mapping[str, Tensor] | None = None
 
 
 def recognise(path: Path, called: str = "") -> Checkpoint:
@@ -135,6 +139,12 @@ def _recognised(path: Path, held: Published, called: str) -> Checkpoint:
     if "input.input" in tensors:
         given = {name: value for name, value in tensors.items() if name != "latent_avg"}
         return _generator(path, "", "StyleGAN2", given, tensors.get("latent_avg"))
+    if {"stem.0.weight", "last.weight"} <= tensors.keys():
+        from ..faces.region_network import RegionNetwork
+
+        layout = RegionNetwork().state_dict()
+        check_layout(tensors, layout, "a parser of regions", "Train it: videdit train regions.")
+        return Checkpoint(path, "parser of regions", OWN, parser=tensors)
     arrays = {name: value.float().numpy() for name, value in tensors.items()}
     found = editors.recognise(path, arrays, called)
     if found is not None:

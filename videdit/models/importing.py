@@ -33,7 +33,7 @@ from ..errors import UsageError, WeightsError
 from ..files import measure, replaced, storage_errors, sync_folder, write_atomically
 from ..generators import wspace
 from ..inversion.crop_encoder import ARCHITECTURES, check_encoder
-from .checkpoints import DEFAULT_NAMES, Checkpoint, FoundGenerator, recognise
+from .checkpoints import DEFAULT_NAMES, OWN, Checkpoint, FoundGenerator, recognise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,6 @@ GENERATOR, MAPPING, STATISTICS, ENCODER, COMPONENTS = (
     *("generator.safetensors", "mapping.safetensors", "w_statistics.safetensors"),
     *("encoder.safetensors", "ganspace.json"),
 )
-_OWN = "Apache-2.0 as far as our rights reach; else as the generator"
 
 
 @dataclass
@@ -202,6 +201,9 @@ def _fill(
         )
     for one in encoders:
         _put_encoder(shelf, one, space)
+    for one in found:
+        if one.parser is not None:
+            _put_parser(shelf, one, one.parser)
     _put_editors(shelf, [one.editor for one in found if one.editor is not None], space, place)
     shelf.data["title"] = _title(shelf.data, space)
 
@@ -250,13 +252,13 @@ def _put_generator(
             "Give a checkpoint with one of them.",
         )
     bound = [MAPPING] if found.mapping is not None else [GENERATOR]
-    shelf.put(STATISTICS, stats.save, _OWN, how, bound)
+    shelf.put(STATISTICS, stats.save, OWN, how, bound)
     shelf.role("statistics", "w-statistics", STATISTICS)
     if found.mapping is not None:
         shelf.put(
             COMPONENTS,
             lambda path: _write(path, b"{}\n"),
-            _OWN,
+            OWN,
             "Principal components of W, by number.",
             [STATISTICS],
         )
@@ -299,17 +301,27 @@ def _put_editors(
     scratch = shelf.folder.parent / "editors"
     scratch.mkdir()
     for made in convert(files, space, scratch, before):
-        # A name of its own: what is there stays whole until the manifest names the new one.
-        digest = measure(made.path)[1]
-        file = f"{made.path.stem}-{digest[:8]}{made.path.suffix}"
-        shelf.put(
-            file,
-            partial(os.replace, made.path),
-            made.licence,
-            made.provenance,
-            [GENERATOR],
-        )
-        shelf.role(made.role, made.architecture, file, *made.needs)
+        _put_anew(shelf, made.path, made.role, made.architecture, made.licence, made.provenance)
+        shelf.data["roles"][made.role] |= {"needs": list(made.needs)}
+
+
+def _put_parser(shelf: _Shelf, one: Checkpoint, state: Mapping[str, Tensor]) -> None:
+    """Take a parser of regions for the one that the embedded bundle lends."""
+    path = shelf.folder.parent / "regions.safetensors"
+    _save(state, path)
+    about = f"Trained on pictures of the bundle's generator; imported from {one.path.name}."
+    _put_anew(shelf, path, "regions", "region-unet", one.licence, about)
+
+
+def _put_anew(
+    shelf: _Shelf, path: Path, role: str, architecture: str, licence: str, provenance: str
+) -> None:
+    """Take a file for a role in the place of the one that had it. It gets a name of its own: what
+    is there stays whole until the manifest names the new one."""
+    digest = measure(path)[1]
+    file = f"{path.stem}-{digest[:8]}{path.suffix}"
+    shelf.put(file, partial(os.replace, path), licence, provenance, [GENERATOR])
+    shelf.role(role, architecture, file)
 
 
 def _keep(shelf: _Shelf, place: Path) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..arrays import keep_arrays
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
@@ -218,7 +218,7 @@ def label_faces(
     teacher: PictureClassifier,
     viewer: Viewer,
     encoder: Encoder,
-    mapping: nn.Module,
+    mapping: Callable[[Tensor], Tensor],
     stats: WStatistics,
     how: ClassifierTraining,
     report: Report,

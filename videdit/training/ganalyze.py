@@ -222,9 +222,8 @@ class _Shower:
         generator = torch.Generator().manual_seed(seed)
         # One by one: the first faces are the same however many there are.
         z = [torch.randn(1, len(self.stats.mean), generator=generator) for _ in range(count)]
-        device = next(iter(self.mapping.parameters()), self.stats.mean).device
         with torch.no_grad():
-            w = self.mapping(torch.cat(z).to(device)).cpu()
+            w = self.mapping(torch.cat(z))
         codes: Tensor = self.stats.mean + truncation * (w - self.stats.mean)
         return codes
 

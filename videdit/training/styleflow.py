@@ -44,9 +44,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..editing.classifier import LatentClassifier, load_classifier
+from ..editing.classifier import LatentClassifier
 from ..editing.shell import Shell
 from ..editing.styleflow import (
     POSE,
@@ -160,9 +160,12 @@ def train_styleflow(
     """
     folder.mkdir(parents=True, exist_ok=True)
     own = (folder / "classifier.safetensors").exists()
-    classifier = (
-        trained_classifier(folder) if own else load_classifier(networks.bundle.file("classifier"))
-    )
+    classifier = trained_classifier(folder) if own else networks.classifier
+    if not isinstance(classifier, LatentClassifier):
+        raise UsageError(
+            "a flow takes the pose from the project's own classifier, which the bundle has not",
+            f"Train one: videdit train classifier {folder}.",
+        )
     mixed, shown = _labelled(folder)
     stats = networks.statistics.to("cpu")
     whole = sampled_rows(networks.mapping, stats, settings)
@@ -198,7 +201,9 @@ def _labelled(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def sampled_rows(mapping: nn.Module, stats: WStatistics, how: StyleFlowTraining) -> Tensor:
+def sampled_rows(
+    mapping: Callable[[Tensor], Tensor], stats: WStatistics, how: StyleFlowTraining
+) -> Tensor:
     """(faces, 512) codes of W, each with a truncation of its own."""
     parts = [torch.zeros(0, STYLE_DIM)]
     for start in range(0, how.faces, _PIECE):
