@@ -45,7 +45,7 @@ class Captured:
         self._kind = device.split(":")[0]
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._busy = threading.Lock()
-        self._recordings: dict[tuple[tuple[int, ...], ...], _Recording | None] = {}
+        self._recordings: dict[tuple[tuple[int, ...], ...], dict[int, _Recording | None]] = {}
         self._pool: Any = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -58,14 +58,15 @@ class Captured:
         with torch.inference_mode():
             if self._kind != "cuda" or count > _MOST:
                 return self._run(*inputs)
-            # A batch is filled up to the next power of two, so that few sizes are recorded.
-            size = 1 << (count - 1).bit_length()
-            full = tuple(_filled(each, size) for each in inputs)
             with self._busy:
-                shapes = tuple(tuple(each.shape) for each in full)
-                if shapes not in self._recordings:
-                    self._recordings[shapes] = self._record(full)
-                recording = self._recordings[shapes]
+                # Recording takes seconds: a batch is filled up to a size that was.
+                of_one = tuple(tuple(each.shape[1:]) for each in inputs)
+                sizes = self._recordings.setdefault(of_one, {})
+                size = min((size for size in sizes if size >= count), default=count)
+                full = tuple(_filled(each, size) for each in inputs)
+                if size not in sizes:
+                    sizes[size] = self._record(full)
+                recording = sizes[size]
                 if recording is None:
                     return self._run(*inputs)
                 for place, each in zip(recording.inputs, full, strict=True):

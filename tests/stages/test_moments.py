@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videdit.blending.change import Change
-from videdit.stages.blend import _moments
+from videdit.stages.blend import _Found, _moments
 
 QUAD = np.zeros((4, 2))
 
@@ -36,12 +36,11 @@ def test_each_frame_sees_its_track_within_reach(
 
     def found() -> Any:
         for k in range(len(times)):
-            frame = SimpleNamespace(index=first + k)
-            faces = [(0, rgb)] if seen[k] else []
-            changes: dict[tuple[int, int], Any] = {(9, 1): (QUAD, change(100 + k))}
+            frame: Any = SimpleNamespace(index=first + k)
+            changes: dict[tuple[int, str], Any] = {(9, "hair"): (QUAD, change(100 + k))}
             if seen[k]:
-                changes[4, 0] = (QUAD, change(k))
-            yield (frame, faces), changes
+                changes[4, "face"] = (QUAD, change(k))
+            yield _Found(frame, rgb if seen[k] else None, changes)
 
     moments = list(_moments(found(), all_times, reach))
     assert [moment.frame.index for moment in moments] == list(range(first, first + len(times)))
@@ -65,7 +64,8 @@ def test_only_what_is_within_reach_is_held() -> None:
     def found() -> Any:
         for k in range(500):
             alive.append(k)
-            yield (SimpleNamespace(index=k), []), {(0, 0): (QUAD, change(k))}
+            frame: Any = SimpleNamespace(index=k)
+            yield _Found(frame, None, {(0, "face"): (QUAD, change(k))})
 
     for k, moment in enumerate(_moments(found(), times, 0.1)):
         assert alive[-1] <= k + 4

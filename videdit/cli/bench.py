@@ -15,51 +15,78 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videdit.cli.options import PrintJson
+from videdit.cli.options import DeviceName, Precision, PrintJson
 
 if TYPE_CHECKING:
     from videdit.api import Result
+    from videdit.generators.cost import Costs
 
 
 def bench(
     source: Annotated[Path, typer.Argument(help="A clip with a face.", show_default=False)],
+    quality: Annotated[str, typer.Option(help="As `videdit run --quality`.")] = "balanced",
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Processes that share the work.")
+    ] = 1,
     as_json: PrintJson = False,
 ) -> None:
     """Measure a whole run: videdit bench examples/input.mp4
 
     Runs the main job twice in an empty cache, the second time with another strength, and compares
-    with the time the networks alone take. Ratios of one report belong together; seconds of two
-    reports need not.
+    with the time the networks alone take on that device; and one frame of a StyleGAN2 of 1024
+    pixels, on the CPU, with its bare convolutions. Ratios of one report belong together; seconds of
+    two reports need not.
     """
     from videdit.api import edit_video
+    from videdit.batch.film import local_hands
+    from videdit.generators.cost import measure_costs
     from videdit.pipeline.progress import make_progress
+    from videdit.settings import method_of
 
     with tempfile.TemporaryDirectory(prefix="videdit-bench-") as folder:
-        settings = {"cache_dir": Path(folder) / "cache"}
+        cache = Path(folder) / "cache"
         output = Path(folder) / "output.mp4"
+        settings = {"method": method_of(quality), "device": device, "precision": precision}
         progress = make_progress()
-        first = edit_video(source, output, {"Smiling": 1.5}, settings=settings, progress=progress)
-        second = edit_video(
-            source, output, {"Smiling": 0.8}, overwrite=True, settings=settings, progress=progress
-        )
+        with local_hands(jobs, cache, progress.note) as hands:
+            first, second = (
+                edit_video(
+                    source,
+                    output,
+                    {"Smiling": alpha},
+                    overwrite=True,
+                    settings={**settings, "cache_dir": cache},
+                    progress=progress,
+                    hands=hands,
+                )
+                for alpha in (1.5, 0.8)
+            )
         cache_bytes = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = summarise(first, second, bare_networks(), cache_bytes, peak)
+    bare = bare_networks(device, precision)
+    report = summarise(first, second, bare, cache_bytes, peak, measure_costs())
     print(json.dumps(report, indent=1) if as_json else table(report))
 
 
-def bare_networks(calls: int = 10) -> dict[str, float]:
-    """Seconds per call of each network alone, the mean after a warm-up."""
+def bare_networks(
+    device: str = "auto", precision: str = "auto", calls: int = 10
+) -> dict[str, float]:
+    """Seconds that each network alone takes for a face, the mean after a warm-up; as many faces at
+    a time as a run gives it."""
     import numpy as np
 
+    from videdit.device import batch_size
     from videdit.inversion.predict import INPUT_SIZE
     from videdit.models.networks import open_networks
 
-    networks = open_networks("mobile", "cpu")
+    networks = open_networks("mobile", device, precision)
     encoder, generator, landmarker = networks.encoder, networks.generator, networks.landmarker
-    crop = np.full((1, INPUT_SIZE, INPUT_SIZE, 3), 0.5, np.float32)
-    code = encoder.encode(crop)
-    face = np.rint(generator.decode(code)[0] * 255).astype(np.uint8)
+    count = batch_size(networks.device)
+    crops = np.full((count, INPUT_SIZE, INPUT_SIZE, 3), 0.5, np.float32)
+    codes = encoder.encode(crops)
+    face = np.rint(generator.decode(codes)[0] * 255).astype(np.uint8)
 
     def seconds(call: Callable[[], Any]) -> float:
         call()
@@ -70,13 +97,18 @@ def bare_networks(calls: int = 10) -> dict[str, float]:
 
     return {
         "landmarks": seconds(lambda: landmarker.detect(face)),
-        "encoder": seconds(lambda: encoder.encode(crop)),
-        "generator": seconds(lambda: generator.decode(code)),
+        "encoder": seconds(lambda: encoder.encode(crops)) / count,
+        "generator": seconds(lambda: generator.decode(codes)) / count,
     }
 
 
 def summarise(
-    first: Result, second: Result, bare: dict[str, float], cache_bytes: int, peak: int
+    first: Result,
+    second: Result,
+    bare: dict[str, float],
+    cache_bytes: int,
+    peak: int,
+    costs: Costs,
 ) -> dict[str, Any]:
     """The report as plain JSON: seconds per frame, shares, memory in MB."""
     frames = first.frames
@@ -94,17 +126,28 @@ def summarise(
         "second_over_first": second.seconds / first.seconds,
         "peak_memory_mb": peak * unit / 1e6,
         "cache_mb_per_minute_at_30fps": cache_bytes / 1e6 / frames * 1800,
+        "stylegan2": {
+            "size": costs.size,
+            "seconds": costs.whole.seconds,
+            "memory_mb": costs.whole.memory / 1e6,
+            "time_over_convolutions": costs.whole.seconds / costs.convolutions.seconds,
+            "memory_over_convolutions": costs.whole.memory / costs.convolutions.memory,
+        },
     }
 
 
 def table(report: dict[str, Any]) -> str:
     """The report for reading."""
     lines = [f"{report['machine']}; {report['frames']} frames", ""]
-    lines += [f"  {name:<12} {s * 1000:8.1f} ms/frame" for name, s in report["stages"].items()]
-    alone = report["networks_alone"]
+    lines += [
+        f"  {name:<12} {s * 1000:8.1f} ms/frame {1 / max(s, 1e-6):8.1f} frames/s"
+        for name, s in report["stages"].items()
+    ]
+    alone, large = report["networks_alone"], report["stylegan2"]
     lines += [
         "",
-        f"whole run         {report['seconds_per_frame'] * 1000:8.1f} ms/frame",
+        f"whole run         {report['seconds_per_frame'] * 1000:8.1f} ms/frame"
+        f" {1 / report['seconds_per_frame']:8.1f} frames/s",
         f"networks alone    {alone['per_frame'] * 1000:8.1f} ms/frame (landmarks"
         f" {alone['landmarks'] * 1000:.0f}, encoder {alone['encoder'] * 1000:.0f}, generator"
         f" {alone['generator'] * 1000:.0f} ms a call)",
@@ -112,5 +155,8 @@ def table(report: dict[str, Any]) -> str:
         f"second / first    {report['second_over_first']:8.2f} (another alpha)",
         f"peak memory       {report['peak_memory_mb']:8.0f} MB",
         f"cache             {report['cache_mb_per_minute_at_30fps']:8.0f} MB per minute at 30 fps",
+        f"StyleGAN2, CPU    {large['seconds'] * 1000:8.0f} ms and {large['memory_mb']:.0f} MB a"
+        f" frame of {large['size']} pixels: {large['time_over_convolutions']:.2f} and"
+        f" {large['memory_over_convolutions']:.2f} of its bare convolutions'",
     ]
     return "\n".join(lines)

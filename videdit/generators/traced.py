@@ -21,7 +21,7 @@ from .latents import Latents
 if TYPE_CHECKING:
     from .network import GeneratorNetwork
 
-_GRAPH = "1"
+_GRAPH = "2"
 """Version of what is made of a network here; to be raised when that, or the network, changes."""
 
 

@@ -87,7 +87,7 @@ class EncodeStage(FaceStage):
         for crops, found in ahead(cut, encoded):
             for i, k in enumerate(crops.at):
                 if projected:
-                    crop = crops.pictures[i]
+                    crop = _on_host(crops.pictures, i)
                     found[i] = self._project(ctx, chunk, missing, k, crop, found[i], previous)
                 codes[todo[k]] = found[i]
         write_codes(folder, codes, networks.space)
@@ -140,3 +140,13 @@ class EncodeStage(FaceStage):
             networks.device.name,
             self.resources.parameters.inversion.projection,
         )
+
+
+def _on_host(pictures: object, i: int) -> NDArray[np.float32]:
+    """One of a batch's crops as an array (s, s, 3), wherever the batch is."""
+    if isinstance(pictures, np.ndarray):
+        return np.asarray(pictures[i], np.float32)
+    import torch
+
+    assert isinstance(pictures, torch.Tensor)
+    return np.asarray(pictures[i].permute(1, 2, 0).cpu().numpy(), np.float32)
