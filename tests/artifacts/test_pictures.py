@@ -44,7 +44,7 @@ def test_a_picture_of_the_right_size_stays_as_it_is(store: Store) -> None:
 
 
 def test_a_small_generators_picture_is_interpolated(tmp_path: Path) -> None:
-    ramp = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32)[:, None], (16, 16, 3))
+    ramp = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32)[:, None, None], (16, 16, 3))
     written = write_picture(tmp_path, "face", np.ascontiguousarray(ramp), 64)
     assert written.shape == (64, 64, 3)
     steps = np.diff(written[4:-4, 32, 0].astype(int))
