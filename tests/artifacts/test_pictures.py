@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -39,6 +41,15 @@ def test_a_picture_of_the_right_size_stays_as_it_is(store: Store) -> None:
         written = write_picture(folder, "face", red, 32)
     np.testing.assert_array_equal(written, red * 255)
     np.testing.assert_allclose(read_picture(artifact, chunk.name, "face"), red, atol=2 / 255)
+
+
+def test_a_small_generators_picture_is_interpolated(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32)[:, None, None], (16, 16, 3))
+    written = write_picture(tmp_path, "face", np.ascontiguousarray(ramp), 64)
+    assert written.shape == (64, 64, 3)
+    steps = np.diff(written[4:-4, 32, 0].astype(int))
+    assert steps.min() >= 3  # 255 over 60 rows: no row is repeated
+    assert steps.max() <= 6
 
 
 def test_which_faces_have_a_picture(store: Store) -> None:

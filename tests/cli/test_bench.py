@@ -8,6 +8,7 @@ import pytest
 
 from videdit.api import Result
 from videdit.cli.bench import summarise, table
+from videdit.generators.cost import Cost, Costs
 from videdit.pipeline.runner import RunReport, StageReport
 
 
@@ -18,7 +19,8 @@ def result(seconds: float) -> Result:
 
 def test_the_report_compares_runs_and_networks() -> None:
     bare = {"landmarks": 0.02, "encoder": 0.06, "generator": 0.2}
-    report = summarise(result(8.0), result(2.0), bare, 5_000_000, 1_000_000)
+    costs = Costs(1024, Cost(3.0, 600_000_000), Cost(2.0, 400_000_000))
+    report = summarise(result(8.0), result(2.0), bare, 5_000_000, 1_000_000, costs)
     assert report["seconds_per_frame"] == pytest.approx(0.8)
     assert report["stages"] == {"invert": pytest.approx(0.2), "decode": pytest.approx(0.4)}
     assert report["networks_alone"]["per_frame"] == pytest.approx(0.5)
@@ -29,3 +31,4 @@ def test_the_report_compares_runs_and_networks() -> None:
     text = table(report)
     assert "decode" in text
     assert "0.25 (another alpha)" in text
+    assert "3000 ms and 600 MB a frame of 1024 pixels: 1.50 and 1.50 of its" in text

@@ -9,12 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from videdit.errors import WeightsError
 from videdit.generators.stylegan2 import (
     Mapping8,
+    StyledConv,
     Synthesis,
     from_ada,
     load_synthesis,
@@ -198,6 +200,26 @@ def test_a_batch_is_its_single_pictures(
     together = networks[0](codes)
     alone = torch.cat([networks[0](code[None]) for code in codes])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4 * float(alone.abs().max()))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("up", [False, True])
+def test_it_is_one_grouped_convolution(up: bool) -> None:
+    """The published networks' fused path: every picture has weights of its own, and is a group."""
+    torch.manual_seed(4)
+    conv = StyledConv(6, 5, 16, up=up).conv
+    x, style = torch.randn(3, 6, 8, 8), torch.randn(3, 6)
+    weight = conv.weight * conv.scale * style[:, None, :, None, None]
+    weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + 1e-8)
+    together = x.reshape(1, 18, 8, 8)
+    if up:
+        weight = weight.transpose(1, 2).reshape(18, 5, 3, 3)
+        fused = F.conv_transpose2d(together, weight, stride=2, groups=3).view(3, 5, 17, 17)
+        kernel = conv.blur.kernel.expand(5, 1, 4, 4)
+        fused = F.conv2d(F.pad(fused, (1, 1, 1, 1)), kernel, groups=5)
+    else:
+        fused = F.conv2d(together, weight.view(15, 6, 3, 3), padding=1, groups=3).view(3, 5, 8, 8)
+    torch.testing.assert_close(conv(x, style), fused, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -8,7 +8,25 @@ import pytest
 import torch
 
 from videdit.faces.recognition import load_face_network
-from videdit.inversion.losses import face_loss, face_weight, picture_loss, structure_loss
+from videdit.inversion.losses import (
+    face_loss,
+    face_weight,
+    picture_loss,
+    sized,
+    structure_loss,
+)
+
+
+def test_pictures_of_any_generator_are_brought_to_size() -> None:
+    large = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(sized(large, 64), large)
+    assert float(sized(large, 16)[0, 1, 2, 3]) == pytest.approx(
+        float(large[0, 1, 8:12, 12:16].mean())
+    )
+    ramp = torch.linspace(0, 1, 16).expand(1, 3, 16, 16)
+    wide = sized(ramp, 64)
+    assert wide.shape == (1, 3, 64, 64)
+    torch.testing.assert_close(sized(wide, 16)[..., 1:-1], ramp[..., 1:-1])
 
 
 def test_picture_loss() -> None:

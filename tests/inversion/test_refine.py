@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.published import WIDTH, generator_state
 from videdit.bundles import Bundle
 from videdit.device import Device
 from videdit.errors import Interrupted
+from videdit.generators.stylegan2 import load_synthesis
 from videdit.inversion.losses import face_weight, structure_loss
 from videdit.inversion.parameters import DEFAULT
 from videdit.inversion.refine import Shown, choose_keyframes, describe, refine_person
@@ -53,6 +55,20 @@ def test_the_checkpointed_picture_is_the_generators(
     shown.square().mean().backward()
     assert codes.grad is not None
     assert (codes.grad.abs().amax(2) > 0).all()  # every row
+
+
+def test_another_generator_is_shown_the_same_way() -> None:
+    synthesis = load_synthesis(generator_state(mapping=0))[0]
+    draw = torch.Generator().manual_seed(3)
+    codes = torch.randn(1, 10, WIDTH, generator=draw).requires_grad_(True)
+    shown = Shown(synthesis, 256)(codes)
+    plain = synthesis(codes)
+    expected = torch.nn.functional.interpolate(plain, (256, 256), mode="bilinear")
+    torch.testing.assert_close(shown, expected)
+    (grad,) = torch.autograd.grad(shown.square().mean(), codes)
+    (wanted,) = torch.autograd.grad(expected.square().mean(), codes)
+    torch.testing.assert_close(grad, wanted)
+    assert (grad.abs().amax(2) > 0).all()  # every row
 
 
 @pytest.mark.weights

@@ -75,6 +75,14 @@ def test_two_versions_are_drawn_one_over_the_other(classifier: LatentClassifier)
     assert added.min() > 80  # it was half as sure
 
 
+def test_without_a_classifier_norms_alone_are_drawn() -> None:
+    plots = CodePlots(STATISTICS, None, SPACE, ["Smiling"])
+    measured = plots.measure(np.ones((5, 16, 512), np.float32))
+    assert measured.shape == (5, len(SPACE.bands))
+    axis = Axis(range(5), np.arange(5) / 25, ())
+    assert len(plots.draw(axis, [("x", measured)])) == 1
+
+
 def test_a_lane_without_a_face_is_drawn_empty(classifier: LatentClassifier) -> None:
     plots = CodePlots(STATISTICS, classifier, SPACE, [])
     axis = Axis(range(5), np.arange(5) / 25, ())

@@ -19,6 +19,7 @@ from videdit.cli.options import DeviceName, Precision, PrintJson
 
 if TYPE_CHECKING:
     from videdit.api import Result
+    from videdit.generators.cost import Costs
 
 
 def bench(
@@ -34,11 +35,13 @@ def bench(
     """Measure a whole run: videdit bench examples/input.mp4
 
     Runs the main job twice in an empty cache, the second time with another strength, and compares
-    with the time the networks alone take on that device. Ratios of one report belong together;
-    seconds of two reports need not.
+    with the time the networks alone take on that device; and one frame of a StyleGAN2 of 1024
+    pixels, on the CPU, with its bare convolutions. Ratios of one report belong together; seconds of
+    two reports need not.
     """
     from videdit.api import edit_video
     from videdit.batch.film import local_hands
+    from videdit.generators.cost import measure_costs
     from videdit.pipeline.progress import make_progress
     from videdit.settings import method_of
 
@@ -63,7 +66,7 @@ def bench(
         cache_bytes = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bare = bare_networks(device, precision)
-    report = summarise(first, second, bare, cache_bytes, peak)
+    report = summarise(first, second, bare, cache_bytes, peak, measure_costs())
     print(json.dumps(report, indent=1) if as_json else table(report))
 
 
@@ -100,7 +103,12 @@ def bare_networks(
 
 
 def summarise(
-    first: Result, second: Result, bare: dict[str, float], cache_bytes: int, peak: int
+    first: Result,
+    second: Result,
+    bare: dict[str, float],
+    cache_bytes: int,
+    peak: int,
+    costs: Costs,
 ) -> dict[str, Any]:
     """The report as plain JSON: seconds per frame, shares, memory in MB."""
     frames = first.frames
@@ -118,6 +126,13 @@ def summarise(
         "second_over_first": second.seconds / first.seconds,
         "peak_memory_mb": peak * unit / 1e6,
         "cache_mb_per_minute_at_30fps": cache_bytes / 1e6 / frames * 1800,
+        "stylegan2": {
+            "size": costs.size,
+            "seconds": costs.whole.seconds,
+            "memory_mb": costs.whole.memory / 1e6,
+            "time_over_convolutions": costs.whole.seconds / costs.convolutions.seconds,
+            "memory_over_convolutions": costs.whole.memory / costs.convolutions.memory,
+        },
     }
 
 
@@ -128,7 +143,7 @@ def table(report: dict[str, Any]) -> str:
         f"  {name:<12} {s * 1000:8.1f} ms/frame {1 / max(s, 1e-6):8.1f} frames/s"
         for name, s in report["stages"].items()
     ]
-    alone = report["networks_alone"]
+    alone, large = report["networks_alone"], report["stylegan2"]
     lines += [
         "",
         f"whole run         {report['seconds_per_frame'] * 1000:8.1f} ms/frame"
@@ -140,5 +155,8 @@ def table(report: dict[str, Any]) -> str:
         f"second / first    {report['second_over_first']:8.2f} (another alpha)",
         f"peak memory       {report['peak_memory_mb']:8.0f} MB",
         f"cache             {report['cache_mb_per_minute_at_30fps']:8.0f} MB per minute at 30 fps",
+        f"StyleGAN2, CPU    {large['seconds'] * 1000:8.0f} ms and {large['memory_mb']:.0f} MB a"
+        f" frame of {large['size']} pixels: {large['time_over_convolutions']:.2f} and"
+        f" {large['memory_over_convolutions']:.2f} of its bare convolutions'",
     ]
     return "\n".join(lines)

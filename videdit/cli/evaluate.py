@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videdit.cli.options import SHIPPED, Cache, DeviceName, Labelled
+from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.cli.options import SHIPPED, BundleName, Cache, DeviceName, Labelled
 from videdit.cli.run import Alphas, Attributes, EditTexts
 from videdit.errors import (
     InputError,
@@ -58,6 +59,7 @@ def inversion(
             help="Also write source and reconstruction side by side (.jpg).", show_default="none"
         ),
     ] = None,
+    bundle: BundleName = DEFAULT_BUNDLE,
     cache: Cache = None,
 ) -> int:
     """Compare the person with the reconstruction: videdit evaluate inversion clip.mp4
@@ -77,7 +79,7 @@ def inversion(
     without: list[str] = []
     others = _LeftOut(len(files))
     with Store(cache) as store:
-        meter = InversionMeter(method.value, frames, store)
+        meter = InversionMeter(method.value, frames, store, bundle=bundle)
         for number, path in enumerate(files, 1):
             with others.unless_measured(path):
                 try:
@@ -138,6 +140,8 @@ def edits(
             show_default="none",
         ),
     ] = None,
+    editor: Annotated[str, typer.Option(help="As of `videdit run`.")] = "transformer",
+    bundle: BundleName = DEFAULT_BUNDLE,
     cache: Cache = None,
 ) -> int:
     """Judge results against their source: videdit evaluate edits portraits/ --attr Smiling
@@ -173,7 +177,9 @@ def edits(
     without: set[str] = set()
     others = _LeftOut(len(files))
     with Store(cache) as store:
-        meter = EditMeter(frames, store, {"method": method.value})
+        meter = EditMeter(
+            frames, store, {"method": method.value, "editor": editor, "bundle": bundle}
+        )
         for number, path in enumerate(files, 1):
             before: dict[str, list[float]] = {}
             own: list[EditedInput] = []

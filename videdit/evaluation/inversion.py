@@ -21,6 +21,7 @@ from ..artifacts.codes import CodeReader
 from ..artifacts.faces import Faces, FaceTable, frames_with_faces
 from ..artifacts.pictures import POINTS, read_picture
 from ..artifacts.rows import read_rows
+from ..bundles.manifest import DEFAULT_BUNDLE
 from ..errors import NoFaceError
 from ..faces.align import cut_crop
 from ..faces.detection import Landmarker, inter_ocular, largest
@@ -158,12 +159,19 @@ class InversionMeter:
         method: as in ``RunSettings``.
         frames: how many frames of a clip are compared, spread evenly (jitter takes all).
         store: where the pipeline keeps its artifacts.
+        bundle: whose encoder and generator.
     """
 
     def __init__(
-        self, method: str, frames: int, store: Store, progress: Progress | None = None
+        self,
+        method: str,
+        frames: int,
+        store: Store,
+        progress: Progress | None = None,
+        bundle: str = DEFAULT_BUNDLE,
     ) -> None:
         self.method = method
+        self.bundle = bundle
         self.frames = frames
         self.store = store
         self.progress = progress or Progress()
@@ -179,7 +187,7 @@ class InversionMeter:
         Raises:
             VideditError: what the pipeline raises; `NoFaceError` if it shows none.
         """
-        settings = RunSettings(source, source, method=self.method)
+        settings = RunSettings(source, source, method=self.method, bundle=self.bundle)
         resources, chain = prepare(settings, self.store, self.progress, self.networks)
         self.networks = resources.networks
         names = [stage.name for stage in chain]
@@ -288,11 +296,12 @@ class InversionMeter:
 
 
 def w_norm_limit(networks: Networks) -> float:
-    """The 99th percentile of W's own whitened norms (4096 samples)."""
+    """The 99th percentile of W's own whitened norms (4096 samples); without a mapping network, of
+    as many normal ones."""
     z = torch.randn(4096, networks.space.width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        w = networks.mapping(z)
-        return float(np.quantile(networks.statistics.whiten(w).norm(dim=1).numpy(), 0.99))
+        own = networks.statistics.whiten(networks.mapping(z)) if "mapping" in networks else z
+        return float(np.quantile(own.norm(dim=1).numpy(), 0.99))
 
 
 def _points(backend: Landmarker, crop: NDArray[np.floating[Any]]) -> NDArray[np.float64] | None:

@@ -173,8 +173,10 @@ class _Modulated(nn.Module):
         x = x * style[:, :, None, None].to(x.dtype)
         weight = weight.to(x.dtype)
         if self.up:
-            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = self.blur(x, (1, 1))
+            # With a row and a column of the filter's zeros the size is even: OpenVINO has a faster
+            # kernel for it.
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, output_padding=1)
+            x = self.blur(x, (1, 0))
         else:
             x = F.conv2d(x, weight, padding=self.padding)
         return x if back is None else x * back[:, :, None, None].to(x.dtype)
