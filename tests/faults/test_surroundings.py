@@ -218,17 +218,17 @@ def test_a_source_that_changes_meanwhile(
 # --- the clock -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("years", [-30, 30])
-def test_a_clock_that_jumps(clip: Path, whole: Path, tmp_path: Path, years: int) -> None:
+def test_a_clock_that_jumps(clip: Path, whole: Path, tmp_path: Path) -> None:
     source, cache = tmp_path / "clip.mp4", tmp_path / "cache"
     shutil.copy(clip, source)
     shutil.copytree(whole / "cache", cache)
     assert run(command(source, tmp_path)).code == 0
-    then = time.time() + years * 365 * 86400
-    for path in cache.rglob("*"):
-        os.utime(path, (then, then))
-    ended = goes_on(source, tmp_path, whole)
-    assert "blend" in ended.reused
+    for years in (-30, 30):
+        then = time.time() + years * 365 * 86400
+        for path in cache.rglob("*"):
+            os.utime(path, (then, then))
+        ended = goes_on(source, tmp_path, whole)
+        assert "blend" in ended.reused
 
 
 @MANY

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from videdit.bundles import Bundle
-from videdit.device import Device
 from videdit.errors import Interrupted
 from videdit.inversion.losses import face_weight, structure_loss
 from videdit.inversion.parameters import DEFAULT
@@ -27,11 +25,6 @@ def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
     assert chosen[0] == 6
     assert set(chosen[1:]) == {3, 5}
     assert choose_keyframes(codes[:2], 4) in ([0, 1], [1, 0])
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return Networks(bundle, Device("cpu", "fp32"), "mesh")
 
 
 @pytest.fixture(scope="module")

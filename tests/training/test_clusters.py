@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from videdit.bundles import Bundle
-from videdit.device import Device
 from videdit.errors import InputError
 from videdit.faces.regions import PARSED, REGIONS
 from videdit.generators.mobile import SynthesisNetwork
@@ -135,11 +133,6 @@ def test_the_shipped_clusters_have_their_names() -> None:
     assert set(names) == {*REGIONS, BORDER} - {"hat"}
     with pytest.raises(InputError):
         load_names(DATA / "regions.csv", 65)
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return Networks(bundle, Device("cpu", "fp32"), "mesh")
 
 
 @pytest.mark.weights

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from videdit.bundles import Bundle
 from videdit.cli.main import main
-from videdit.device import choose_device
 from videdit.editing.classifier import load_classifier
 from videdit.editing.labelled import LabelledFaces
 from videdit.editing.transformer import load_transformers
@@ -52,10 +50,9 @@ def elders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.weights
 @pytest.mark.slow
 def test_an_attribute_of_ones_own(
-    bundle: Bundle, elders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: Networks, elders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("videdit.training.faces.SHARD", 60)
-    networks = Networks(bundle, choose_device("cpu", "fp32"), "mesh")
     data, work, lines = LabelledFaces.load(elders), tmp_path / "work", []
     train_classifier(work, data, elders / "pose.npz", networks, HOW, lines.append)
     classifier = load_classifier(work / "classifier.safetensors")
