@@ -210,7 +210,7 @@ def test_strokes_become_what_a_face_could_have(
     cv2.fillPoly(painted, [lips], (170, 20, 40))
     output = tmp_path / "out.png"
     strokes = write(tmp_path / "painted.png", painted)
-    few = Parameters(inversion=InversionParameters(strokes=Strokes(steps=12, learning_rate=0.15)))
+    few = Parameters(inversion=InversionParameters(strokes=Strokes(steps=7, learning_rate=0.15)))
     asked: dict[str, Any] = {"editor": "scribble", "like": strokes, "parameters": few}
     edit(source, output, networks, {"mask": 1}, **asked)
     differs, near = changed(frame, output), box(points, MOUTH, frame.shape, 0.3)

@@ -23,10 +23,10 @@ from videdit.training.maps import TransformerTraining
 from videdit.training.transformers import train_transformers
 
 ROOT = Path(__file__).resolve().parents[2]
-FACES = 72
-HOW = ClassifierTraining(shards=1, members=1, epochs=2, rounds=1, pushed=10, more_epochs=1)
+FACES = 40
+HOW = ClassifierTraining(shards=1, members=1, epochs=2, rounds=1, pushed=6, more_epochs=1)
 SMALL = TransformerTraining(
-    together=2, steps=30, refining_steps=1, refining_batch=2, refining_faces=4, memory=4
+    together=2, steps=15, refining_steps=1, refining_batch=2, refining_faces=4, memory=4
 )
 
 
@@ -52,7 +52,7 @@ def elders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_attribute_of_ones_own(
     networks: Networks, elders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videdit.training.faces.SHARD", 60)
+    monkeypatch.setattr("videdit.training.faces.SHARD", 32)
     data, work, lines = LabelledFaces.load(elders), tmp_path / "work", []
     train_classifier(work, data, elders / "pose.npz", networks, HOW, lines.append)
     classifier = load_classifier(work / "classifier.safetensors")

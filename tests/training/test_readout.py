@@ -47,7 +47,7 @@ def test_it_learns_and_is_kept(
     blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(readout_training, "_BATCH", 2)
+    monkeypatch.setattr(readout_training, "_BATCH", 4)
     data, synthesis = cast(FaceData, FakeData()), cast(SynthesisNetwork, FakeSynthesis())
     face = FaceNetwork().eval().requires_grad_(False)
     lines: list[str] = []

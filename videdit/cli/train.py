@@ -177,8 +177,9 @@ def regions(
 def _networks(device: str) -> Networks:
     from videdit.bundles import DEFAULT_BUNDLE
     from videdit.models.networks import open_networks
+    from videdit.pipeline.store import compiled_dir
 
-    return open_networks(DEFAULT_BUNDLE, device, "fp32", say=print)
+    return open_networks(DEFAULT_BUNDLE, device, "fp32", kept_in=compiled_dir(), say=print)
 
 
 def _prepare(
