@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import videdit
-from tests.faults.runs import MANY, command, digest
+from tests.faults.runs import COUNT, MANY, command, digest
 from videdit.bundles import Bundle
 from videdit.errors import InputError, StorageError
 from videdit.files import sha256_of
@@ -123,7 +123,8 @@ def test_a_full_disk_at_every_stage(
     needs = {stage: pages(source / stage) for stage in STAGES}
     met = []
     # Stages of a page or two find room beside the others.
-    for stage in [stage for stage in STAGES if needs[stage] >= 16]:
+    large = [stage for stage in STAGES if needs[stage] >= 16]
+    for stage in large if COUNT else large[::2]:
         disk = small_disk("size=16m")
         room = (
             pages(disk)
@@ -141,7 +142,7 @@ def test_a_full_disk_at_every_stage(
         met.append(ended.last)
     small_disk("size=64m")
     goes_on(clip, tmp_path, whole, tmp_path / "disk" / "cache")
-    assert len(set(met)) >= 4, met
+    assert len(set(met)) >= (4 if COUNT else 2), met
 
 
 @MANY
