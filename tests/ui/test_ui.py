@@ -85,9 +85,11 @@ class Started:
 
 @pytest.mark.weights
 def test_ctrl_c_is_told_by_the_exit_code(
-    example: Path, tmp_path: Path, bundle: Bundle, default_cache: Path
+    example: Path, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio")
+    # With nothing compiled yet, so that the page is at work when it ends.
+    monkeypatch.setenv("VIDEDIT_CACHE", str(tmp_path / "cache"))
     clip = write_small(tmp_path / "clip.mp4", example, 2)
     with Started(clip, tmp_path) as page:
         page.touch("load")
