@@ -54,9 +54,11 @@ format: $(INSTALLED)
 
 # A process per processor, of which each takes up to 3 GB of memory. The pipeline's tests send
 # signals to their own process, which must not hold the native libraries that the others load.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 test: lint weights
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/pipeline
-	$(BIN)/python -m pytest tests/pipeline
+	$(PYTEST) --ignore=tests/pipeline
+	$(PYTEST) tests/pipeline
 
 docs: docs-pages
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

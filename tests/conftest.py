@@ -15,6 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(variable, "1")
 
 from videdit.bundles import Bundle, load_bundle
+from videdit.device import Device
+from videdit.models.networks import Networks
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,11 +31,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["SOURCE_DATE_EPOCH"] = "1700000000"
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the networks that these tests compile are kept; all their processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A default cache of a module's own, also for the commands that its tests start."""
+def default_cache(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Path]:
+    """A default cache of a module's own, also for the commands that its tests start; of what
+    earlier tests left it has the compiled networks alone."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("default-cache")
+        (folder / ".compiled").symlink_to(compiled)
         patch.setenv("VIDEDIT_CACHE", str(folder))
         yield folder
 
@@ -45,6 +58,12 @@ def bundle() -> Bundle:
     missing = found.missing()
     assert not missing, f"run `videdit weights fetch` first: {', '.join(missing)} missing"
     return found
+
+
+@pytest.fixture(scope="session")
+def networks(bundle: Bundle, compiled: Path) -> Networks:
+    """The default bundle's, on the CPU, loaded once. Only for tests marked ``weights``."""
+    return Networks(bundle, Device("cpu", "fp32"), "mesh", compiled)
 
 
 @pytest.fixture(scope="session")

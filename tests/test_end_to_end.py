@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("default_cache")]
 # The refinement, half a minute per person, has a test of its own.
 FAST = ("--quality", "fast")
 EDIT = ("--attr", "Smiling", "--alpha", "1.5", *FAST)
-FRAMES = 14
+FRAMES = 8
 
 
 def command(*words: str | Path, cache: Path) -> list[str]:
@@ -50,7 +50,7 @@ def videdit(
 
 
 def here(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    """The same in this process, for what is asked often: each of its own takes seconds to begin."""
+    """The same in this process, where nothing is asked of a process: one takes seconds to begin."""
     said, told = io.StringIO(), io.StringIO()
     with redirect_stdout(said), redirect_stderr(told):
         code = main([*map(str, words), "--cache", str(cache)])
@@ -106,7 +106,7 @@ def digest(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pictures(example: Path) -> list[np.ndarray]:
-    """Frames 20 to 33 of the example at half size: 640x360."""
+    """Frames 20 to 27 of the example at half size: 640x360."""
     found = pictures_of(example)[20 : 20 + FRAMES]
     return [np.ascontiguousarray(picture[::2, ::2]) for picture in found]
 
@@ -143,7 +143,7 @@ def test_frames_times_size_and_sound_are_the_sources(clip: Path, edited: Path) -
 
 def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited: Path) -> None:
     lossless = clip.with_name("lossless.mkv")
-    done = videdit("run", clip, *EDIT, "--codec", "ffv1", "-o", lossless, cache=cache)
+    done = here("run", clip, *EDIT, "--codec", "ffv1", "-o", lossless, cache=cache)
     assert done.returncode == 0, done.stderr
     for log in ("frames", "landmarks", "track", "align", "encode", "reconstruct", "edit", "decode"):
         assert f"{log}: done" not in done.stderr, "another codec needs none of these again"
@@ -161,7 +161,7 @@ def test_the_face_changes_and_the_rest_does_not(clip: Path, cache: Path, edited:
 def test_a_comparison_beside_the_result(clip: Path, cache: Path, edited: Path) -> None:
     output = clip.with_name("compared.mp4")
     words = ("run", clip, *EDIT, "-o", output, "--compare", "side")
-    done = videdit(*words, cache=cache)
+    done = here(*words, cache=cache)
     assert done.returncode == 0, done.stderr
     assert "blend: done" not in done.stderr
     assert digest(output) == digest(edited)
@@ -171,7 +171,7 @@ def test_a_comparison_beside_the_result(clip: Path, cache: Path, edited: Path) -
     assert sound_of(side) == sound_of(clip)
     assert pictures_of(side)[0].shape == (360, 1280, 3)
     output.unlink()
-    refused = videdit(*words, cache=cache)
+    refused = here(*words, cache=cache)
     assert refused.returncode == 2
     assert "compared-side.mp4 exists" in refused.stderr
     assert not output.exists()
@@ -179,7 +179,7 @@ def test_a_comparison_beside_the_result(clip: Path, cache: Path, edited: Path) -
 
 def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edited: Path) -> None:
     output = clip.with_name("weaker.mp4")
-    done = videdit("run", clip, "-e", "Smiling=0.8", *FAST, "-o", output, cache=cache)
+    done = here("run", clip, "-e", "Smiling=0.8", *FAST, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
     for stage in ("frames", "landmarks", "track", "align", "encode", "reconstruct"):
         assert f"{stage}: done" not in done.stderr
@@ -189,27 +189,27 @@ def test_another_alpha_reuses_all_before_the_edit(clip: Path, cache: Path, edite
 
 def test_a_stretch_is_edited_and_the_rest_passes(clip: Path, cache: Path) -> None:
     output = clip.with_name("stretch.mkv")
-    words = ("--from", "0.2", "--to", "0.4", "--codec", "ffv1", "-o", output)
-    done = videdit("run", clip, *EDIT, *words, cache=cache)
+    words = ("--from", "0.08", "--to", "0.2", "--codec", "ffv1", "-o", output)
+    done = here("run", clip, *EDIT, *words, cache=cache)
     assert done.returncode == 0, done.stderr
-    assert "in 5 of 14 frames" in done.stdout
+    assert "in 3 of 8 frames" in done.stdout
     same = [
         np.array_equal(a, b) for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
     ]
-    assert same == [True] * 5 + [False] * 5 + [True] * 4
+    assert same == [True] * 2 + [False] * 3 + [True] * 3
 
 
 def test_keyframes_ramp_the_edit_up(clip: Path, cache: Path) -> None:
     output = clip.with_name("ramp.mkv")
-    words = ("--attr", "Smiling", "--alpha", "0.2s:0,0.5s:1.5", *FAST, "--codec", "ffv1")
-    done = videdit("run", clip, *words, "-o", output, cache=cache)
+    words = ("--attr", "Smiling", "--alpha", "0.08s:0,0.2s:1.5", *FAST, "--codec", "ffv1")
+    done = here("run", clip, *words, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
     changes = [
         float(np.abs(a.astype(int) - b).mean())
         for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
     ]
-    assert changes[:6] == [0.0] * 6
-    assert changes[-1] > changes[8] > 0
+    assert changes[:3] == [0.0] * 3
+    assert changes[-1] > changes[3] > 0
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
@@ -221,12 +221,13 @@ def until(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"it ended without saying {text!r}")
 
 
-def test_killed_at_any_stage_it_resumes_to_the_same_bytes(
+def test_killed_at_a_stage_it_resumes_to_the_same_bytes(
     clip: Path, edited: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "result.mp4"
     words = command("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
-    for stage in ("landmarks", "encode", "reconstruct", "decode", "blend"):
+    # At any moment of any stage: tests/faults/test_kills.py.
+    for stage in ("landmarks", "reconstruct", "blend"):
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
             until(process, f"] {stage}: ")
             process.kill()
@@ -234,7 +235,7 @@ def test_killed_at_any_stage_it_resumes_to_the_same_bytes(
         assert not output.exists()
     done = videdit("run", clip, *EDIT, "-o", output, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
-    # Each stage was entered once; what was done before a kill is not done again.
+    # What was done before a kill is not done again.
     assert "frames: done" not in done.stderr
     assert "landmarks: done" not in done.stderr
     assert digest(output) == digest(edited)
@@ -266,7 +267,7 @@ def test_a_stop_during_the_refinement_loses_no_other_work(clip: Path, tmp_path: 
     assert "refine: done" not in err  # between two of its steps
     assert "stopped at stage refine" in err
     kept = {
-        line.split()[0]: line for line in videdit("inspect", clip, cache=cache).stdout.splitlines()
+        line.split()[0]: line for line in here("inspect", clip, cache=cache).stdout.splitlines()
     }
     assert "complete" in kept["encode"]
     assert "unfinished" in kept["refine"]
@@ -280,10 +281,10 @@ def test_a_stop_during_the_refinement_loses_no_other_work(clip: Path, tmp_path: 
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "result.mp4").exists()
-    verified = videdit("cache", "verify", cache=cache)
+    verified = here("cache", "verify", cache=cache)
     assert verified.returncode == 0, verified.stdout
     again = {
-        line.split()[0]: line for line in videdit("inspect", clip, cache=cache).stdout.splitlines()
+        line.split()[0]: line for line in here("inspect", clip, cache=cache).stdout.splitlines()
     }
     assert "complete" in again["encode"]
     assert "unfinished" in again["refine"]
@@ -293,16 +294,16 @@ def test_frames_without_a_face_and_a_cut_pass_through(
     pictures: list[np.ndarray], tmp_path: Path, cache: Path
 ) -> None:
     wall = np.random.default_rng(0).integers(90, 110, pictures[0].shape).astype(np.uint8)
-    mirrored = [np.ascontiguousarray(p[:, ::-1]) for p in pictures[:8]]
-    clip = write_clip(tmp_path / "cut.mp4", [*pictures[:8], *[wall] * 10, *mirrored])
+    mirrored = [np.ascontiguousarray(p[:, ::-1]) for p in pictures[:3]]
+    clip = write_clip(tmp_path / "cut.mp4", [*pictures[:3], *[wall] * 10, *mirrored])
     output = tmp_path / "edited.mkv"
-    done = videdit("run", clip, *EDIT, "--codec", "ffv1", "-o", output, cache=cache)
+    done = here("run", clip, *EDIT, "--codec", "ffv1", "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
-    assert "passed through unchanged: frames 8-17" in done.stdout
+    assert "passed through unchanged: frames 3-12" in done.stdout
     same = [
         np.array_equal(a, b) for a, b in zip(pictures_of(clip), pictures_of(output), strict=True)
     ]
-    assert same == [False] * 8 + [True] * 10 + [False] * 8
+    assert same == [False] * 3 + [True] * 10 + [False] * 3
 
 
 def test_a_picture(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
@@ -310,7 +311,7 @@ def test_a_picture(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> N
 
     source = tmp_path / "portrait.png"
     cv2.imwrite(str(source), pictures[0][:, :, ::-1])
-    done = videdit("image", source, *EDIT, cache=cache)
+    done = here("image", source, *EDIT, cache=cache)
     assert done.returncode == 0, done.stderr
     result = cv2.imread(str(tmp_path / "portrait-Smiling+1.5.png"))[:, :, ::-1]
     assert result.shape == pictures[0].shape
@@ -320,13 +321,13 @@ def test_a_picture(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> N
 
 
 def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
-    two = [np.concatenate([p[:, 120:520], p[:, 520:120:-1]], 1) for p in pictures[:3]]
+    two = [np.concatenate([p[:, 120:520], p[:, 520:120:-1]], 1) for p in pictures[:2]]
     source = write_clip(tmp_path / "two.mp4", two)
 
     def halves(name: str, *words: object) -> list[np.ndarray]:
         """What the left and the right face became, over the frames."""
         output = tmp_path / f"{name}.mkv"
-        done = videdit("run", source, *words, "--codec", "ffv1", "-o", output, cache=cache)
+        done = here("run", source, *words, "--codec", "ffv1", "-o", output, cache=cache)
         assert done.returncode == 0, done.stderr
         return np.split(np.stack(pictures_of(output)), 2, 2)
 
@@ -354,25 +355,25 @@ def test_both_faces_or_one(pictures: list[np.ndarray], tmp_path: Path, cache: Pa
     # Of the two, who are one person, the one that is more alike: nobody is there twice.
     assert sorted(changed(halves("like", *EDIT, "--face", f"like:{photo}"))) == [False, True]
     words = ("run", source, *EDIT, "-o", tmp_path / "no.mp4", "--face", f"like:{nobody}")
-    refused(videdit(*words, cache=cache), 4, "no face was found in nobody.png")
+    refused(here(*words, cache=cache), 4, "no face was found in nobody.png")
     words = (*words[:-1], f"like:{tmp_path / 'none.png'}")
-    refused(videdit(*words, cache=cache), 3, "none.png")
+    refused(here(*words, cache=cache), 3, "none.png")
 
 
 def test_what_hides_the_face_stays_whole_and_grey_stays_grey(
     pictures: list[np.ndarray], tmp_path: Path, cache: Path
 ) -> None:
-    grey = [np.repeat(p[:, :, 1:2], 3, 2) for p in pictures[:7]]
-    hidden = grey[3] = np.full_like(grey[3], 90)
+    grey = [np.repeat(p[:, :, 1:2], 3, 2) for p in pictures[:5]]
+    hidden = grey[2] = np.full_like(grey[2], 90)
     source = write_clip(tmp_path / "grey.mp4", grey)
     output = tmp_path / "result.mkv"
     words = (*EDIT, "--codec", "ffv1", "-o", output)
-    done = videdit("run", source, *words, cache=cache)
+    done = here("run", source, *words, cache=cache)
     assert done.returncode == 0, done.stderr
     before, after = pictures_of(source), pictures_of(output)
-    np.testing.assert_array_equal(after[3], before[3])
-    assert np.abs(after[3].astype(int) - hidden).max() < 8
-    for k in (0, 1, 2, 4, 5, 6):
+    np.testing.assert_array_equal(after[2], before[2])
+    assert np.abs(after[2].astype(int) - hidden).max() < 8
+    for k in (0, 1, 3, 4):
         assert np.abs(after[k].astype(int) - before[k]).max() > 20
         # A level of chroma is two of RGB.
         assert np.ptp(after[k].astype(int), 2).max() <= np.ptp(before[k].astype(int), 2).max() + 2
@@ -380,13 +381,13 @@ def test_what_hides_the_face_stays_whole_and_grey_stays_grey(
 
 def test_a_report_of_a_run(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:
     output = tmp_path / "again.mp4"
-    again = videdit("run", clip, *EDIT, "-o", output, cache=cache)
+    again = here("run", clip, *EDIT, "-o", output, cache=cache)
     assert again.returncode == 0, again.stderr
     output.unlink()  # it is not needed
     page = tmp_path / "page.html"
-    done = videdit("report", clip, "-o", page, "--frames", "0,9", cache=cache)
+    done = here("report", clip, "-o", page, "--frames", "0,5", cache=cache)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"frames 0, 9: {page}"
+    assert done.stdout.strip() == f"frames 0, 5: {page}"
     text = page.read_text(encoding="utf-8")
     assert len(text) < 2_000_000
     assert f"in {FRAMES} of {FRAMES} frames" in text
@@ -397,9 +398,9 @@ def test_a_report_of_a_run(clip: Path, cache: Path, edited: Path, tmp_path: Path
     assert 0.75 < float(likeness) < 1
     (jitter,) = re.findall(r"Landmark jitter\s+× (\d+\.\d\d)\s", words)
     assert 0.2 < float(jitter) < 5
-    for said in ("Frame 9, 0.360 s", "transformers.safetensors", str(output)):
+    for said in ("Frame 5, 0.200 s", "transformers.safetensors", str(output)):
         assert said in words
-    refused = videdit("report", clip, "-o", page, cache=cache)
+    refused = here("report", clip, "-o", page, cache=cache)
     assert refused.returncode == 2
     assert "exists" in refused.stderr
     # Damage is told, with what helps.
@@ -407,7 +408,7 @@ def test_a_report_of_a_run(clip: Path, cache: Path, edited: Path, tmp_path: Path
     try:
         for path, whole in segments.items():
             path.write_bytes(b"x" * len(whole))
-        damaged = videdit("report", clip, "-o", page, "--overwrite", cache=cache)
+        damaged = here("report", clip, "-o", page, "--overwrite", cache=cache)
     finally:
         for path, whole in segments.items():
             path.write_bytes(whole)
@@ -418,9 +419,9 @@ def test_a_report_of_a_run(clip: Path, cache: Path, edited: Path, tmp_path: Path
 
 def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_path: Path) -> None:
     # The last run may have been another test's: ask for this one again, which is free.
-    again = videdit("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=cache)
+    again = here("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=cache)
     assert again.returncode == 0, again.stderr
-    listing = videdit("inspect", clip, cache=cache)
+    listing = here("inspect", clip, cache=cache)
     assert listing.returncode == 0, listing.stderr
     stages = (
         *("frames", "landmarks", "track", "align", "encode", "refine", "reconstruct", "edit"),
@@ -430,7 +431,7 @@ def test_inspect_draws_every_stage(clip: Path, cache: Path, edited: Path, tmp_pa
         assert stage in listing.stdout
     for stage in stages:
         sheet = tmp_path / f"{stage}.png"
-        done = here("inspect", clip, stage, "--frames", "0,9", "-o", sheet, cache=cache)
+        done = here("inspect", clip, stage, "--frames", "0,5", "-o", sheet, cache=cache)
         assert done.returncode == 0, done.stderr
         with av.open(str(sheet)) as picture:
             assert next(picture.decode(video=0)).width > 300
@@ -441,13 +442,13 @@ def test_inspect_makes_anew_what_was_pruned(
 ) -> None:
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
-    again = videdit("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=copy)
+    again = here("run", clip, *EDIT, "-o", tmp_path / "again.mp4", cache=copy)
     assert again.returncode == 0, again.stderr
     for stage in ("align", "landmarks"):
         for folder in copy.glob(f"*/{stage}"):
             shutil.rmtree(folder)
     sheet = tmp_path / "align.png"
-    done = videdit("inspect", clip, "align", "--frames", "0", "-o", sheet, cache=copy)
+    done = here("inspect", clip, "align", "--frames", "0", "-o", sheet, cache=copy)
     assert done.returncode == 0, done.stderr
     assert sheet.stat().st_size > 1000
     assert list(copy.glob("*/align/*"))
@@ -475,8 +476,8 @@ def test_a_link_leads_where_it_did(clip: Path, cache: Path, tmp_path: Path) -> N
     there.write_bytes(b"old")
     link.symlink_to(there)
     words = ("run", clip, *EDIT, "--to", "0.2", "-o", link)
-    refused(videdit(*words, cache=cache), 2, "--overwrite")
-    done = videdit(*words, "--overwrite", cache=cache)
+    refused(here(*words, cache=cache), 2, "--overwrite")
+    done = here(*words, "--overwrite", cache=cache)
     assert done.returncode == 0, done.stderr
     assert link.is_symlink()
     assert times_of(there) == times_of(clip)
@@ -509,7 +510,7 @@ def test_a_damaged_chunk_is_made_anew(
         data[len(data) // 2] ^= 0xFF
         victim.write_bytes(data)
     output = tmp_path / "result.mp4"
-    done = videdit("run", clip, *EDIT, "-o", output, cache=copy)
+    done = here("run", clip, *EDIT, "-o", output, cache=copy)
     assert done.returncode == 0, done.stderr
     assert digest(output) == digest(edited)
 
@@ -555,11 +556,9 @@ def test_bad_files(bad: Path, clip: Path, cache: Path) -> None:
 
 def test_no_face(bad: Path, cache: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (90, 160, 3)).astype(np.uint8)
-    refused(
-        videdit("run", write_clip(bad / "wall.mp4", [noise] * 5), *EDIT, cache=cache), 4, "face"
-    )
+    refused(here("run", write_clip(bad / "wall.mp4", [noise] * 5), *EDIT, cache=cache), 4, "face")
     tiny = write_clip(bad / "tiny.mp4", [noise[:2, :2]] * 3)
-    refused(videdit("run", tiny, *EDIT, cache=cache), 4, "face")
+    refused(here("run", tiny, *EDIT, cache=cache), 4, "face")
 
 
 def test_one_frame_and_odd_sizes(pictures: list[np.ndarray], tmp_path: Path, cache: Path) -> None:
@@ -572,7 +571,7 @@ def test_one_frame_and_odd_sizes(pictures: list[np.ndarray], tmp_path: Path, cac
         out.mux(stream.encode(av.VideoFrame.from_ndarray(odd, format="rgb24")))
         out.mux(stream.encode())
     output = tmp_path / "edited.mp4"
-    done = videdit("run", clip, *EDIT, "-o", output, cache=cache)
+    done = here("run", clip, *EDIT, "-o", output, cache=cache)
     assert done.returncode == 0, done.stderr
     (result,) = pictures_of(output)
     assert result.shape == odd.shape
@@ -675,7 +674,7 @@ def test_nothing_leaves_the_machine_and_people_are_refined(
     assert log.exists(), "the guard is not in place"
     log.unlink()
     # With an empty cache of compiled networks: all that is ever converted, is.
-    words = ("run", clip, "--attr", "Smiling", "--to", "0.05")
+    words = ("run", clip, "--attr", "Smiling", "--to", "0.03")
     output, fast = tmp_path / "result.mp4", tmp_path / "fast.mp4"
     done = videdit(*words, *FAST, "-o", fast, cache=cache, **environment)
     assert done.returncode == 0, done.stderr

@@ -13,27 +13,16 @@ import pytest
 import torch
 
 from videdit.api import Result, edit_image, edit_images, edit_video
-from videdit.bundles import Bundle
 from videdit.editing.stylespace import StyleChannels
 from videdit.errors import InputError, NoFaceError, UsageError, WeightsError
 from videdit.faces.regions import REGIONS
 from videdit.inversion.parameters import InversionParameters, Strokes
-from videdit.models.networks import Networks, open_networks
+from videdit.models.networks import Networks
 from videdit.settings import Parameters
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("default_cache")]
 
 NOSE, EYES, MOUTH = slice(27, 36), slice(36, 48), slice(48, 68)
-
-
-@pytest.fixture(scope="module")
-def cache(default_cache: Path) -> Path:
-    return default_cache
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle, cache: Path) -> Networks:
-    return open_networks("mobile", "cpu", "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +210,7 @@ def test_strokes_become_what_a_face_could_have(
     cv2.fillPoly(painted, [lips], (170, 20, 40))
     output = tmp_path / "out.png"
     strokes = write(tmp_path / "painted.png", painted)
-    few = Parameters(inversion=InversionParameters(strokes=Strokes(steps=12, learning_rate=0.15)))
+    few = Parameters(inversion=InversionParameters(strokes=Strokes(steps=7, learning_rate=0.15)))
     asked: dict[str, Any] = {"editor": "scribble", "like": strokes, "parameters": few}
     edit(source, output, networks, {"mask": 1}, **asked)
     differs, near = changed(frame, output), box(points, MOUTH, frame.shape, 0.3)

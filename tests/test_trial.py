@@ -20,8 +20,10 @@ FACES = {"Smiling": "0s:0,2s:1"}
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / ".compiled").symlink_to(compiled)
     monkeypatch.setenv("VIDEDIT_CACHE", str(folder))
     return folder
 

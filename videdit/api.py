@@ -45,7 +45,7 @@ from .pipeline.hands import Hands
 from .pipeline.progress import Progress, as_progress
 from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
-from .pipeline.store import Store, default_cache_dir
+from .pipeline.store import Store, compiled_dir
 from .settings import RunSettings, method_of
 from .stages.assemble import assemble_output, planned_streams
 from .stages.chain import make_chain
@@ -54,7 +54,6 @@ from .stages.resources import OtherFace, Resources
 Edits = Mapping[str, float | str] | Sequence[Edit]
 
 _TIMELINES = ".timelines"
-_COMPILED = ".compiled"
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def networks_for(settings: RunSettings, progress: Progress) -> Networks:
         settings.device,
         settings.precision,
         settings.backend,
-        kept_in=default_cache_dir() / _COMPILED,
+        kept_in=compiled_dir(),
         detecting=settings.parameters.faces.detecting,
         say=progress.note,
     )

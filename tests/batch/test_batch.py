@@ -48,12 +48,23 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "out").glob("*.png")}
 
 
-def test_a_folder_and_the_same_again(portraits: Path, tmp_path: Path) -> None:
-    run = batch(tmp_path, portraits, "--attr", "Smiling", "--log-json")
+@pytest.fixture(scope="module")
+def undisturbed(
+    portraits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder of a batch of the portraits, and how it ended."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, batch(folder, portraits, "--attr", "Smiling", "--log-json")
+
+
+def test_a_folder_and_the_same_again(
+    portraits: Path, undisturbed: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    folder, run = undisturbed
     assert run.returncode == 3  # the broken one's
     assert run.stdout == ""
-    assert states(tmp_path) == ["done", "done", "failed"]
-    first = results(tmp_path)
+    assert states(folder) == ["done", "done", "failed"]
+    first = results(folder)
     assert set(first) == {"00-Smiling+1.png", "50-Smiling+1.png"}
     assert all(b"compositeWithTrainedAlgorithmicMedia" in data for data in first.values())
     events = [json.loads(line) for line in run.stderr.splitlines()]
@@ -63,18 +74,18 @@ def test_a_folder_and_the_same_again(portraits: Path, tmp_path: Path) -> None:
     assert events[-1]["event"] == "summary"
     assert events[-1]["counts"] == {"done": 2, "failed": 1}
 
-    os.remove(tmp_path / "out" / "50-Smiling+1.png")
-    again = batch(tmp_path, portraits, "--attr", "Smiling")
+    os.remove(folder / "out" / "50-Smiling+1.png")
+    again = batch(folder, portraits, "--attr", "Smiling")
     assert again.returncode == 3
-    assert states(tmp_path) == ["skipped", "done", "failed"]
-    assert results(tmp_path) == first
+    assert states(folder) == ["skipped", "done", "failed"]
+    assert results(folder) == first
 
     # The same name, made otherwise: not ours to replace.
-    other = batch(tmp_path, portraits, "--attr", "Smiling", "--face", "all")
+    other = batch(folder, portraits, "--attr", "Smiling", "--face", "all")
     assert other.returncode == 3
-    assert states(tmp_path) == ["failed", "failed", "failed"]
+    assert states(folder) == ["failed", "failed", "failed"]
     assert "exists" in other.stdout
-    assert results(tmp_path) == first
+    assert results(folder) == first
 
 
 def wait_for(text: str, process: subprocess.Popen[str]) -> None:
@@ -94,11 +105,13 @@ def worker_of(process: subprocess.Popen[str]) -> int:
     return max(found, key=lambda each: each[1])[0]
 
 
-def test_a_killed_worker_is_replaced_and_loses_nothing(portraits: Path, tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    assert batch(tmp_path / "plain", portraits, "--attr", "Bangs").returncode == 3
+def test_a_killed_worker_is_replaced_and_loses_nothing(
+    portraits: Path,
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
     with subprocess.Popen(
-        command(tmp_path, portraits, "--attr", "Bangs", "--log-json"),
+        command(tmp_path, portraits, "--attr", "Smiling", "--log-json"),
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
@@ -110,7 +123,8 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(portraits: Path, tmp_path
         process.stderr.read()
         assert process.wait(300) == 3
     assert states(tmp_path) == ["done", "done", "failed"]
-    assert results(tmp_path) == results(tmp_path / "plain")
+    assert len(results(tmp_path)) == 2
+    assert results(tmp_path) == results(undisturbed[0])
 
 
 def test_a_signal_stops_and_the_same_goes_on(portraits: Path, tmp_path: Path) -> None:

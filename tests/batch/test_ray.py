@@ -14,8 +14,9 @@ import av
 import cv2
 import pytest
 
+from videdit.api import edit_image
 from videdit.batch.spread import _needs
-from videdit.bundles import Bundle
+from videdit.models.networks import Networks
 
 
 def node(cpus: float, gpus: float = 0, alive: bool = True) -> dict[str, object]:
@@ -63,19 +64,21 @@ def actors() -> list[int]:
 
 @pytest.mark.weights
 def test_a_killed_actor_loses_nothing(
-    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle
+    example: Path, tmp_path: Path, networks: Networks, default_cache: Path
 ) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    monkeypatch.setenv("VIDEDIT_CACHE", str(tmp_path / "default-cache"))
     sources = tmp_path / "sources"
     sources.mkdir()
     with av.open(str(example)) as clip:
         for number, frame in enumerate(clip.decode(video=0)):
-            if number in (0, 30, 60):
+            if number in (0, 30):
                 shown = frame.to_ndarray(format="bgr24")
                 cv2.imwrite(str(sources / f"{number:02d}.png"), shown)
-    (tmp_path / "plain").mkdir()
-    assert batch(tmp_path / "plain", sources, "--attr", "Smiling").returncode == 0
+    how = {"quality": "fast", "cache_dir": tmp_path / "alone"}
+    for path in list(sources.iterdir()):
+        alone = tmp_path / "alone" / f"{path.stem}-Smiling+1.png"
+        alone.parent.mkdir(exist_ok=True)
+        edit_image(path, alone, {"Smiling": 1}, settings=how, networks=networks)
     with subprocess.Popen(
         command(tmp_path, sources, "--attr", "Smiling", "--ray", "local", "--jobs", "2"),
         stderr=subprocess.PIPE,
@@ -92,6 +95,6 @@ def test_a_killed_actor_loses_nothing(
         assert process.wait(300) == 0
     assert killed
     said = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [job["state"] for job in said["jobs"]] == ["done"] * 3
-    for path in (tmp_path / "plain" / "out").glob("*.png"):
+    assert [job["state"] for job in said["jobs"]] == ["done"] * 2
+    for path in (tmp_path / "alone").glob("*.png"):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()

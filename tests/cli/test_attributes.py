@@ -89,7 +89,9 @@ def test_mistakes(
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("bundle")
-def test_a_sheet_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sheet_is_drawn(
+    default_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "sheet.jpg"
     words = ["--editor", "ganspace", "--attr", "PC1:0-3", "--sheet", str(path), "--device", "cpu"]
     assert main(["attributes", *words]) == 0

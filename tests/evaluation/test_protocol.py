@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[2] / "training_data" / "faces"
 
 @pytest.mark.weights
 @pytest.mark.slow
-def test_a_report_of_two_faces(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_report_of_two_faces(bundle: Bundle, default_cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("dlib")
     pytest.importorskip("matplotlib")
     folder, lines = tmp_path / "report", []

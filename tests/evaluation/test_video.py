@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 
 from videdit.bundles.bundle import Bundle
+from videdit.cli.main import main
 from videdit.evaluation.video import (
     TrackSteadiness,
     identity_consistency,
@@ -90,7 +89,11 @@ def write(path: Path, frames: list[np.ndarray]) -> Path:
 
 @pytest.mark.weights
 def test_a_clip_against_itself_and_against_a_trembling_one(
-    example: Path, tmp_path: Path, bundle: Bundle
+    example: Path,
+    tmp_path: Path,
+    bundle: Bundle,
+    default_cache: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("dlib")
     with av.open(str(example)) as container:
@@ -103,13 +106,8 @@ def test_a_clip_against_itself_and_against_a_trembling_one(
     for edited in (source, other):
         report, strip = tmp_path / "report.json", tmp_path / "strip.png"
         words = ("evaluate", "video", source, edited, "--attr", "smiling", "--json", report)
-        ran = subprocess.run(
-            [sys.executable, "-m", "videdit", *words, "--strip", strip, "--cache", tmp_path / "c"],
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stderr
-        assert "TL-ID" in ran.stdout
+        assert main(list(map(str, (*words, "--strip", strip, "--cache", tmp_path / "c")))) == 0
+        assert "TL-ID" in capsys.readouterr().out
         (found[edited],) = json.loads(report.read_text())["tracks"]
         assert cv2.imread(str(strip)).shape == (8, 512, 3)
     same, trembling = found[source], found[other]
@@ -123,10 +121,5 @@ def test_a_clip_against_itself_and_against_a_trembling_one(
     assert trembling["jitter"] > 3
     assert trembling["warp"] > 3
     short = write(tmp_path / "short.mkv", frames[:5])
-    ran = subprocess.run(
-        [sys.executable, "-m", "videdit", "evaluate", "video", source, short],
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 2
-    assert "it has 5 frames" in ran.stderr
+    assert main(["evaluate", "video", str(source), str(short)]) == 2
+    assert "it has 5 frames" in capsys.readouterr().err

@@ -15,7 +15,6 @@ from torch import nn
 
 from videdit.bundles import Bundle
 from videdit.bundles.tensors import load_weights
-from videdit.device import Device
 from videdit.faces.align import cut_crop, ffhq_quad, points_in_crop
 from videdit.faces.detection import largest
 from videdit.faces.region_network import RegionNetwork
@@ -109,11 +108,6 @@ class Face(NamedTuple):
     def at(self, point: NDArray[np.float64]) -> str:
         x, y = np.floor(point).astype(int)
         return REGIONS[self.odds[y, x].argmax()]
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return Networks(bundle, Device("cpu", "fp32"), "mesh")
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ import pytest
 
 from tests.clips import write_small
 
-FRAMES = 10
+FRAMES = 6
 
 
 @pytest.fixture(scope="session")
 def clip(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quarter of the example's size, ten frames."""
+    """A quarter of the example's size, six frames."""
     return write_small(tmp_path_factory.mktemp("clip") / "clip.mp4", example, FRAMES)
 
 
 @pytest.fixture(scope="session")
 def other(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten frames from later on."""
+    """Six frames from later on."""
     return write_small(tmp_path_factory.mktemp("clip") / "other.mp4", example, FRAMES, 50)

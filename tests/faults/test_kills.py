@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.runs import COUNT, MANY, command, digest
 
-# Once at every stage is in tests/test_end_to_end.py.
+# Once at some stages is in tests/test_end_to_end.py.
 own_cache = pytest.mark.usefixtures("default_cache")
 pytestmark = [pytest.mark.weights, pytest.mark.slow, MANY, own_cache]
 

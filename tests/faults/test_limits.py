@@ -10,6 +10,9 @@ from pathlib import Path
 import av
 import pytest
 
+from videdit.api import edit_image
+from videdit.models.networks import Networks
+
 pytestmark = [pytest.mark.weights, pytest.mark.slow, pytest.mark.usefixtures("default_cache")]
 
 
@@ -41,9 +44,11 @@ def image(
     )
 
 
-def test_too_little_memory(picture: Path, tmp_path: Path) -> None:
+def test_too_little_memory(picture: Path, networks: Networks, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
-    assert image(picture, tmp_path / "whole").returncode == 0
+    how = {"quality": "fast", "cache_dir": tmp_path / "whole" / "cache"}
+    result = tmp_path / "whole" / "out.png"
+    edit_image(picture, result, {"Smiling": 1}, settings=how, networks=networks)
     refused = 0
     for gigabytes in (0.5, 2.9, 3.05):  # at once, before the networks, maybe on the way
         done = image(picture, tmp_path, gigabytes)

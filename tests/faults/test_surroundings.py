@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import videdit
-from tests.faults.runs import MANY, command, digest
+from tests.faults.runs import COUNT, MANY, command, digest
 from videdit.bundles import Bundle
 from videdit.errors import InputError, StorageError
 from videdit.files import sha256_of
@@ -123,7 +123,8 @@ def test_a_full_disk_at_every_stage(
     needs = {stage: pages(source / stage) for stage in STAGES}
     met = []
     # Stages of a page or two find room beside the others.
-    for stage in [stage for stage in STAGES if needs[stage] >= 16]:
+    large = [stage for stage in STAGES if needs[stage] >= 16]
+    for stage in large if COUNT else large[::2]:
         disk = small_disk("size=16m")
         room = (
             pages(disk)
@@ -141,7 +142,7 @@ def test_a_full_disk_at_every_stage(
         met.append(ended.last)
     small_disk("size=64m")
     goes_on(clip, tmp_path, whole, tmp_path / "disk" / "cache")
-    assert len(set(met)) >= 4, met
+    assert len(set(met)) >= (4 if COUNT else 2), met
 
 
 @MANY
@@ -218,17 +219,17 @@ def test_a_source_that_changes_meanwhile(
 # --- the clock -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("years", [-30, 30])
-def test_a_clock_that_jumps(clip: Path, whole: Path, tmp_path: Path, years: int) -> None:
+def test_a_clock_that_jumps(clip: Path, whole: Path, tmp_path: Path) -> None:
     source, cache = tmp_path / "clip.mp4", tmp_path / "cache"
     shutil.copy(clip, source)
     shutil.copytree(whole / "cache", cache)
     assert run(command(source, tmp_path)).code == 0
-    then = time.time() + years * 365 * 86400
-    for path in cache.rglob("*"):
-        os.utime(path, (then, then))
-    ended = goes_on(source, tmp_path, whole)
-    assert "blend" in ended.reused
+    for years in (-30, 30):
+        then = time.time() + years * 365 * 86400
+        for path in cache.rglob("*"):
+            os.utime(path, (then, then))
+        ended = goes_on(source, tmp_path, whole)
+        assert "blend" in ended.reused
 
 
 @MANY

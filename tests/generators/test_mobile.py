@@ -71,8 +71,9 @@ def synthesis(synthesis_files: Files) -> SynthesisNetwork:
 
 
 @pytest.fixture(scope="module")
-def decoder(synthesis_files: Files) -> OpenVinoDecoder:
-    return OpenVinoDecoder(*synthesis_files, SPACE)
+def decoder(synthesis_files: Files, bundle: Bundle, compiled: Path) -> OpenVinoDecoder:
+    ids = bundle.ids("generator")
+    return OpenVinoDecoder(*synthesis_files, SPACE, ids=ids, kept_in=compiled)
 
 
 def test_inverse_haar_of_known_bands() -> None:

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from tests.models.published import WIDTH, generator_state
-from videdit.bundles import Bundle
-from videdit.device import Device
 from videdit.errors import Interrupted
 from videdit.generators.stylegan2 import load_synthesis
 from videdit.inversion.losses import face_weight, structure_loss
@@ -29,11 +27,6 @@ def test_keyframes_are_the_typical_frame_and_the_extremes() -> None:
     assert chosen[0] == 6
     assert set(chosen[1:]) == {3, 5}
     assert choose_keyframes(codes[:2], 4) in ([0, 1], [1, 0])
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return Networks(bundle, Device("cpu", "fp32"), "mesh")
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from videdit.bundles import Bundle
 from videdit.inversion.parameters import Strokes
 from videdit.inversion.strokes import fit_strokes
-from videdit.models.networks import Networks, open_networks
+from videdit.models.networks import Networks
 
 pytestmark = pytest.mark.weights
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return open_networks("mobile", "cpu", "fp32")
 
 
 def test_the_code_shows_the_strokes_and_keeps_the_rest(networks: Networks) -> None:

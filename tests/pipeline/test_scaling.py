@@ -23,7 +23,7 @@ from videdit.pipeline.runner import RunReport, run
 from videdit.pipeline.stage import Artifact, Chunk, Context, Json, Stage, frame_chunks
 from videdit.pipeline.store import Store
 
-FEW, SOME, MANY = 60, 120, 2120
+FEW, SOME, MANY = 60, 120, 1020
 RECENT = 16
 
 _NO_TOUCH = {"fspath", "getpid", "urandom", "fsencode", "fsdecode", "getcwd"}
@@ -204,7 +204,7 @@ def work_of(what: Callable[[int], object], count: int) -> Work:
 
 
 def each(what: Callable[[int], object]) -> tuple[Work, Work]:
-    """What sixty chunks more cost, and what two thousand more do, for every sixty of them."""
+    """What sixty chunks more cost, and what nine hundred more do, for every sixty of them."""
     few, some, many = (work_of(what, count) for count in (FEW, SOME, MANY))
     short, long = Work(), Work()
     share = (MANY - SOME) / (SOME - FEW)

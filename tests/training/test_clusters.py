@@ -13,8 +13,6 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from tests.models.published import WIDTH, generator_state
-from videdit.bundles import Bundle
-from videdit.device import Device
 from videdit.errors import InputError
 from videdit.faces.regions import PARSED, REGIONS
 from videdit.generators.mobile import SynthesisNetwork
@@ -139,11 +137,6 @@ def test_the_shipped_clusters_have_their_names() -> None:
     assert set(names) == {*REGIONS, BORDER} - {"hat"}
     with pytest.raises(InputError):
         load_names(DATA / "regions.csv", 65)
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return Networks(bundle, Device("cpu", "fp32"), "mesh")
 
 
 @pytest.mark.weights

@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from videdit.bundles import Bundle
-from videdit.device import Device
 from videdit.faces.detection import largest
 from videdit.faces.regions import PARSED, REGIONS, SIDE
 from videdit.models.networks import Networks
@@ -272,9 +270,8 @@ def test_labels_are_regions_or_unknown(seed: int) -> None:
 
 
 @pytest.mark.weights
-def test_the_shipped_clusters_know_a_generated_face(bundle: Bundle) -> None:
+def test_the_shipped_clusters_know_a_generated_face(networks: Networks) -> None:
     data = Path(__file__).parents[2] / "training_data"
-    networks = Networks(bundle, Device("cpu", "fp32"), "mesh")
     code = np.tile(networks.statistics.mean.numpy(), (16, 1)).astype(np.float32)
     picture = show_face(networks.generator, code)
     points = largest(networks.landmarker.detect(picture)).mesh

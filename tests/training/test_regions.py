@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from videdit.bundles import Bundle
 from videdit.bundles.tensors import load_weights
-from videdit.device import Device
 from videdit.editing.labelled import LabelledFaces
 from videdit.errors import InputError
 from videdit.faces.detection import Detection, Landmarker
@@ -381,10 +379,9 @@ class BlinkingOnce:
 
 @pytest.mark.weights
 def test_faces_are_sampled_once(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(regions, "SHARD", 4)
-    networks = Networks(bundle, Device("cpu", "fp32"), "mesh")
     code = np.tile(networks.statistics.mean.numpy(), (16, 1)).astype(np.float32)
     landmarker, lines = BlinkingOnce(networks.landmarker), list[str]()
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from videdit.bundles import Bundle
 from videdit.editing.labelled import EDIT, LabelledFaces
 from videdit.errors import UsageError
 from videdit.faces.regions import REGIONS, SIDE
 from videdit.generators.mobile import LAYERS, SynthesisNetwork
-from videdit.models.networks import Networks, open_networks
+from videdit.models.networks import Networks
 from videdit.training.stylespace import (
     StyleSpaceTraining,
     activation_energy,
@@ -30,11 +29,6 @@ from videdit.training.stylespace import (
 
 HOW = StyleSpaceTraining(chosen=5, ridge=0.01)
 NOSE, HAIR = REGIONS.index("nose"), REGIONS.index("hair")
-
-
-@pytest.fixture(scope="module")
-def networks(bundle: Bundle) -> Networks:
-    return open_networks("mobile", "cpu", "fp32")
 
 
 @pytest.fixture(scope="module")

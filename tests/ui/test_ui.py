@@ -85,10 +85,12 @@ class Started:
 
 @pytest.mark.weights
 def test_ctrl_c_is_told_by_the_exit_code(
-    example: Path, tmp_path: Path, bundle: Bundle, default_cache: Path
+    example: Path, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio")
-    clip = write_small(tmp_path / "clip.mp4", example, 6)
+    # With nothing compiled yet, so that the page is at work when it ends.
+    monkeypatch.setenv("VIDEDIT_CACHE", str(tmp_path / "cache"))
+    clip = write_small(tmp_path / "clip.mp4", example, 2)
     with Started(clip, tmp_path) as page:
         page.touch("load")
         assert page.end() == 0
@@ -102,5 +104,6 @@ def test_ctrl_c_is_told_by_the_exit_code(
             time.sleep(0.3)
         assert page.end() == 7
     assert not list(tmp_path.glob("*Smiling*"))
-    # What the page would have done, as the command that it showed.
-    assert main(["run", str(clip), "--attr", "Smiling", "-o", str(tmp_path / "done.mp4")]) == 0
+    # What the page kept is of use to a command; refining the person takes long, and is not needed.
+    words = ["run", str(clip), "--attr", "Smiling", "--quality", "fast"]
+    assert main([*words, "-o", str(tmp_path / "done.mp4")]) == 0

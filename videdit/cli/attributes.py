@@ -170,11 +170,12 @@ def _of_editor(
         return
     from videdit.media.output import check_folder, check_suffix
     from videdit.media.pictures import write_picture
+    from videdit.pipeline.store import compiled_dir
 
     check_drawn(editor)
     check_suffix(sheet, None)
     check_folder(sheet.absolute().parent)
-    networks = open_networks(bundle, device, say=_note)
+    networks = open_networks(bundle, device, kept_in=compiled_dir(), say=_note)
     made = networks.editor(editor)
     drawn = sheet_names(networks, made, names)
     write_picture(sheet, draw_edits(networks, made, drawn, _note))

@@ -206,8 +206,9 @@ def regions(
 
 def _networks(device: str, bundle: str = DEFAULT_BUNDLE) -> Networks:
     from videdit.models.networks import open_networks
+    from videdit.pipeline.store import compiled_dir
 
-    return open_networks(bundle, device, "fp32", say=print)
+    return open_networks(bundle, device, "fp32", kept_in=compiled_dir(), say=print)
 
 
 def _prepare(

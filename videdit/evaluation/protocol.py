@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..files import sha256_of
 from ..media.pictures import write_picture
 from ..models.networks import Networks, open_networks
+from ..pipeline.store import compiled_dir
 from ..sheet import tile
 from .attributes import (
     AttributeMeter,
@@ -75,7 +76,7 @@ def evaluate_attributes(
     Raises:
         UsageError: unknown attribute or editor, or the folder holds another measurement.
     """
-    networks = open_networks(DEFAULT_BUNDLE, device, "fp32", say=report)
+    networks = open_networks(DEFAULT_BUNDLE, device, "fp32", kept_in=compiled_dir(), say=report)
     if tuple(methods) == ("all",):
         roles = networks.bundle.manifest.roles
         methods = [m for m in ALL_METHODS if f"editor-{m.removesuffix(_KEEPING)}" in roles]

@@ -42,6 +42,11 @@ def default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_path("videdit", appauthor=False)) / "runs"
 
 
+def compiled_dir() -> Path:
+    """The folder that holds compiled networks: in the default cache, wherever artifacts are."""
+    return default_cache_dir() / ".compiled"
+
+
 class Store:
     """All artifacts below one folder. Looking at it makes nothing; opening an artifact for writing
     makes what it needs. Use it as a context manager, or :meth:`close` it.

@@ -204,6 +204,8 @@ class Session:
         """
         stretch = (start_s, stop_s)
         with self._looking:
+            if self._leaving.is_set():
+                raise Interrupted("the page is closing")
             if stretch not in source.people:
                 if self._lookers is None:
                     self._lookers = self._load()
