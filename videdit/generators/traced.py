@@ -1,7 +1,6 @@
 """Decoding through a model that OpenVINO made of a generator in PyTorch.
 
-On one core StyleGAN2 takes two thirds of the time that PyTorch takes, and a third more memory than
-its weights.
+On one core StyleGAN2 takes a third of the time that PyTorch takes.
 """
 
 from __future__ import annotations
