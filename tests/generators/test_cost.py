@@ -51,4 +51,4 @@ def test_both_are_measured() -> None:
     assert costs.size == 32
     for cost in (costs.whole, costs.convolutions):
         assert 0 < cost.seconds < 60
-        assert 1e6 < cost.memory < 1e9
+        assert 1e5 < cost.memory < 1e9
