@@ -372,7 +372,8 @@ class Page:
         tab.sent, tab.stretch = {}, None
         self._look(tab)
         warm = functools.partial(self._warm, opened)
-        threading.Thread(target=warm, name="warm", daemon=True).start()
+        # No daemon: one that is still in a library's own code when Python ends aborts the process.
+        threading.Thread(target=warm, name="warm").start()
         moving = not opened.is_image
         timeline = opened.timeline
         last = float(timeline.times()[-1])
@@ -419,7 +420,7 @@ class Page:
                 if tab.looking is progress:
                     tab.looking, tab.looked = None, told
 
-        threading.Thread(target=look, name="look", daemon=True).start()
+        threading.Thread(target=look, name="look").start()
 
     def _moved(self, name: str, tab: Tab, alpha: float) -> list[Any]:
         tab.strengths = tab.strengths.moved(name, round(float(alpha), 2), tab.time_s)
