@@ -115,7 +115,7 @@ def several(
     class Inversion:
         pairs: tuple[()] = ()
 
-        def __init__(self, *_: object) -> None: ...
+        def __init__(self, *_: object, **__: object) -> None: ...
 
         def measure(self, source: Path) -> InputScore:
             looked_at(source)
@@ -125,7 +125,7 @@ def several(
         rows: tuple[()] = ()
         about_judge: dict[str, Any] = {}  # noqa: RUF012 - empty, and nobody writes to it
 
-        def __init__(self, *_: object) -> None: ...
+        def __init__(self, *_: object, **__: object) -> None: ...
 
         def measure(self, source: Path, edit: object) -> EditedInput:
             looked_at(source)

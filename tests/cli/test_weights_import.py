@@ -64,7 +64,7 @@ def test_published_checkpoints_edit_a_video(bundle: Bundle, example: Path, tmp_p
     assert done.returncode == 0, done.stderr
     assert f"in {FRAMES} of {FRAMES} frames" in done.stderr + done.stdout
     change = np.abs(pictures(out).astype(int) - pictures(clip))
-    assert change.max((1, 2, 3)).min() > 30  # in each frame
+    assert change.max((1, 2, 3)).min() > 10  # in each frame
     assert change[:, :, :30].max() <= 1  # and not beside the face
     listed = videdit("weights", "ls", home=home)
     assert "mobile: " in listed.stdout

@@ -65,7 +65,8 @@ def test_the_list_shows_all_attributes_with_their_figures(
     file = tmp_path / "quality.json"
     sides = Results(20, 0.5, 0.96, 0.31), Results(0)
     save_quality(file, dict.fromkeys(NAMES, Quality(*sides, 0.912)))
-    bundle = SimpleNamespace(file={"quality": file}.__getitem__)
+    manifest = SimpleNamespace(roles={"quality"})
+    bundle = SimpleNamespace(file={"quality": file}.__getitem__, manifest=manifest)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -174,7 +174,7 @@ class Chain:
             ids=lambda *roles: {role: f"id of {role}" for role in roles},
             file=lambda role: Path("file of") / role,
             latent=SPACE,
-            manifest=SimpleNamespace(roles=["editor-transformer"]),
+            manifest=SimpleNamespace(roles=["editor-transformer", "classifier"]),
         )
         networks = Networks(bundle, self.device, asked.backend)
         vars(networks).update(
