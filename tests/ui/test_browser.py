@@ -168,6 +168,9 @@ def test_keyframes_and_presets(opened: Callable[..., Any]) -> None:
     changed(page, before)
     assert page.locator("#slider-Smiling input[type=number]").input_value() == "1.5"
     page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(
+        "() => document.querySelector('#slider-Smiling input[type=number]').value == '0'"
+    )
     typed(page, "#slider-Smiling", "0.5")
     page.wait_for_selector("#summary .v-chip")
     page.click("#key")
