@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MOST = 8
-"""The largest batch that is recorded: memory is held for each."""
+from .device import LARGEST_BATCH
 
 _WARM_UPS = 3
 """Libraries choose their kernels in the first calls, which cannot be recorded."""
@@ -56,7 +55,7 @@ class Captured:
         """
         count = len(inputs[0])
         with torch.inference_mode():
-            if self._kind != "cuda" or count > _MOST:
+            if self._kind != "cuda" or count > LARGEST_BATCH:  # memory is held for each size
                 return self._run(*inputs)
             with self._busy:
                 # Recording takes seconds: a batch is filled up to a size that was.

@@ -17,7 +17,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _ARENAS = 2
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
-_LARGEST_BATCH = 8
+LARGEST_BATCH = 8
+"""Faces that a GPU is given at a time, at most."""
 _FACE_BYTES = 512 << 20
 """GPU memory for each face of a batch: the decoder's widest layers at 512 x 512 and the pictures
 of the blend, generously. The largest batch stays within 4 GB."""
@@ -212,4 +213,4 @@ def batch_size(device: Device) -> int:
     # What PyTorch keeps for later is free to this process and not to the driver.
     kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     free, _ = torch.cuda.mem_get_info()
-    return max(1, min(_LARGEST_BATCH, (free + kept) // _FACE_BYTES))
+    return max(1, min(LARGEST_BATCH, (free + kept) // _FACE_BYTES))

@@ -86,7 +86,7 @@ def test_restyle_looks_at_what_the_bundles_generator_shows(
 ) -> None:
     torch.manual_seed(4)
     widths = (8, 8, 16, 16, WIDTH)
-    shape = BackboneShape("ResNet" in kind, widths, 10, WIDTH, (1,) * 10)
+    shape = BackboneShape(widths, 10, WIDTH, (1,) * 10, "ResNet" in kind)
     backbone = BackboneEncoder(shape, progressive="Progressive" in kind).eval()
     path = write_encoder(tmp_path / "x.pt", dict(backbone.state_dict()), plain, kind)
     with pytest.raises(UsageError, match="--as NAME"):

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..device import threads
 from ..errors import error_of
 from ..pipeline.hands import DamageMet, HandLost, Piece
 from ..pipeline.tally import Standing
 from ..settings import RunSettings
 from .crew import DEATHS, Seat, WorkerDied, died_of
 from .jobs import Job
-from .local import LocalSeat, Relay
+from .local import Relay, local_seats
 from .work import FilmPiece, Made, Outcome, Worker
 
 
@@ -84,7 +83,7 @@ def local_hands(
         return
     worker = Worker(None if cache is None else cache.absolute())
     with ExitStack() as stack:
-        seats = [LocalSeat(worker, max(1, threads() // count)) for _ in range(count)]
+        seats = [make() for make in local_seats(worker, count)]
         for seat in seats:
             stack.callback(seat.close)
         yield lambda run: SeatedHands(seats, run, noted)

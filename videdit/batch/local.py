@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from ..device import THREADS, calm
+from ..device import THREADS, calm, threads
 from ..pipeline.progress import BeatingProgress, note_from_handler
 from ..pipeline.tally import Standing
 from .crew import WorkerDied
@@ -123,6 +123,11 @@ class LocalSeat:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name
         return f"signal {-code}"
+
+
+def local_seats(worker: Worker, count: int) -> list[Callable[[], LocalSeat]]:
+    """What makes so many seats, which share this machine's processors."""
+    return [lambda: LocalSeat(worker, max(1, threads() // count))] * count
 
 
 _starting = threading.Lock()

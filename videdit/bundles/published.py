@@ -14,7 +14,7 @@ import pickle  # nosec B403
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def read_published(path: Path) -> Published:
             held: Any = load_file(str(path))
         elif head[:1] == b"\x80" and path.suffix == ".pkl":
             with path.open("rb") as file:
-                held = _Tensors(file).load()
+                held = RestrictedUnpickler(file, _KNOWN, _ASK).load()
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 held = torch.load(path, map_location="cpu", weights_only=True)
@@ -149,17 +149,30 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 containers, whatever it is given."""
 
 
-class _Tensors(pickle.Unpickler):
-    """Reads what is made of :data:`_KNOWN` alone."""
+class RestrictedUnpickler(pickle.Unpickler):
+    """Reads what is made of known names alone; every other is refused before it is called.
+
+    Args:
+        file: the pickle.
+        known: module and name, and what is called in its place.
+        ask: the remedy of what is refused.
+        more: of ``pickle.Unpickler``.
+    """
+
+    def __init__(
+        self, file: IO[bytes], known: Mapping[tuple[str, str], Any], ask: str, **more: Any
+    ) -> None:
+        super().__init__(file, **more)
+        self._known, self._ask = known, ask
 
     def find_class(self, module: str, name: str) -> Any:
-        known = _KNOWN.get((module, name))
+        known = self._known.get((module, name))
         if known is None:
-            raise WeightsError(f"it would run {module}.{name}", _ASK)
+            raise WeightsError(f"it would run {module}.{name}", self._ask)
         return known
 
     def persistent_load(self, pid: Any) -> Any:
-        raise WeightsError("it names things outside of itself", _ASK)
+        raise WeightsError("it names things outside of itself", self._ask)
 
 
 def _flatten(held: Any, prefix: str, found: Published, depth: int) -> None:

@@ -10,7 +10,6 @@ made of its bytes, its shape and its type's name.
 from __future__ import annotations
 
 import math
-import pickle  # nosec B403
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, WeightsError
-from .published import LARGEST, read_checkpoint
+from .published import LARGEST, RestrictedUnpickler, read_checkpoint
 
 _MAGIC = b"\x93NUMPY"
 _ASK = "Ask whoever published it for plain arrays (.npy, .npz)."
@@ -72,7 +71,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             with path.open("rb") as file:
                 plain = path.suffix == ".npy" or file.read(len(_MAGIC)) == _MAGIC
                 file.seek(0)
-                held = _array(file, size) if plain else _Arrays(file, encoding="latin1").load()
+                held = _array(file, size) if plain else _unpickled(file)
         found: dict[str, NDArray[Any]] = {}
         _flatten(held, "", found, _DEEPEST, [_MOST])
     except WeightsError as error:
@@ -98,7 +97,7 @@ def _array(file: IO[bytes], room: int) -> Any:
         raise ValueError(f"version {version[0]}.{version[1]} of NumPy's format")
     shape, columns_first, dtype = read[version](file)
     if dtype.hasobject:
-        return _Arrays(file, encoding="latin1").load()
+        return _unpickled(file)
     # Before room is made for what a header declares.
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > room:
@@ -189,17 +188,8 @@ for _core in ("numpy.core", "numpy._core"):
 or plain containers, whatever it is given."""
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads what is made of :data:`_KNOWN` alone."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = _KNOWN.get((module, name))
-        if known is None:
-            raise WeightsError(f"it would run {module}.{name}", _ASK)
-        return known
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise WeightsError("it names things outside of itself", _ASK)
+def _unpickled(file: IO[bytes]) -> Any:
+    return RestrictedUnpickler(file, _KNOWN, _ASK, encoding="latin1").load()
 
 
 def _flatten(

@@ -182,15 +182,13 @@ def batch(
 def _seats(
     address: str | None, workers: int | None, worker: Worker, stack: ExitStack
 ) -> list[Callable[[], Seat]]:
-    from videdit.batch.local import LocalSeat
-    from videdit.device import threads
+    from videdit.batch.local import local_seats
 
     if address is not None:
         from videdit.batch.spread import ray_seats
 
         return stack.enter_context(ray_seats(address, worker, workers))
-    count = workers or 1
-    return [lambda: LocalSeat(worker, max(1, threads() // count))] * count
+    return [*local_seats(worker, workers or 1)]
 
 
 class Board:

@@ -15,9 +15,9 @@ are treated alike.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import cv2
@@ -148,18 +148,23 @@ class MeshBackend:
                     f"the face network {name} cannot be used ({reason})",
                     "Run `videdit weights verify`, then `videdit weights fetch`.",
                 ) from error
-        self._networks = compiled
-        self._own = threading.local()  # a request answers one caller at a time
+        # A request answers one caller at a time.
+        self._free: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        for _ in range(self.threads):
+            detector, mesh = (network.create_infer_request() for network in compiled)
+            self._free.put((detector, mesh))
         cells = (np.arange(_INPUT // _STRIDE) + 0.5) * _STRIDE
         self._anchors = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 1, 2)
 
-    def _requests(self) -> tuple[Any, Any]:
-        """The detector's and the mesh's, of this thread."""
-        if not hasattr(self._own, "requests"):
-            detector, mesh = (network.create_infer_request() for network in self._networks)
-            self._own.requests = detector, mesh
-        found: tuple[Any, Any] = self._own.requests
-        return found
+    def _infer(self, which: int, picture: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What a network, the detector (0) or the mesh's (1), gives: the larger first."""
+        requests = self._free.get()
+        try:
+            found = _by_size(requests[which].infer([picture]))
+            # The request's own memory, which the next caller overwrites.
+            return found[0].copy(), found[1].copy()
+        finally:
+            self._free.put(requests)
 
     def detect(self, rgb8: NDArray[np.uint8]) -> list[Detection]:
         """All faces of an upright (H, W, 3) RGB frame, best score first; empty if none.
@@ -214,7 +219,7 @@ class MeshBackend:
         pad_x, pad_y = (_INPUT - w) // 2, (_INPUT - h) // 2
         image = np.full((1, _INPUT, _INPUT, 3), -1.0, np.float32)
         image[0, pad_y : pad_y + h, pad_x : pad_x + w] = small * np.float32(1 / 127.5) - 1
-        boxes, logits = _by_size(self._requests()[0].infer([image]))
+        boxes, logits = self._infer(0, image)
         scores = _sigmoid(logits.reshape(-1))
         chosen = np.flatnonzero(scores >= self.parameters.detector_threshold)
         raw = boxes.reshape(-1, 8, 2)[chosen].astype(np.float64)
@@ -275,7 +280,7 @@ class MeshBackend:
 
     def _answer(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
         """The network's points (468, 3), in continuous pixels of its input, and its logit."""
-        raw, logit = _by_size(self._requests()[1].infer([np.ascontiguousarray(image)[None]]))
+        raw, logit = self._infer(1, np.ascontiguousarray(image)[None])
         # It counts pixel centres as whole numbers.
         points = raw.reshape(468, 3).astype(np.float64)
         points[:, :2] += 0.5

@@ -13,7 +13,7 @@ from ..bundles.tensors import entry, read_state
 from ..errors import WeightsError
 from .predict import INPUT_SIZE
 from .psp import EncoderShape, load_encoder, mean_rows
-from .restyle import BackboneEncoder, BackboneShape, ReStyle, load_backbone
+from .restyle import BackboneEncoder, ReStyle, load_backbone
 
 ARCHITECTURES = {
     "psp-encoder": "pSp encoder",
@@ -42,7 +42,7 @@ class CropEncoder(nn.Module):
         return codes
 
 
-def check_encoder(shape: EncoderShape | BackboneShape, space: LatentSpace) -> None:
+def check_encoder(shape: EncoderShape, space: LatentSpace) -> None:
     """Refuse an encoder that gives other codes than a generator takes.
 
     Raises:
@@ -63,7 +63,7 @@ def check_encoder(shape: EncoderShape | BackboneShape, space: LatentSpace) -> No
 
 def encoder_of(
     architecture: str, state: Mapping[str, Tensor], mean: Tensor | None
-) -> tuple[nn.Module, EncoderShape | BackboneShape]:
+) -> tuple[nn.Module, EncoderShape]:
     """The network of a state dict in the published layout, and its shape.
 
     Args:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bundles.tensors import check_layout
-from .psp import UNITS, Row, channels, halvings, mean_rows, trunk
+from .psp import UNITS, EncoderShape, Row, channels, halvings, mean_rows, trunk
 
 STEPS = 5
 """How often the encoder looks, as published."""
@@ -30,27 +30,14 @@ _ASK = "Give a ReStyle's state dict (`encoder`)."
 
 
 @dataclass(frozen=True)
-class BackboneShape:
-    """What a state dict says of its encoder.
+class BackboneShape(EncoderShape):
+    """What a state dict says of its encoder; as :class:`EncoderShape`, and
 
     Attributes:
         resnet: whether its trunk is ResNet-34, not IR-SE-50.
-        widths: channels after the input and of the trunk's four groups.
-        rows: of a code.
-        width: numbers in a row.
-        pools: how often each row's map is halved.
     """
 
     resnet: bool
-    widths: tuple[int, ...]
-    rows: int
-    width: int
-    pools: tuple[int, ...]
-
-    @property
-    def side(self) -> int:
-        """Side of the pictures that it takes: of each row's map one place is left."""
-        return 16 << self.pools[0]
 
 
 class _Basic(nn.Module):
@@ -177,7 +164,7 @@ def backbone_shape(state: Mapping[str, Tensor]) -> BackboneShape:
         widths.append(channels(state, f"body.{k}.{inner}"))
         k += units
     width, pools = channels(state, "styles.0.linear.weight"), halvings(state)
-    return BackboneShape(resnet, tuple(widths), len(pools), width, pools)
+    return BackboneShape(tuple(widths), len(pools), width, pools, resnet)
 
 
 def load_backbone(state: Mapping[str, Tensor], *, progressive: bool) -> BackboneEncoder:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..inversion.psp import EncoderShape
-    from ..inversion.restyle import BackboneShape
 
 _FFHQ = (
     "as its publisher says; what comes from NVIDIA's StyleGAN2: NVIDIA Source Code License, "
@@ -72,7 +71,7 @@ class FoundEncoder:
 
     architecture: str
     network: nn.Module
-    shape: EncoderShape | BackboneShape
+    shape: EncoderShape
 
 
 @dataclass(frozen=True)
