@@ -69,7 +69,7 @@ docs-pages: $(INSTALLED)
 
 # What of it `make test` does a little of.
 faults: weights
-	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(BIN)/python -m pytest -s tests/faults tests/batch tests/pipeline
+	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(BIN)/python -m pytest -s --timeout 0 tests/faults tests/batch tests/pipeline
 
 clean:
 	rm -rf $(VENV) demo site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,32 @@ def test_a_network_from_pytorch_gives_the_same(monkeypatch: pytest.MonkeyPatch) 
     x = torch.rand(1, 3, 8, 8)
     np.testing.assert_allclose(model(x.numpy())[0], network(x).numpy(), atol=1e-5)
     assert sys.modules["openvino_telemetry"] is None
+
+
+_AT_ONCE = """
+import os, sys, threading
+sys.setswitchinterval(1e-7)
+import numpy as np, openvino as ov, openvino.opset13 as ops
+from videdit.compiled import compile_for_cpu
+x = ops.parameter([1, 4], np.float32)
+made = compile_for_cpu(ov.Model([ops.relu(x)], [x]), "fp32")
+requests = [made.create_infer_request() for _ in range(8)]
+together = threading.Barrier(len(requests))
+def infer(request):
+    together.wait()
+    request.infer([np.zeros((1, 4), np.float32)])
+threads = [threading.Thread(target=infer, args=(request,)) for request in requests]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_threads_may_be_the_first_to_infer_at_once() -> None:
+    """Without ``core`` about every second such process waits for itself for ever."""
+    started = [subprocess.Popen([sys.executable, "-c", _AT_ONCE]) for _ in range(5)]
+    try:
+        assert [process.wait(100) for process in started] == [0] * 5
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()

@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import __version__
 from .device import threads
@@ -29,6 +32,23 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _UNUSED_S = 60 * 86400.0
 """What nobody has read for so long (another version, other weights) is removed."""
+
+
+_starting = threading.Lock()
+
+
+def core() -> ov.Core:
+    """OpenVINO, ready for several threads.
+
+    Its Python layer fills its table of element types when an array is first handed over. A thread
+    that does so waits for Python's lock in between; another that comes along holds that lock and
+    waits for the table: for ever. So it is filled here, by one thread, before anything is compiled.
+    """
+    import openvino as ov
+
+    with _starting:
+        assert ov.Tensor(np.zeros(1, np.float32)).data.size
+    return ov.Core()
 
 
 def traced(network: nn.Module, example: torch.Tensor) -> ov.Model:
@@ -70,9 +90,7 @@ def compile_for_cpu(model: ov.Model, precision: str) -> Any:
     Returns:
         ``openvino.CompiledModel``.
     """
-    import openvino as ov
-
-    return ov.Core().compile_model(model, "CPU", _config(precision))
+    return core().compile_model(model, "CPU", _config(precision))
 
 
 def _config(precision: str) -> dict[str, str]:
@@ -108,7 +126,7 @@ def compiled(
 
     if folder is None:
         return compile_for_cpu(make(), precision)
-    core = ov.Core()
+    opened = core()
     # Compiled code is this version's and this processor's.
     identity = {
         "format": _FORMAT,
@@ -117,15 +135,15 @@ def compiled(
         "precision": precision,
         "threads": threads(),
         "openvino": ov.get_version(),
-        "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
-        "can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+        "cpu": opened.get_property("CPU", "FULL_DEVICE_NAME"),
+        "can": sorted(opened.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / f"{name}-{key}.blob"
     blob = _kept(path)
     if blob is not None:
         with contextlib.suppress(RuntimeError):
-            return core.import_model(blob, "CPU", _config(precision))
+            return opened.import_model(blob, "CPU", _config(precision))
     model = compile_for_cpu(make(), precision)
     _keep(path, model)
     return model

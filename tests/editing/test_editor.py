@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from videdit.editing.files import read_tensors
 from videdit.editing.linear import (
     Component,
     GANSpaceEditor,
@@ -172,6 +173,23 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         transformers().apply(codes(3), [], np.zeros(2))
     with pytest.raises(ValueError, match="shapes"):
         AffineMap(*(np.zeros((EDITED_ROWS, 512), np.float32),) * 3)
+
+
+def test_only_the_maps_that_are_used_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "t.safetensors", list[str]()
+    transformers().save(path, {})
+
+    def noted(path: Path, *names: str) -> list[np.ndarray]:
+        read.extend(names)
+        return read_tensors(path, *names)
+
+    monkeypatch.setattr("videdit.editing.transformer.read_tensors", noted)
+    loaded = load_transformers(path)
+    for _ in range(2):
+        loaded.move(codes(), "Smiling", np.ones(3, np.float32))
+    assert read == ["mean", "Smiling.down", "Smiling.up", "Smiling.bias"]
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:

@@ -123,8 +123,9 @@ def check_libraries() -> Iterator[Finding]:
 
 def check_devices() -> Iterator[Finding]:
     """Where networks can run."""
-    import openvino
     import torch
+
+    from ..compiled import core
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -135,8 +136,7 @@ def check_devices() -> Iterator[Finding]:
         yield Finding(NOTE, "no CUDA device found; runs use the CPU")
     else:
         yield Finding(NOTE, "this torch is built without CUDA; runs use the CPU")
-    core = openvino.Core()
-    yield Finding(GOOD, f"OpenVINO runs on {core.get_property('CPU', 'FULL_DEVICE_NAME')}")
+    yield Finding(GOOD, f"OpenVINO runs on {core().get_property('CPU', 'FULL_DEVICE_NAME')}")
 
 
 def check_ffmpeg() -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +128,13 @@ class LatentTransformers(Editor):
         self,
         mean: Floats,
         maps: Mapping[str, Map],
-        less: Mapping[str, AffineMap] | None = None,
+        less: Mapping[str, Map] | None = None,
         lengths: Mapping[str, tuple[float, float]] | None = None,
         shell: Shell | None = None,
     ) -> None:
         self.mean = mean
         self.maps = maps
-        self.less = dict(less or {})
+        self.less: Mapping[str, Map] = {} if less is None else less
         self.lengths = dict(lengths or {})
         self.shell = shell
         self.names = tuple(self.maps)
@@ -185,12 +185,12 @@ class LatentTransformers(Editor):
 
 
 class _Maps(Mapping[str, Map]):
-    """The maps of a file. Whole ones are read when they are first asked for: forty are half a
-    gigabyte."""
+    """The maps of a file for one direction. Each is read when it is first asked for: a run needs
+    one or two of them, and forty whole ones are half a gigabyte."""
 
-    def __init__(self, path: Path, names: Sequence[str], low: Mapping[str, AffineMap]) -> None:
-        self._path, self._names = path, tuple(names)
-        self._read: dict[str, Map] = dict(low)
+    def __init__(self, path: Path, names: Sequence[str], whole: Set[str], kind: str = "") -> None:
+        self._path, self._names, self._whole, self._kind = path, tuple(names), whole, kind
+        self._read: dict[str, Map] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -199,12 +199,14 @@ class _Maps(Mapping[str, Map]):
         return len(self._names)
 
     def __getitem__(self, name: str) -> Map:
+        if name not in self._names:
+            raise KeyError(name)
         if name not in self._read:
-            if name not in self._names:
-                raise KeyError(name)
+            parts = ("matrix", "bias") if name in self._whole else ("down", "up", "bias")
             with _readable(self._path):
-                parts = read_tensors(self._path, f"{name}.matrix", f"{name}.bias")
-                self._read[name] = WholeMap(*parts)
+                tensors = read_tensors(self._path, *(f"{name}{self._kind}.{p}" for p in parts))
+                made = WholeMap if name in self._whole else AffineMap
+                self._read[name] = made(*tensors)
         return self._read[name]
 
 
@@ -217,7 +219,7 @@ def load_transformers(
     """What `LatentTransformers.save` wrote.
 
     Args:
-        path: the maps. It must stay: maps are read when they are first used.
+        path: the maps. It must stay: each is read when it is first used.
         lengths: a JSON file, ``{"Smiling": [1.0, 1.4], ...}``: of ``LatentTransformers``. They are
             found on final results, long after the maps.
         shell: of ``LatentTransformers``.
@@ -230,12 +232,10 @@ def load_transformers(
         about = read_description(path)
         if about.get("format") not in (_FORMAT, *_BEFORE):
             raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-        whole = frozenset(about.get("whole", ()))
-        low = [name for name in about["names"] if name not in whole]
-        more = _Maps(path, about["names"], _low(path, low, ""))
-        less = _low(path, about.get("less", ()), "-")
+        more = _Maps(path, about["names"], frozenset(about.get("whole", ())))
+        less = _Maps(path, about.get("less", ()), frozenset(), "-")
         (mean,) = read_tensors(path, "mean")
-        for name in more:
+        for name in (*more, *(f"{name}-" for name in less)):
             found = shape_of(path, f"{name}.bias")
             if shape is not None and (found[0] > shape[0] or found[1:] != shape[1:]):
                 raise ValueError(f"{name} is of {found} codes, these have {shape}")
@@ -243,11 +243,6 @@ def load_transformers(
         if lengths is not None:
             steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
     return LatentTransformers(mean, more, less, steps, shell)
-
-
-def _low(path: Path, names: Sequence[str], kind: str) -> dict[str, AffineMap]:
-    parts = ("down", "up", "bias")
-    return {n: AffineMap(*read_tensors(path, *(f"{n}{kind}.{p}" for p in parts))) for n in names}
 
 
 def _readable(path: Path) -> AbstractContextManager[None]:

@@ -22,9 +22,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
+from videdit.compiled import core
 from videdit.device import threads, workers
 from videdit.errors import WeightsError
 from videdit.faces.align import cut_crop
@@ -118,19 +118,19 @@ class MeshBackend:
         """
         self.parameters = parameters
         self.threads = workers()
-        core = ov.Core()
+        opened = core()
         compiled = []
         for name, outputs in ((DETECTOR_FILE, {2304 * 16, 2304}), (MESH_FILE, {1404, 1})):
             path = files.get(name)
             try:
                 if path is None:
                     raise FileNotFoundError(name)
-                model = core.read_model(str(path))
+                model = opened.read_model(str(path))
                 sizes = {int(np.prod(list(port.shape))) for port in model.outputs}
                 if list(model.input().shape) != [1, _INPUT, _INPUT, 3] or sizes != outputs:
                     raise RuntimeError("another network's shapes")
                 compiled.append(
-                    core.compile_model(
+                    opened.compile_model(
                         model,
                         "CPU",
                         {

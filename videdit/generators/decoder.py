@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..bundles.latent import LatentSpace
-from ..compiled import compiled
+from ..compiled import compiled, core
 from ..errors import WeightsError
 from .latents import DEPTHS, Latents, pooled
 
@@ -143,7 +143,7 @@ def _rewired(xml: Path, binary: Path, space: LatentSpace) -> ov.Model:
     import openvino as ov
     import openvino.opset13 as ops
 
-    model = ov.Core().read_model(xml, binary)
+    model = core().read_model(xml, binary)
     style = model.inputs[0].get_node()
     codes = ops.parameter([1, *space.shape], np.float32, name="codes")
     offsets = ops.parameter([1, space.channels], np.float32, name="offsets")

@@ -6,12 +6,12 @@ from functools import cache
 
 import torch
 
+from ..compiled import core
+
 
 @cache
 def _cpu_has_bf16() -> bool:
-    import openvino as ov
-
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def half(device: str, *, enabled: bool = True) -> torch.autocast:

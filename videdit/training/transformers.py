@@ -42,7 +42,7 @@ from ..editing.attributes import unknown
 from ..editing.files import read_described
 from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
-from ..editing.transformer import AffineMap, LatentTransformers, Map, load_transformers
+from ..editing.transformer import LatentTransformers, Map, load_transformers
 from ..errors import UsageError
 from .classifier import Viewer, trained_classifier
 from .maps import TransformerTraining, both, learn_maps
@@ -116,7 +116,7 @@ def train_transformers(
                 shares = "" if reached is None else _shares(reached[2 * number : 2 * number + 2])
                 report(f"{first + number + 1}/{len(missing)} {name}{shares}")
             report(f"{time.monotonic() - started:.0f} s")
-    more_, less_ = dict[str, Map](), dict[str, AffineMap]()
+    more_, less_ = dict[str, Map](), dict[str, Map]()
     made: dict[str, object] = {}  # by attribute: they may have been learned with different ones
     for name in classifier.names:
         if _map_file(folder, name).exists():

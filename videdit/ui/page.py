@@ -6,6 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from html import escape
@@ -25,7 +26,7 @@ from . import drawing
 from .jobs import Run, RunQueue, free_name
 from .people import People
 from .server import Shelf
-from .session import STRETCH_S, Opened, Session
+from .session import STRETCH_S, Opened, Session, Shown
 from .state import LIMIT, Strengths, clock, command_line, reliability, title_of
 
 MOST_UPLOADED = 4 << 30
@@ -119,6 +120,7 @@ class Page:
         self.output = output
         self._tabs: dict[str, Tab] = {}
         self._lock = threading.Lock()
+        self._painter = ThreadPoolExecutor(1, "painter")
 
     # --- what is where -----------------------------------------------------------------------
 
@@ -431,8 +433,10 @@ class Page:
         return [*self._slid(tab, tab.strengths.animated), *self._words(tab)]
 
     def _preset(self, preset: Any, tab: Tab) -> list[Any]:
+        before = tab.strengths.schedules
         tab.strengths = tab.strengths.preset(preset) if preset else Strengths()
-        return [*self._slid(tab), *self._words(tab)]
+        # No others: what is typed into them before this answer comes would be set back.
+        return [*self._slid(tab, [*before, *tab.strengths.schedules]), *self._words(tab)]
 
     def _key(self, tab: Tab, name: str | None) -> list[Any]:
         names = list(tab.strengths.schedules)
@@ -542,13 +546,27 @@ class Page:
         tab = self._tab(request)
         if tab.opened is None:
             return [gr.skip(), ""]
-        edits = tab.strengths.edits_at(tab.time_s)
         try:
-            shown = self.session.show(tab.opened, tab.frame, edits, tab.face, tab.people)
+            shown = self._shown(tab)
         except Exception as error:
             return [gr.skip(), _line(error)]
         note = shown.note or "One frame by itself, the quick way: a run is steadier and closer."
         return [(str(shown.before), str(shown.after)), f'<p class="v-quiet">{note}</p>']
+
+    def _shown(self, tab: Tab) -> Shown:
+        edits = tab.strengths.edits_at(tab.time_s)
+        return self.session.show(tab.source, tab.frame, edits, tab.face, tab.people)
+
+    def _begin_to_paint(self, tab: Tab) -> None:
+        """Work on the picture while the browser takes the words in: it asks for it after them."""
+        wanted = tab.wanted
+
+        def paint() -> None:
+            if tab.wanted == wanted and tab.opened is not None:
+                with suppress(Exception):  # the tab is told when it asks
+                    self._shown(tab)
+
+        self._painter.submit(paint)
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -561,6 +579,7 @@ class Page:
     def _words(self, tab: Tab) -> list[Any]:
         """All that follows from what the tab asks for."""
         tab.wanted += 1
+        self._begin_to_paint(tab)
         strengths, opened = tab.strengths, tab.opened
         command, note, drawn = "", "", ""
         if opened is not None:

@@ -180,13 +180,14 @@ class Session:
             asked = (key, whose, *map(str, edits))
             if asked not in self._shown:
                 try:
-                    after = self._edit(kept, edits, whose)
+                    found = Shown(kept.shown, self._edit(kept, edits, whose))
                 except NoFaceError:
-                    return Shown(kept.shown, kept.shown, "No face is found in this frame.")
-                self._shown[asked] = Shown(kept.shown, after)
+                    found = Shown(kept.shown, kept.shown, "No face is found in this frame.")
+                self._shown[asked] = found
                 while len(self._shown) > _RESULTS:
                     _, oldest = self._shown.popitem(last=False)
-                    oldest.after.unlink(missing_ok=True)
+                    if oldest.after != oldest.before:
+                        oldest.after.unlink(missing_ok=True)
             self._shown.move_to_end(asked)
             return self._shown[asked]
 
@@ -331,11 +332,12 @@ class Session:
             shutil.rmtree(kept.cache, ignore_errors=True)
             kept.edits = 0
         kept.edits += 1
+        self._made += 1
+        picture = kept.folder / f"{self._made}.jpg"
         edit_image(
             kept.picture,
-            kept.result,
+            picture,
             edits,
-            overwrite=True,
             settings={
                 "method": "encoder",
                 "tag": False,
@@ -346,12 +348,6 @@ class Session:
             networks=self._own_networks(),
             stop=self._leaving,
         )
-        bgr = cv2.imread(str(kept.result))
-        if bgr is None:
-            raise StorageError(f"{kept.result} cannot be read", "Try it again.")
-        self._made += 1
-        picture = kept.folder / f"{self._made}.jpg"
-        _write_jpeg(picture, np.asarray(bgr, np.uint8))
         return picture
 
 
@@ -377,10 +373,6 @@ class _Frame:
     @property
     def shown(self) -> Path:
         return self.folder / "frame.jpg"
-
-    @property
-    def result(self) -> Path:
-        return self.folder / "edited.png"
 
     @property
     def cache(self) -> Path:
