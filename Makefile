@@ -68,8 +68,10 @@ docs-pages: $(INSTALLED)
 	$(BIN)/python docs/pages.py
 
 # What of it `make test` does a little of.
+MANY := $(BIN)/python -m pytest -s --timeout 0
 faults: weights
-	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(BIN)/python -m pytest -s --timeout 0 tests/faults tests/batch tests/pipeline
+	VIDEDIT_KILLS=50 VIDEDIT_FUZZ=500 $(MANY) tests/faults tests/batch
+	VIDEDIT_KILLS=50 $(MANY) tests/pipeline
 
 clean:
 	rm -rf $(VENV) demo site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
