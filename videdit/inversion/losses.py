@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.recognition import FaceNetwork
+from ..faces.recognition import FaceFeatures, FaceNetwork
 
 
 def sized(pictures: Tensor, size: int) -> Tensor:
@@ -73,44 +73,51 @@ def structure_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return 0.5 * total + 2 * ((picture - target) * weight).abs().mean()
 
 
-def compare_faces(face: FaceNetwork, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def seen(face: FaceNetwork, targets: Tensor) -> FaceFeatures:
+    """What the network sees in targets (n, 3, 256, 256), RGB in [0, 1]; they get no gradient."""
+    found: FaceFeatures = face(targets)
+    return found
+
+
+def compare_faces(
+    face: FaceNetwork, pictures: Tensor, targets: FaceFeatures
+) -> tuple[Tensor, Tensor]:
     """How much the network sees pictures differ from their targets.
 
     Args:
         face: the network.
         pictures: (n, 3, 256, 256) RGB in [0, 1].
-        targets: the same shape; they get no gradient.
+        targets: what it sees in them, n as well.
 
     Returns:
         The squared difference of the features at 28x28 and 14x14 over their variance (eyes, nose
         and mouth in their places), and the mean of 1 - cosine of the descriptors (who it is).
     """
     ours = face(pictures)
-    with torch.no_grad():
-        theirs = face(targets)
     parts = torch.stack(
         [
             (a.float() - b.float()).square().mean() / (b.float().var() + 1e-4)
-            for a, b in ((ours.parts, theirs.parts), (ours.regions, theirs.regions))
+            for a, b in ((ours.parts, targets.parts), (ours.regions, targets.regions))
         ]
     ).sum()
-    return parts, (1 - (ours.descriptor * theirs.descriptor).sum(1)).mean()
+    return parts, (1 - (ours.descriptor * targets.descriptor).sum(1)).mean()
 
 
 def face_loss(
-    face: FaceNetwork, picture: Tensor, target: Tensor, identity: float, parts: float
+    face: FaceNetwork, picture: Tensor, target: FaceFeatures, identity: float, parts: float
 ) -> Tensor:
-    """How much a face recognition network sees two pictures differ.
+    """How much a face recognition network sees a picture differ from its target.
 
     Who it is, and a little of what the features differ by: see ``compare_faces``.
 
     Args:
         face: the network.
         picture: (n, 3, 256, 256), range [-1, 1].
-        target: the same shape.
+        target: what it sees there.
         identity, parts: weights of the descriptors' and of the features' difference.
     """
-    features, person = compare_faces(face, picture * 0.5 + 0.5, target * 0.5 + 0.5)
+    features, person = compare_faces(face, picture * 0.5 + 0.5, target)
     return identity * person + parts * features
 
 

@@ -21,7 +21,7 @@ from ..device import kept_memory
 from ..faces.recognition import FaceNetwork
 from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .losses import face_loss, face_weight, sized, structure_loss
+from .losses import face_loss, face_weight, seen, sized, structure_loss
 from .parameters import DEFAULT, Refinement
 
 
@@ -121,6 +121,7 @@ def refine_person(
     rest = start.shape[-1] - offset.shape[-1]
     optimiser = torch.optim.Adam([offset], lr=how.learning_rate)
     generator = Shown(network, size)
+    people = [seen(face, target * 0.5 + 0.5) for target in targets[:, None]]
     for step in range(how.steps):
         for group in optimiser.param_groups:
             group["lr"] = how.learning_rate * (1 - step / how.steps)
@@ -128,7 +129,7 @@ def refine_person(
         moved = stats.color(start[k : k + 1] + F.pad(offset, (0, rest)))
         picture = generator(moved)
         loss = structure_loss(picture, targets[k : k + 1], weight)
-        loss = loss + face_loss(face, picture, targets[k : k + 1], how.identity, how.parts)
+        loss = loss + face_loss(face, picture, people[k], how.identity, how.parts)
         loss = loss + how.prior * (offset.square().mean() + offset.var(1).mean())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

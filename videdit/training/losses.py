@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..faces.recognition import FaceNetwork
 from ..generators.mobile import SynthesisNetwork
-from ..inversion.losses import compare_faces, face_weight, picture_loss
+from ..inversion.losses import compare_faces, face_weight, picture_loss, seen
 from ..inversion.readout import Readout
 from .encoder_settings import EncoderTraining
 
@@ -60,7 +60,7 @@ class Judge:
     def _parts(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = self.show(codes)
         pixels = mean_picture_loss(shown * self.weight, pictures * self.weight)
-        parts, identity = compare_faces(self.face, shown, pictures)
+        parts, identity = compare_faces(self.face, shown, seen(self.face, pictures))
         return pixels, parts, identity
 
     def __call__(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, dict[str, float]]:

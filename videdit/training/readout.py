@@ -14,7 +14,7 @@ from ..bundles.tensors import load_weights
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
 from ..generators.mobile import SynthesisNetwork
-from ..inversion.losses import compare_faces
+from ..inversion.losses import compare_faces, seen
 from ..inversion.readout import Readout
 from .faces import FaceData
 from .losses import mean_picture_loss
@@ -70,7 +70,7 @@ def train_readout(
 
     def parts(x: Tensor, w: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = network(x, w)
-        return mean_picture_loss(shown, targets), *compare_faces(face, shown, targets)
+        return mean_picture_loss(shown, targets), *compare_faces(face, shown, seen(face, targets))
 
     losses = torch.compile(parts, dynamic=False) if compiled else parts
     for step in range(steps):
