@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videdit.cli.options import DeviceName, Precision, PrintJson
+from videdit.cli.options import BundleName, DeviceName, Precision, PrintJson
 
 if TYPE_CHECKING:
     from videdit.api import Result
@@ -27,6 +27,9 @@ def bench(
     quality: Annotated[str, typer.Option(help="As `videdit run --quality`.")] = "balanced",
     device: DeviceName = "auto",
     precision: Precision = "auto",
+    bundle: BundleName = "mobile",
+    attr: Annotated[str, typer.Option(help="What is edited.")] = "Smiling",
+    editor: Annotated[str, typer.Option(help="As `videdit run --editor`.")] = "transformer",
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Processes that share the work.")
     ] = 1,
@@ -48,14 +51,20 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="videdit-bench-") as folder:
         cache = Path(folder) / "cache"
         output = Path(folder) / "output.mp4"
-        settings = {"method": method_of(quality), "device": device, "precision": precision}
+        settings = {
+            "method": method_of(quality),
+            "device": device,
+            "precision": precision,
+            "bundle": bundle,
+            "editor": editor,
+        }
         progress = make_progress()
         with local_hands(jobs, cache, progress.note) as hands:
             first, second = (
                 edit_video(
                     source,
                     output,
-                    {"Smiling": alpha},
+                    {attr: alpha},
                     overwrite=True,
                     settings={**settings, "cache_dir": cache},
                     progress=progress,
@@ -65,13 +74,13 @@ def bench(
             )
         cache_bytes = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    bare = bare_networks(device, precision)
+    bare = bare_networks(bundle, device, precision)
     report = summarise(first, second, bare, cache_bytes, peak, measure_costs())
     print(json.dumps(report, indent=1) if as_json else table(report))
 
 
 def bare_networks(
-    device: str = "auto", precision: str = "auto", calls: int = 10
+    bundle: str = "mobile", device: str = "auto", precision: str = "auto", calls: int = 10
 ) -> dict[str, float]:
     """Seconds that each network alone takes for a face, the mean after a warm-up; as many faces at
     a time as a run gives it."""
@@ -81,7 +90,7 @@ def bare_networks(
     from videdit.inversion.predict import INPUT_SIZE
     from videdit.models.networks import open_networks
 
-    networks = open_networks("mobile", device, precision)
+    networks = open_networks(bundle, device, precision)
     encoder, generator, landmarker = networks.encoder, networks.generator, networks.landmarker
     count = batch_size(networks.device)
     crops = np.full((count, INPUT_SIZE, INPUT_SIZE, 3), 0.5, np.float32)
