@@ -119,6 +119,32 @@ def test_the_offset_brings_the_person_nearer_to_their_pictures(
 
 
 @pytest.mark.weights
+def test_few_keyframes_take_few_steps_that_are_longer(
+    networks: Networks, truth: torch.Tensor
+) -> None:
+    crops = np.full((1, 256, 256, 3), 0.5, np.float32)
+
+    def refined(steps: int, looks: int) -> tuple[np.ndarray, int]:
+        ticks: list[None] = []
+        found = refine_person(
+            networks.synthesis,
+            networks.recognition,
+            networks.statistics,
+            crops,
+            truth.numpy(),
+            replace(HOW, steps=steps, looks=looks),
+            step_done=lambda: ticks.append(None),
+        )
+        return found, len(ticks)
+
+    (one, steps), (half, half_steps) = refined(1, 8), refined(2, 1)
+    assert (steps, half_steps) == (1, 1)
+    np.testing.assert_allclose(half, 2 * one, atol=1e-4)
+    assert [HOW.steps_for(count) for count in (1, 4)] == [3, 3]
+    assert [DEFAULT.refinement.steps_for(count) for count in (1, 2, 3, 4)] == [8, 16, 24, 24]
+
+
+@pytest.mark.weights
 def test_it_can_be_stopped_between_steps(networks: Networks, truth: torch.Tensor) -> None:
     steps = []
 

@@ -119,12 +119,14 @@ def refine_person(
     weight = face_weight(size).to(device)
     offset = torch.zeros_like(start[:1, :, : how.axes]).requires_grad_(True)
     rest = start.shape[-1] - offset.shape[-1]
-    optimiser = torch.optim.Adam([offset], lr=how.learning_rate)
+    steps = how.steps_for(len(targets))
+    rate = how.learning_rate * how.steps / max(1, steps)
+    optimiser = torch.optim.Adam([offset], lr=rate)
     generator = Shown(network, size)
     people = [seen(face, target * 0.5 + 0.5) for target in targets[:, None]]
-    for step in range(how.steps):
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = how.learning_rate * (1 - step / how.steps)
+            group["lr"] = rate * (1 - step / steps)
         k = step % len(targets)
         moved = stats.color(start[k : k + 1] + F.pad(offset, (0, rest)))
         picture = generator(moved)

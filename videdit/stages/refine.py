@@ -93,10 +93,15 @@ class RefineStage(FaceStage):
         return self.resources.run.method == "refined"
 
     def expected(self) -> int:
-        return self.resources.parameters.inversion.refinement.steps if self._asked else 0
+        return self._steps(len(self.resources.frames)) if self._asked else 0
 
     def work(self, ctx: Context, chunk: Chunk) -> int:
-        return self.resources.parameters.inversion.refinement.steps
+        return self._steps(chunk.frames)
+
+    def _steps(self, frames: int) -> int:
+        """Steps for a track of so many frames."""
+        how = self.resources.parameters.inversion.refinement
+        return how.steps_for(min(how.keyframes, frames))
 
     def chunks(self, ctx: Context) -> Sequence[Chunk]:
         """The longest track first: of a person's tracks it shows most of them."""
@@ -117,7 +122,7 @@ class RefineStage(FaceStage):
         known = self._known(ctx, chunk, descriptor)
         if known is not None:
             write_offset(folder, known, descriptor, own=False)
-            ctx.tick(how.steps)
+            ctx.tick(self._steps(chunk.frames))
             return
 
         def step_done() -> None:
