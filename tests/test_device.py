@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from videdit import device as module
-from videdit.device import Device, batch_size, calm, choose_device, threads
+from videdit.device import Device, batch_size, calm, channels_last, choose_device, threads
 from videdit.errors import UsageError
 
 
@@ -169,3 +169,16 @@ def test_a_limit_that_is_too_low_is_told(gigabytes: int | None, refused: bool) -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ("may use 1.0 GiB" in done.stderr) == refused
+
+
+def test_channels_last_takes_any_network() -> None:
+    network = torch.nn.Conv2d(4, 6, 3)
+    network.deep = torch.nn.Parameter(torch.zeros(1, 6, 4, 3, 3))  # as StyleGAN2's are
+    network.register_buffer("noise", torch.zeros(1, 4, 3, 5))
+    picture = torch.randn(1, 4, 8, 9, generator=torch.Generator().manual_seed(0))
+    before = network(picture)
+    channels_last(network)
+    for tensor in (network.weight, network.noise):
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+    assert network.deep.is_contiguous()
+    torch.testing.assert_close(network(picture), before)

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import UsageError, VideditError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEVICES = ("auto", "cpu", "cuda")
 # From malloc.h.
@@ -198,6 +202,17 @@ def _cuda_works() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def channels_last(network: nn.Module) -> None:
+    """Let a PyTorch network work with each pixel's channels side by side in memory, which its
+    convolutions are quicker at. Unlike ``Module.to``, it leaves weights of five dimensions as they
+    are, instead of failing."""
+    import torch
+
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def batch_size(device: Device) -> int:

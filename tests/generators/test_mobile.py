@@ -98,6 +98,15 @@ def test_inverse_haar_orders_channels_low_first_then_three_by_channel() -> None:
     assert picture[0, 1].tolist() == [[2, 0], [2, 0]]
 
 
+def test_inverse_haar_keeps_the_order_in_memory() -> None:
+    bands = torch.randn(2, 12, 3, 5, generator=torch.Generator().manual_seed(0))
+    last = inverse_haar(bands.contiguous(memory_format=torch.channels_last))
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    plain = inverse_haar(bands)
+    assert plain.is_contiguous()
+    assert torch.equal(last, plain)
+
+
 @given(hnp.arrays(np.float64, st.sampled_from([(1, 4, 2, 3), (2, 12, 1, 1)]),
                   elements=st.floats(-10, 10)))  # fmt: skip
 @settings(max_examples=25, deadline=None)

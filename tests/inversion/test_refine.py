@@ -38,9 +38,7 @@ def truth(networks: Networks) -> torch.Tensor:
 
 
 @pytest.mark.weights
-def test_the_checkpointed_picture_is_the_generators(
-    networks: Networks, truth: torch.Tensor
-) -> None:
+def test_what_is_shown_is_the_generators(networks: Networks, truth: torch.Tensor) -> None:
     codes = truth.clone().requires_grad_(True)
     shown = Shown(networks.synthesis, 256)(codes)
     expected = torch.nn.functional.avg_pool2d(networks.synthesis(truth), 2)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..bundles.latent import LatentSpace
 from ..compiled import compiled, core
+from ..device import channels_last
 from ..errors import WeightsError
 from .latents import DEPTHS, Latents, pooled
 
@@ -335,8 +336,9 @@ class TorchDecoder:
 
         self.device = device
         self._space = space
-        run: Any = network.to(device).eval()
-        run = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+        run = network.to(device).eval()
+        if device != "cpu":
+            channels_last(run)
 
         def shown(codes: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
             offsets, *mixed = more or (None,)

@@ -72,13 +72,19 @@ def inverse_haar(bands: Tensor) -> Tensor:
     """
     n, channels, h, w = bands.shape
     c = channels // 4
-    low = bands[:, :c]
-    lh, hl, hh = bands[:, c:].reshape(n, c, 3, h, w).unbind(2)
+    # Whichever way the features lie in memory, so do those that come out.
+    inner = bands.is_contiguous(memory_format=torch.channels_last)
+    if inner:
+        bands = bands.permute(0, 2, 3, 1)
+        low, (lh, hl, hh) = bands[..., :c], bands[..., c:].reshape(n, h, w, c, 3).unbind(4)
+    else:
+        low, (lh, hl, hh) = bands[:, :c], bands[:, c:].reshape(n, c, 3, h, w).unbind(2)
     plus, minus, cross_plus, cross_minus = low + lh, low - lh, hl + hh, hl - hh
-    quads = torch.stack(
-        (plus + cross_plus, plus - cross_plus, minus + cross_minus, minus - cross_minus), 2
-    )
-    return F.pixel_shuffle(quads.reshape(n, 4 * c, h, w) * 0.5, 2)
+    quads = (plus + cross_plus, plus - cross_plus, minus + cross_minus, minus - cross_minus)
+    if inner:
+        rows = torch.stack(quads[:2], 3), torch.stack(quads[2:], 3)
+        return (torch.stack(rows, 2) * 0.5).reshape(n, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+    return F.pixel_shuffle(torch.stack(quads, 2).reshape(n, 4 * c, h, w) * 0.5, 2)
 
 
 class MappingNetwork(nn.Module):
@@ -144,7 +150,7 @@ class Block(nn.Module):
 class SynthesisNetwork(GeneratorNetwork):
     """W+ codes to pictures."""
 
-    small_steps = 10  # the first convolution and three blocks, up to 32 pixels
+    small_steps = 3 * len(_BLOCK_CHANNELS) + 2  # all: together half a gigabyte
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..bundles.latent import LatentSpace
 from ..compiled import compiled, traced
+from ..device import channels_last
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,14 +77,13 @@ class TorchEncoder:
     def __init__(
         self, network: nn.Module, space: LatentSpace, device: str, precision: str = "fp32"
     ) -> None:
-        import torch
-
         from ..captured import Captured
 
         self._space = space
         self._device = device
-        run: Any = network.to(device).eval()
-        run = run if device == "cpu" else run.to(memory_format=torch.channels_last)
+        run = network.to(device).eval()
+        if device != "cpu":
+            channels_last(run)
         self._network = Captured(run, device, precision)
 
     def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
