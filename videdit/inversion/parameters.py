@@ -46,7 +46,7 @@ class Refinement:
         looks: most steps per keyframe. Of a picture, 8 steps bring two thirds of what 24 do, in a
             third of the time; in a clip each keyframe has 6.
         learning_rate: Adam's, in whitened coordinates; it falls to 0 over the steps. Fewer steps
-            are longer, so that all of them together reach as far.
+            are longer, by the root of how many times fewer they are.
         prior: weight of the offset's size.
         identity, parts: weights of what the face recognition network sees differ: who it is, and
             the parts of the face in their places.

@@ -123,7 +123,7 @@ def refine_person(
     offset = torch.zeros_like(start[:1, :, : how.axes]).requires_grad_(True)
     rest = start.shape[-1] - offset.shape[-1]
     steps = how.steps_for(len(targets))
-    rate = how.learning_rate * how.steps / max(1, steps)
+    rate = how.learning_rate * (how.steps / max(1, steps)) ** 0.5
     optimiser = torch.optim.Adam([offset], lr=rate)
     generator = Shown(network, size)
     people = [seen(face, target * 0.5 + 0.5) for target in targets[:, None]]
