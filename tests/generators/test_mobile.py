@@ -25,6 +25,7 @@ from videdit.generators.mobile import (
     MappingNetwork,
     Mixed,
     SynthesisNetwork,
+    _Conv,
     inverse_haar,
     load_mapping,
     load_synthesis,
@@ -115,6 +116,30 @@ def test_inverse_haar_keeps_energy(bands: np.ndarray) -> None:
     n, c, h, w = bands.shape
     assert picture.shape == (n, c // 4, 2 * h, 2 * w)
     assert float(picture.square().sum()) == pytest.approx(float((bands**2).sum()), abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("c_out", "side", "groups"), [(6, 3, 6), (4, 1, 1), (8, 3, 1)])
+def test_the_way_back_through_fixed_weights_keeps_no_input(
+    order: torch.memory_format, c_out: int, side: int, groups: int
+) -> None:
+    torch.manual_seed(0)
+    conv = _Conv(6, c_out, side, groups).requires_grad_(False)
+    x = torch.randn(2, 6, 5, 7).contiguous(memory_format=order).requires_grad_(True)
+    kept: list[torch.Size] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = conv(x)
+    assert kept == [conv.weight.shape]
+    expected = torch.nn.functional.conv2d(x, conv.weight, conv.bias, 1, side // 2, 1, groups)
+    torch.testing.assert_close(y, expected)
+    (grad,) = torch.autograd.grad(y.square().sum(), x)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), x)
+    torch.testing.assert_close(grad, wanted)
 
 
 @pytest.mark.parametrize(

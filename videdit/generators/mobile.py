@@ -102,14 +102,63 @@ class MappingNetwork(nn.Module):
         return w
 
 
+class _ToInput(torch.autograd.Function):
+    """A convolution of stride 1 whose weights get no gradient. PyTorch's own keeps its input all
+    the same, which here is half of all that a picture's way back needs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.groups = x.shape, groups
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        ctx.order = torch.channels_last if last else torch.contiguous_format
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (weight,) = ctx.saved_tensors
+        like = torch.empty(
+            ctx.shape, dtype=weight.dtype, device=weight.device, memory_format=ctx.order
+        )
+        pad = weight.shape[-1] // 2
+        found = torch.ops.aten.convolution_backward(
+            grads[0],
+            like,
+            weight,
+            None,
+            (1, 1),
+            (pad, pad),
+            (1, 1),
+            False,
+            (0, 0),
+            ctx.groups,
+            (True, False, False),
+        )
+        return found[0], None, None, None
+
+
+class _Conv(nn.Conv2d):
+    """A convolution of stride 1 that keeps the size."""
+
+    def __init__(self, c_in: int, c_out: int, side: int, groups: int = 1) -> None:
+        super().__init__(c_in, c_out, side, padding=side // 2, groups=groups, bias=groups == 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = torch.is_autocast_enabled(x.device.type)  # its casts are undone by PyTorch's own
+        if mixed or self.weight.requires_grad or not x.requires_grad or not torch.is_grad_enabled():
+            return super().forward(x)
+        made: Tensor = _ToInput.apply(x, self.weight, self.bias, self.groups)  # type: ignore[no-untyped-call]
+        return made
+
+
 class _SeparableConv(nn.Module):
     """Style-scaled depthwise 3x3 and pointwise 1x1 with noise, bias and leaky ReLU."""
 
     def __init__(self, c_in: int, c_out: int, size: int) -> None:
         super().__init__()
         self.style = nn.Linear(STYLE_DIM, c_in)
-        self.depthwise = nn.Conv2d(c_in, c_in, 3, padding=1, groups=c_in, bias=False)
-        self.pointwise = nn.Conv2d(c_in, c_out, 1)
+        self.depthwise = _Conv(c_in, c_in, 3, groups=c_in)
+        self.pointwise = _Conv(c_in, c_out, 1)
         self.noise = nn.Parameter(torch.zeros(1, 1, size, size), requires_grad=False)
         self.gain = 1.0 / math.sqrt(9 * c_in)
 
@@ -156,7 +205,7 @@ class SynthesisNetwork(GeneratorNetwork):
         super().__init__()
         self.const = nn.Parameter(torch.zeros(1, 512, 4, 4))
         self.first_style = nn.Linear(STYLE_DIM, 512)
-        self.first = nn.Conv2d(512, 512, 3, padding=1)
+        self.first = _Conv(512, 512, 3)
         self.first_noise = nn.Parameter(torch.zeros(1, 1, 4, 4), requires_grad=False)
         c_in = 512
         blocks = []
