@@ -121,7 +121,7 @@ def test_a_network_from_pytorch_gives_the_same(monkeypatch: pytest.MonkeyPatch) 
 
 
 _AT_ONCE = """
-import os, sys, threading
+import sys, threading
 sys.setswitchinterval(1e-7)
 import numpy as np, openvino as ov, openvino.opset13 as ops
 from videdit.compiled import compile_for_cpu

@@ -225,8 +225,8 @@ def _prepare(
     import shutil
 
     import numpy as np
-    import torch
 
+    from videdit.device import channels_last
     from videdit.inversion.predict import INPUT_SIZE
     from videdit.training.crops import RealFaces, real_crops
     from videdit.training.encoder_loop import Run, Supervision
@@ -243,7 +243,8 @@ def _prepare(
     stats = networks.statistics
     sample_faces(folder / "faces", shards, networks.mapping, stats, networks.generator, report)
     data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
-    network = networks.mobile.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = networks.mobile
+    channels_last(network)
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
     device = networks.device.name
     compiled = device != "cpu" or shutil.which("g++") is not None

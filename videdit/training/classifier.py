@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..arrays import keep_arrays
+from ..device import channels_last
 from ..editing.classifier import POSE_ROWS, LatentClassifier, load_classifier
 from ..editing.labelled import EDIT, TEST, LabelledFaces
 from ..editing.picture_classifier import (
@@ -122,10 +123,11 @@ class Viewer:
         face: FaceNetwork,
         device: str = "cpu",
     ) -> None:
-        layout = torch.channels_last
-        self.synthesis = synthesis.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.synthesis = synthesis.to(device)
         self.readout = readout.to(device)
-        self.face = face.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.face = face.to(device)
+        channels_last(self.synthesis)
+        channels_last(self.face)
         self.device = device
         self._batch = _BATCH[device.split(":")[0]]
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..device import channels_last
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
@@ -86,7 +87,8 @@ def train(
     run.folder.mkdir(parents=True, exist_ok=True)
     _same_settings(run.folder / "settings.json", settings)
     device = run.device
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device)
+    channels_last(network)
     averaged = {k: v.detach().clone() for k, v in trained.state_dict().items()}
     judge = Judge(given.synthesis, given.readout, given.face, settings, device, run.compiled)
     predict = torch.compile(network, dynamic=False) if run.compiled else network

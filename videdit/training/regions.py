@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..arrays import keep_arrays
+from ..device import channels_last
 from ..editing.labelled import LabelledFaces
 from ..errors import InputError
 from ..faces.detection import Landmarker, largest
@@ -236,7 +237,8 @@ def train_regions(
     """Train the parser; goes on where it stopped. Leaves ``regions.safetensors`` in ``folder`` and
     a sheet of held-out faces; returns the file."""
     torch.manual_seed(settings.seed)
-    network = RegionNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = RegionNetwork()
+    channels_last(network)
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-2)
     checkpoint, step = folder / "checkpoint.pt", 0
     if checkpoint.exists():
