@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import face68
-from videdit.blending.alignment import bend, bending_field
+from videdit.blending.alignment import bending_field
+from videdit.blending.maps import bent
 
 POINTS = face68() * 0.22 + (0.5, 0.42)
 SIZE = 192
@@ -34,9 +35,9 @@ def test_no_difference_is_no_field_and_no_change() -> None:
     assert field.shape == (48, 48, 2)
     assert not field.any()
     picture = np.random.default_rng(0).random((SIZE, SIZE, 3)).astype(np.float32)
-    assert np.array_equal(bend(picture, field), picture)
+    assert np.array_equal(bent(picture, field), picture)
     plane = np.ascontiguousarray(picture[:, :, 0])
-    assert np.array_equal(bend(plane, field), plane)
+    assert np.array_equal(bent(plane, field), plane)
 
 
 @pytest.mark.parametrize("shift", [(0.02, 0), (0, -0.03), (-0.02, 0.02)])
@@ -45,7 +46,7 @@ def test_landmarks_come_to_where_the_source_has_them(shift: tuple[float, float])
     for index in (30, 36, 45, 51, 57):  # nose, eyes, mouth
         point = POINTS[index]
         np.testing.assert_allclose(at(field, point), shift, atol=0.35 * np.abs(shift).max())
-        moved = centre(bend(spot(point + shift), field))
+        moved = centre(bent(spot(point + shift), field))
         assert np.linalg.norm(moved - point) < 0.35 * np.linalg.norm(shift)
     assert np.abs(field[0]).max() < 0.1 * np.abs(shift).max()  # the crop's border stays
 

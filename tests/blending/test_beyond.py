@@ -15,8 +15,9 @@ from tests.blending.test_transfer import FACE, POINTS, Picture, regions
 from videdit.blending.beyond import find_beyond, hair_goes
 from videdit.blending.change import Change, applied
 from videdit.blending.face import Changes, find_changes
+from videdit.blending.maps import ramp
 from videdit.blending.parameters import DEFAULT
-from videdit.blending.transfer import Landmarks, Parsed, ramp
+from videdit.blending.transfer import Landmarks, Parsed
 from videdit.faces.align import cut_crop
 from videdit.faces.regions import REGIONS, SIDE, Touch
 

@@ -13,11 +13,10 @@ from videdit.blending.change import (
     Change,
     _grain,
     applied,
-    blurred,
-    resized,
     softness_of,
     steadied,
 )
+from videdit.blending.maps import blurred, resized
 from videdit.blending.parameters import DEFAULT
 
 SIDE = 64
@@ -116,21 +115,25 @@ def noisy(step: float) -> NDArray[np.uint16]:
     return np.asarray(np.rint(noise.clip(0, 1) * 65535), np.uint16)
 
 
+def part_of(rgb: NDArray[np.uint16]) -> Picture:
+    return np.asarray(rgb / np.float32(65535), np.float32)
+
+
 def test_grain_is_the_finest_detail_where_there_is_as_much_everywhere() -> None:
     rgb, how = noisy(0), DEFAULT.grain
-    pixels = rgb.astype(np.float32) / 65535
+    pixels = part_of(rgb)
     fine = pixels - blurred(pixels, how.sigma)
     most = how.most * fine.std((0, 1))
     expected = np.clip(fine, -most, most)
-    assert np.abs(_grain(rgb, how) - expected).mean() < 0.02 * fine.std()
+    assert np.abs(_grain(pixels, how) - expected).mean() < 0.02 * fine.std()
 
 
 def test_the_stronger_an_edge_the_less_of_it_is_grain() -> None:
     """With f the edge's detail, grown k times, and what is usual u: 2 u^2 k f / (k f)^2."""
-    how, usual = DEFAULT.grain, _grain(noisy(0), DEFAULT.grain)
+    how, usual = DEFAULT.grain, _grain(part_of(noisy(0)), DEFAULT.grain)
     shown = []
     for step in (0.3, 0.6):
-        found = _grain(noisy(step), how)
+        found = _grain(part_of(noisy(step)), how)
         shown.append(found[:, 100].mean())
         far = np.s_[:, how.reach // 2 + 104 :]
         np.testing.assert_allclose(found[far], usual[far], atol=0.1 * usual.std())

@@ -34,7 +34,8 @@ def gained(error: Picture, things: list[tuple[Picture, Picture]], size: int = SI
     """What is added to an edit where the reconstruction misses that much of the source."""
     rng = np.random.default_rng(0)
     reconstruction, edited = rng.random((2, size, size, 3)).astype(np.float32)
-    shown = match_colours(reconstruction + error, reconstruction, edited, things)
+    both, after = (np.stack(maps, 2) for maps in zip(*things, strict=True))
+    shown = match_colours(reconstruction + error, reconstruction, edited, both, after)
     return np.asarray(shown - edited, np.float32)
 
 
@@ -116,11 +117,11 @@ def test_the_less_is_near_the_more_counts_what_is_farther_away() -> None:
     error, seen = halves(HAIR, SKIN), share(0.1, 1)
     rng = np.random.default_rng(1)
     reconstruction, edited = rng.random((2, SIZE, SIZE, 3)).astype(np.float32)
-    source, things = reconstruction + error, [(seen, share(1, 1))]
+    source, things = reconstruction + error, (seen[:, :, None], share(1, 1)[:, :, None])
     apart = []
     for sure in (0.05, 0.4):
         how = replace(DEFAULT.colours, sure=sure)
-        found = match_colours(source, reconstruction, edited, things, how)
+        found = match_colours(source, reconstruction, edited, *things, how)
         apart.append(np.abs((found - edited)[:64] - HAIR).max())
     assert apart[0] < 1e-3
     assert apart[1] > 0.02

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.faces.helpers import face68
-from videdit.blending.change import LUMA, Change, without_colour
+from videdit.blending.change import Change, without_colour
+from videdit.blending.common import LUMA
 from videdit.blending.face import colour_share, corners_inside, likeness, visible_share
 from videdit.blending.parameters import DEFAULT
 from videdit.faces.regions import REGIONS, SIDE

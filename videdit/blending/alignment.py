@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,11 +43,11 @@ def bending_field(
     length = np.linalg.norm(shift, axis=1, keepdims=True)
     shift = shift * np.minimum(1, parameters.limit / np.maximum(length, 1e-6))
     axis = (np.arange(parameters.grid, dtype=np.float32) + 0.5) / parameters.grid
-    x, y = np.meshgrid(axis, axis)
-    nodes = np.stack((x, y), 2)
-    squared = ((nodes[:, :, None] - source) ** 2).sum(3)
-    weight = np.exp(-squared / (2 * parameters.reach**2))
-    field = weight @ shift / (weight.sum(2, keepdims=True) + parameters.ground)
+    # A Gaussian of two coordinates is the product of two: sums over landmarks are matrix products.
+    along = [np.exp(-((axis[:, None] - c) ** 2) / (2 * parameters.reach**2)) for c in source.T]
+    total = np.column_stack((shift, np.ones(len(shift), np.float32)))
+    x, y, weight = (along[1] * part @ along[0].T for part in total.T)
+    field = np.stack((x, y), 2) / (weight[:, :, None] + parameters.ground)
     return np.asarray(field, np.float32)
 
 
@@ -66,15 +65,3 @@ def placed(points: NDArray[np.floating[Any]], field: FloatArray) -> FloatArray:
         x, y = np.clip(np.floor(found * side).astype(int), 0, side - 1).T
         found = start - field[y, x]
     return found
-
-
-def bend(crop: FloatArray, field: FloatArray) -> FloatArray:
-    """Resample a crop or map (size, size[, 3]) through a field: ``out(x) = crop(x + field(x))``."""
-    size = crop.shape[0]
-    dense = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) * size
-    axis = np.arange(size, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
-    moved = cv2.remap(
-        crop, x + dense[:, :, 0], y + dense[:, :, 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.asarray(moved, np.float32)

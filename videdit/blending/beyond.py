@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from videdit.blending.change import Change
+from videdit.blending.maps import FloatArray, centres, larger, ramp, smaller, zeros
 from videdit.blending.parameters import DEFAULT, BlendingParameters
 from videdit.blending.recolour import matte_of
-from videdit.blending.transfer import Parsed, behind, ramp, share_of
-
-FloatArray = NDArray[np.float32]
+from videdit.blending.transfer import Parsed, behind, share_of
 
 HAIR = frozenset({"hair"})
 
@@ -56,20 +52,19 @@ def find_beyond(
     if found is None or not goes:
         return None
     size = wide.shape[0]
-    where = matte_of(wide, wide_regions, HAIR, parameters.hair) * np.float32(goes)
+    where = matte_of(wide, wide_regions, HAIR, parameters.hair) * goes
     # From 0 to 1 over the face's crop.
-    across = (np.arange(size, dtype=np.float32) + 0.5) / size
-    across = (across - 0.5) * parameters.zoom + 0.5
+    across = (centres(size, wide) - 0.5) * parameters.zoom + 0.5
     how = parameters.motion
     ends = (how.margin + how.border, how.margin + 2 * how.border)
-    edge = 1 - ramp(np.minimum(across, 1 - across), ends)
-    where *= np.maximum(edge[:, None], edge[None])
+    edge = 1 - ramp(smaller(across, 1 - across), ends)
+    where = where * larger(edge[:, None], edge[None])
     # Farther down hair lies over shoulders.
-    where *= (1 - ramp(across, parameters.beyond.down))[:, None]
+    where = where * (1 - ramp(across, parameters.beyond.down))[:, None]
     return Change(
-        motion=np.zeros((8, 8, 2), np.float32),
-        offset=np.zeros((8, 8, 3), np.float32),
+        motion=zeros(wide, 8, 8, 2),
+        offset=zeros(wide, 8, 8, 3),
         where=where,
-        matter=np.ones((8, 8), np.float32),
+        matter=zeros(wide, 8, 8) + 1,
         painted=found,
     )

@@ -10,24 +10,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from videdit.blending.maps import (
+    FloatArray,
+    blurred,
+    frame_part,
+    host,
+    in_frame,
+    joined,
+    luma,
+    means,
+    middle,
+    read_frame,
+    resized,
+    smaller,
+)
 from videdit.blending.parameters import DEFAULT, Grain
-from videdit.faces.align import paste_warp
-
-FloatArray = NDArray[np.float32]
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _SOFTER = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6, 4.0)  # pixels of the crop, standard deviations
+
+_LEAST = 1 / 512
+"""Less of a change than this is none."""
 
 
 @dataclass(frozen=True)
 class Change:
     """Maps over a crop, each of any side: out = ``where`` * (S(x + ``motion``) + ``offset``) + (1 -
-    ``where``) * S, but ``painted`` instead of the first where ``matter`` is.
+    ``where``) * S, but ``painted`` instead of the first where ``matter`` is. All are arrays, or
+    all tensors.
 
     Attributes:
         motion: (s, s, 2) crop units.
@@ -49,17 +61,13 @@ class Change:
     visible: float = 1.0
 
 
-def blurred(values: NDArray[Any], sigma: float) -> FloatArray:
-    """A Gaussian blur, sigma in pixels."""
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
-
-
-def resized(values: FloatArray, side: int) -> FloatArray:
-    """A picture or map (s, s[, c]) with another side: the mean of areas, or linear."""
-    if values.shape[0] == side:
-        return values
-    method = cv2.INTER_AREA if values.shape[0] > side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+def on_host(change: Change) -> Change:
+    """A change whose maps are arrays."""
+    matter, painted = (None if m is None else host(m) for m in (change.matter, change.painted))
+    motion, offset, where = (host(m) for m in (change.motion, change.offset, change.where))
+    return replace(
+        change, motion=motion, offset=offset, where=where, matter=matter, painted=painted
+    )
 
 
 def without_colour(change: Change, share: float) -> Change:
@@ -68,8 +76,8 @@ def without_colour(change: Change, share: float) -> Change:
         return change
 
     def told(picture: FloatArray) -> FloatArray:
-        light = (picture @ LUMA)[:, :, None]
-        return np.asarray(light + share * (picture - light), np.float32)
+        light = luma(picture)[:, :, None]
+        return light + share * (picture - light)
 
     painted = None if change.painted is None else told(change.painted)
     return replace(change, offset=told(change.offset), painted=painted)
@@ -89,18 +97,20 @@ def softness_of(source: FloatArray, shown: FloatArray, weight: FloatArray) -> fl
         Standard deviation in crop units; 0 where the source is as sharp.
     """
     size: int = source.shape[0]
-    middle = slice(size // 4, size - size // 4)
-    mask = weight[middle, middle]
-    if mask.sum() < 1:
+    inner = slice(size // 4, size - size // 4)
+    mask = weight[inner, inner]
+    total = float(mask.sum())
+    if total < 1:
         return 0.0
 
-    def detail(luma: FloatArray) -> float:
-        energy = np.square(luma - blurred(luma, 1.0)) * mask
-        return float(energy.sum()) / float(mask.sum())
+    def detail(grey: FloatArray) -> Any:
+        fine = grey - blurred(grey, 1.0)
+        return (fine * fine * mask).sum()
 
-    theirs, luma = (np.asarray(p[middle, middle] @ LUMA, np.float32) for p in (source, shown))
-    left = [detail(blurred(luma, sigma) if sigma else luma) for sigma in _SOFTER]
-    logs = np.log(np.maximum([*left, detail(theirs)], 1e-9))
+    theirs, grey = (luma(picture[inner, inner]) for picture in (source, shown))
+    left = [detail(blurred(grey, sigma) if sigma else grey) for sigma in _SOFTER]
+    energies = np.array([float(one) for one in (*left, detail(theirs))]) / total
+    logs = np.log(np.maximum(energies, 1e-9))
     found = np.interp(-logs[-1], -logs[:-1], _SOFTER)
     return float(found) / size
 
@@ -115,12 +125,12 @@ def steadied(changes: Sequence[Change], weights: NDArray[np.floating[Any]], at: 
         at: which of them it is.
     """
     seen = np.array([0.01 + change.visible for change in changes])
-    share = np.asarray(weights * seen / np.sum(weights * seen), np.float32)
+    share = [float(part) for part in weights * seen / np.sum(weights * seen)]
     if len(changes) == 1:
         return changes[0]
 
     def mean(maps: Sequence[FloatArray]) -> FloatArray:
-        total = np.asarray(maps[0] * share[0], np.float32)
+        total = maps[0] * share[0]
         for one, part in zip(maps[1:], share[1:], strict=True):
             total += one * part if one.shape == total.shape else resized(one, len(total)) * part
         return total
@@ -156,57 +166,85 @@ def applied(
         much of it is pasted there; exactly 0 where nothing changes. h and w are 0 where nothing
         does.
     """
-    size = change.where.shape[0]
-    offset = resized(change.offset, size)
-    added = [offset]
-    if change.matter is not None and change.painted is not None:
-        matter = resized(change.matter, size)[:, :, None]
-        painted = change.painted
-        if change.softness * size > 0.3:
-            painted = blurred(painted, change.softness * size)
-        added = [offset + matter * (painted - offset), matter]
     frame_hw, extent = (rgb.shape[0], rgb.shape[1]), _extent(change.where)
-    placed = np.concatenate([resized(change.motion, size), change.where[:, :, None]], 2)
-    x, y, maps, coverage = paste_warp(placed, quad, frame_hw, extent, smooth=True)
-    alpha = maps[:, :, 2] * coverage * np.float32(change.visible)
-    alpha[alpha < 1 / 512] = 0
-    if not alpha.any():
+    x, y, (where, moved, offset), coverage = _smooth_in_frame(
+        (change.where[:, :, None], change.motion, change.offset), quad, frame_hw, extent
+    )
+    alpha = where[:, :, 0] * (coverage * np.float32(change.visible))
+    alpha = alpha * (alpha >= _LEAST)
+    if not bool(alpha.any()):
         return x, y, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32)
-    # What is smooth needs no better resampling; the generator's own pixels do.
-    smooth = len(added) == 1
-    layers = np.concatenate(added, 2)
-    _, _, layers, _ = paste_warp(layers, quad, frame_hw, extent, smooth=smooth)
-    corners = np.asarray(quad, np.float32)
+    corners = np.asarray(quad, np.float64)
     across, down = corners[3] - corners[0], corners[1] - corners[0]
-    moved = [maps[:, :, 0] * across[i] + maps[:, :, 1] * down[i] for i in range(2)]
-    height, width = alpha.shape
-    full = np.float32(np.iinfo(rgb.dtype).max)
-    margin = int(np.ceil(max(abs(float(v)) for m in moved for v in (m.min(), m.max())))) + 4
-    top, left = max(0, y - margin), max(0, x - margin)
-    region = np.ascontiguousarray(rgb[top : y + height + margin, left : x + width + margin])
-    columns = np.arange(x - left, x - left + width, dtype=np.float32)
-    rows = np.arange(y - top, y - top + height, dtype=np.float32)
-    colours = cv2.remap(
-        region,
-        moved[0] + columns,
-        moved[1] + rows[:, None],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
-    ).astype(np.float32)
-    colours *= 1 / full
-    if smooth:
-        colours += layers
-    else:
-        matter = layers[:, :, 3:]
-        grain = _grain(rgb[y : y + height, x : x + width], parameters)
-        colours += matter * (grain - colours)
-        colours += layers[:, :, :3]
-    return x, y, np.clip(colours, 0, 1, out=colours), alpha
+    # Crop units to pixels of the frame.
+    columns, rows = (
+        moved[:, :, 0] * float(across[i]) + moved[:, :, 1] * float(down[i]) for i in range(2)
+    )
+    colours = read_frame(columns, rows, rgb, x, y) + offset
+    painted = _painted_in_frame(rgb, quad, change, parameters)
+    if painted is not None:
+        left, top, shown, matter = painted
+        height, width = matter.shape[:2]
+        here = colours[top - y : top - y + height, left - x : left + width - x]
+        here += matter * (shown - here)
+    return x, y, host(colours.clip(0, 1)), host(alpha)
 
 
-def _extent(where: FloatArray) -> tuple[float, float, float, float]:
+def _smooth_in_frame(
+    maps: Sequence[FloatArray],
+    quad: NDArray[np.floating[Any]],
+    frame_hw: tuple[int, int],
+    extent: tuple[float, float, float, float],
+) -> tuple[int, int, list[FloatArray], FloatArray]:
+    """Maps without fine detail, (s, s, c) each of any side, in the frame: ``in_frame``; those of
+    one side together."""
+    found: dict[int, FloatArray] = {}
+    sides = [one.shape[0] for one in maps]
+    for side in dict.fromkeys(sides):
+        together = joined([one for one in maps if one.shape[0] == side])
+        x, y, pasted, coverage = in_frame(together, quad, frame_hw, extent, True)
+        start = 0
+        for k, one in enumerate(maps):
+            if one.shape[0] == side:
+                found[k] = pasted[:, :, start : start + one.shape[2]]
+                start += one.shape[2]
+    return x, y, [found[k] for k in range(len(maps))], coverage
+
+
+def _painted_in_frame(
+    rgb: NDArray[Any],
+    quad: NDArray[np.floating[Any]],
+    change: Change,
+    parameters: Grain,
+) -> tuple[int, int, FloatArray, FloatArray] | None:
+    """What the generator shows, with the source's grain.
+
+    Returns:
+        ``(x, y, colours, matter)``: top left pixel, (h, w, 3) and (h, w, 1) how much of it is shown
+        there, within what may change at all; None where nothing is.
+    """
+    if change.matter is None or change.painted is None:
+        return None
+    where = change.where
+    matter = resized(change.matter, where.shape[0])
+    extent = _extent((matter >= _LEAST) & (where > 0))
+    frame_hw = rgb.shape[0], rgb.shape[1]
+    x, y, shares, _ = in_frame(matter[:, :, None], quad, frame_hw, extent, True)
+    height, width = shares.shape[:2]
+    if not height or not width:
+        return None
+    painted, size = change.painted, change.painted.shape[0]
+    if change.softness * size > 0.3:
+        painted = blurred(painted, change.softness * size)
+    # What is smooth needs no better resampling; the generator's own pixels do.
+    _, _, colours, _ = in_frame(painted, quad, frame_hw, extent, False)
+    grain = _grain(frame_part(shares, rgb, x, y, width, height), parameters)
+    return x, y, colours + grain, shares
+
+
+def _extent(where: NDArray[Any]) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of what is not 0, crop units, with a little to spare."""
-    rows, columns = (np.flatnonzero(where.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(host((where != 0).any(axis))) for axis in (1, 0))
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0
     size, spare = where.shape[0], 2
@@ -215,15 +253,14 @@ def _extent(where: FloatArray) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
-def _grain(rgb: NDArray[Any], parameters: Grain) -> FloatArray:
-    """(h, w, 3) a frame's noise: its finest detail as far as it is everywhere, without edges."""
-    pixels = rgb.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+def _grain(pixels: FloatArray, parameters: Grain) -> FloatArray:
+    """(h, w, 3) the noise of a frame's pixels: their finest detail as far as it is everywhere,
+    without edges."""
     fine = pixels - blurred(pixels, parameters.sigma)
     # The median of every third pixel: a robust standard deviation.
-    usual = np.median(np.abs(fine)[::3, ::3], axis=(0, 1)) * 1.4826
+    usual = middle(abs(fine[::3, ::3])) * 1.4826
     # Edges and hair are no grain: where there is more than usual, the less of it.
-    power = cv2.blur(fine * fine, (parameters.reach, parameters.reach))
-    usually = np.asarray(usual * usual, np.float32)
-    fine *= np.minimum(1, 2 * usually / (power + 1e-9))
-    most = np.asarray(parameters.most * usual, np.float32)
-    return np.asarray(np.clip(fine, -most, most), np.float32)
+    power = means(fine * fine, parameters.reach)
+    fine = fine * smaller(2 * usual * usual / (power + 1e-9), 1.0)
+    most = parameters.most * usual
+    return fine.clip(-most, most)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from videdit.blending.change import blurred, resized
+from videdit.blending.maps import (
+    FloatArray,
+    blurred,
+    cubic,
+    larger,
+    resized,
+    smaller,
+    where,
+    zeros,
+)
 from videdit.blending.parameters import DEFAULT, Colours
-
-FloatArray = NDArray[np.float32]
 
 
 def match_colours(
     source: FloatArray,
     reconstruction: FloatArray,
     edited: FloatArray,
-    things: Sequence[tuple[FloatArray, FloatArray]],
+    both: FloatArray,
+    after: FloatArray,
     parameters: Colours = DEFAULT.colours,
 ) -> FloatArray:
     """Give the edited crop the source's light and colour.
@@ -29,8 +31,9 @@ def match_colours(
 
     Args:
         source, reconstruction, edited: (size, size, 3) RGB in [0, 1].
-        things: pairs of maps (s, s) in [0, 1]: where source and reconstruction both show it, and
-            where the edit does. The first one's stands in for what only the edit shows.
+        both: (s, s, things) in [0, 1]: where source and reconstruction both show each thing. What
+            the first one misses stands in for what only the edit shows.
+        after: (s, s, things) where the edit shows it.
         parameters: what of the difference is light and colour.
 
     Returns:
@@ -39,40 +42,37 @@ def match_colours(
     size = source.shape[0]
     small = max(parameters.least_side, size // parameters.reduction)
     error = resized(source - reconstruction, small)
-    error = np.clip(error, -parameters.limit, parameters.limit)
-    sigma = parameters.reach * small
-    missed = np.zeros_like(error)
-    shown = np.full((small, small, 1), 1e-6, np.float32)
-    start = np.zeros(3, np.float32)
-    for number, (both, after) in enumerate(things):
-        weight = resized(both, small)[:, :, None]
-        total = float(weight.sum())
-        mean = (error * weight).sum((0, 1)) / total if total > parameters.fewest else start
-        if number == 0:
-            start = mean
-        found = nearest(error, weight, mean, sigma, parameters.sure)
-        here = resized(after, small)[:, :, None]
-        missed += here * found
-        shown += here
-    return edited + cv2.resize(missed / shown, (size, size), interpolation=cv2.INTER_CUBIC)
+    error = error.clip(-parameters.limit, parameters.limit)
+    weight = resized(both, small).reshape(small, small, -1)
+    total = weight.sum((0, 1))[:, None]
+    mean = (error[:, :, None] * weight[:, :, :, None]).sum((0, 1)) / larger(total, 1e-6)
+    enough = total > parameters.fewest
+    start = where(enough[0], mean[0], 0.0)
+    mean = where(enough, mean, start)
+    found = nearest(error, weight, mean, parameters.reach * small, parameters.sure)
+    here = resized(after, small).reshape(small, small, -1, 1)
+    missed = (here * found).sum(2) / (here.sum(2) + 1e-6)
+    return edited + cubic(missed, size)
 
 
 def nearest(
     values: FloatArray, weight: FloatArray, start: FloatArray, sigma: float, sure: float
 ) -> FloatArray:
-    """(s, s, 3) what values are where they are known, carried on to where they aren't: what is near
-    says more than what is farther away.
+    """(s, s, k, 3) what values are where they are known, carried on to where they aren't: what is
+    near says more than what is farther away.
 
     Args:
         values: (s, s, 3).
-        weight: (s, s, 1) in [0, 1], where they are known.
-        start: (3,) what they are where nothing known is near.
+        weight: (s, s, k) in [0, 1], where they are known, for each of k things.
+        start: (k, 3) what they are where nothing known is near.
         sigma: standard deviation of what is near, pixels.
         sure: share of what is near that has to be known to say all.
     """
-    found = np.broadcast_to(start, values.shape).astype(np.float32)
+    side, _, count = weight.shape
+    known = (values[:, :, None] * weight[:, :, :, None]).reshape(side, side, -1)
+    found = zeros(values, side, side, count, 3) + start
     for width in (4 * sigma, sigma):
-        near = blurred(weight, width)[:, :, None]
-        local = blurred(values * weight, width) / (near + 1e-6)
-        found += np.minimum(near / sure, 1) * (local - found)
+        near = blurred(weight, width).reshape(side, side, -1, 1)
+        local = blurred(known, width).reshape(side, side, -1, 3) / (near + 1e-6)
+        found += smaller(near / sure, 1.0) * (local - found)
     return found

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videdit.blending.beyond import find_beyond, hair_goes
-from videdit.blending.change import LUMA, Change, resized, without_colour
+from videdit.blending.change import Change, without_colour
+from videdit.blending.maps import FloatArray, cut, host, larger, luma, ramp, resized, smaller
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Seen
 from videdit.blending.recolour import carried, find_colour, without_painted
-from videdit.blending.transfer import Landmarks, Parsed, find_change, ramp, share_of
-from videdit.faces.align import cut_crop, points_in_crop, widened
+from videdit.blending.transfer import Landmarks, Parsed, find_change, share_of
+from videdit.faces.align import points_in_crop, widened
 from videdit.faces.regions import NEVER, REGIONS, Touch
-
-FloatArray = NDArray[np.float32]
 
 _LOOK = 48  # side at which two pictures are compared as a whole, pixels
 
@@ -46,20 +45,21 @@ def find_changes(
         rgb: (H, W, 3) the frame, of an unsigned type.
         quad: (4, 2) corners of the face's crop.
         size: side of the face's crops, pixels.
-        reconstruction, edited: (s, s, 3) decoded codes, RGB in [0, 1].
-        parse: regions (128, 128, regions) of a crop; ``faces.regions.RegionParser.parse``.
+        reconstruction, edited: (s, s, 3) decoded codes, RGB in [0, 1]: arrays, or tensors on a
+            device, where all of it is computed then.
+        parse: regions (128, 128, regions) of a crop; ``faces.regions.Parser.parse``.
         points: landmarks of source, reconstruction and edit.
         touch: what may be changed.
         parameters: of the room.
     """
-    source = cut_crop(rgb, quad, size)
+    source = cut(edited, rgb, quad, size)
     parsed = Parsed(*(parse(picture) for picture in (source, reconstruction, edited)))
     changes: Changes = {}
     lips = touch.colour & {"lips"}
     goes = hair_goes(parsed, parameters) if "hair" in touch.matter else 0.0
     if goes or touch.colour - lips:
         around = widened(quad, parameters.zoom)
-        wide = cut_crop(rgb, around, size)
+        wide = cut(edited, rgb, around, size)
         regions = parse(wide)
     if goes:
         beyond = find_beyond(wide, regions, goes, parameters)
@@ -111,7 +111,7 @@ def visible_share(
     face, seen = _hull(points, side), _filled(frame * side, side)
     if not face.any():
         return 0.0
-    head = share_of(regions, frozenset(REGIONS) - NEVER)[face].mean()
+    head = host(share_of(regions, frozenset(REGIONS) - NEVER))[face].mean()
     shares = ((head, parameters.hidden), (seen[face].mean(), parameters.outside))
     return float(np.prod([ramp(np.asarray(share), ends) for share, ends in shares]))
 
@@ -129,9 +129,7 @@ def likeness(
         source, reconstruction: (s, s, 3) of any size.
         points: (68, 2) crop units.
     """
-    own, theirs = (
-        resized(np.asarray(p @ LUMA, np.float32), _LOOK) for p in (source, reconstruction)
-    )
+    own, theirs = (host(resized(luma(p), _LOOK)) for p in (source, reconstruction))
     face = _hull(points, _LOOK)
     if not face.any():
         return 0.0
@@ -162,5 +160,6 @@ def corners_inside(quad: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[
 
 def colour_share(source: FloatArray, parameters: Seen = DEFAULT.seen) -> float:
     """How much of a change's colour suits a crop, 0 to 1: grey pictures stay grey."""
-    spread = source.max(2) - source.min(2)
-    return float(ramp(np.asarray(spread.mean()), parameters.grey))
+    r, g, b = (source[:, :, c] for c in range(3))
+    spread = larger(larger(r, g), b) - smaller(smaller(r, g), b)
+    return float(ramp(spread.mean(), parameters.grey))

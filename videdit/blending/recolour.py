@@ -11,16 +11,31 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from videdit.blending.change import LUMA, Change, blurred, resized
+from videdit.blending.change import Change
+from videdit.blending.maps import (
+    FloatArray,
+    as_floats,
+    blurred,
+    centres,
+    dilated,
+    host,
+    inside,
+    joined,
+    larger,
+    luma,
+    moved,
+    ramp,
+    resized,
+    sized,
+    smaller,
+    where,
+    zeros,
+)
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Recolouring
-from videdit.blending.transfer import Parsed, dilated, faded, moved, ramp, share_of, sized
+from videdit.blending.transfer import Parsed, faded, share_of
 from videdit.faces.regions import NEVER, REGIONS
-
-FloatArray = NDArray[np.float32]
 
 _SIDE = 128  # of the pictures whose colours are measured: that of the parser's maps
 _FEWEST = 64  # pixels of these: fewer tell no colour
@@ -73,14 +88,13 @@ def find_colour(
     was, now = was.mean(0), now.mean(0)
     darker, lighter = now / np.maximum(was, 1e-3), (1 - now) / np.maximum(1 - was, 1e-3)
     goal = np.where(now < was, own * np.minimum(darker, 1), 1 - (1 - own) * np.minimum(lighter, 1))
-    curves = [_fitted(pixels[:, c], goal[c], gain, spread) for c in range(3)]
+    curves = [_fitted(pixels[:, c], float(goal[c]), gain, spread) for c in range(3)]
     size = wide.shape[0]
     matte = matte_of(wide, wide_regions, names, how)
-    above = 1 - (np.arange(size, dtype=np.float32) + 0.5) / size
-    matte = matte * ramp(above, (0, how.fade))[:, None]
-    new = np.stack([curve(wide[:, :, c]) for c, curve in enumerate(curves)], 2)
+    matte = matte * ramp(1 - centres(size, wide), (0, how.fade))[:, None]
+    new = joined([curve(wide[:, :, c]) for c, curve in enumerate(curves)])
     return Change(
-        motion=np.zeros((_SIDE, _SIDE, 2), np.float32),
+        motion=zeros(wide, _SIDE, _SIDE, 2),
         offset=new - wide,
         where=faded(matte, parameters.motion),
     )
@@ -111,21 +125,22 @@ def _curve(
     line = goal + gain * (values - own)
     if lighter:
         top = min(goal + gain * spread, 0.98)
-        return np.asarray(np.maximum(np.minimum(line, top), values), np.float32)
+        return larger(smaller(line, top), values)
     knee = max(own - spread, 0.02)
     bottom = max(goal - gain * spread, 0.0)
-    beyond = values * bottom / knee
-    return np.asarray(np.clip(np.where(values < knee, beyond, line), 0, values), np.float32)
+    beyond = values * (bottom / knee)
+    return smaller(larger(where(values < knee, beyond, line), 0.0), values)
 
 
 def _colours(picture: FloatArray, share: FloatArray, parameters: Recolouring) -> FloatArray | None:
-    """(n, 3) the colours of where some regions are for sure; None where there is too little."""
-    sure = resized(share, _SIDE) > parameters.sure
-    return resized(picture, _SIDE)[sure] if sure.sum() >= _FEWEST else None
+    """(n, 3) the colours of where some regions are for sure, in the host's memory; None where there
+    is too little."""
+    sure = host(resized(share, _SIDE)) > parameters.sure
+    return host(resized(picture, _SIDE))[sure] if sure.sum() >= _FEWEST else None
 
 
 def _spread(pixels: FloatArray) -> float:
-    return float((pixels @ LUMA).std()) + 1e-2
+    return float(luma(pixels[None]).std()) + 1e-2
 
 
 def matte_of(
@@ -147,33 +162,29 @@ def matte_of(
         (skin > parameters.sure, parameters.border),
         (mask > parameters.sure, parameters.roots),
     ):
-        side = 2 * max(1, round(border * size)) + 1
-        ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        inner = cv2.erode(sure.astype(np.uint8), np.asarray(ellipse, np.uint8))
-        known.append(inner.astype(np.float32))
+        known.append(inside(sure, max(1, round(border * size))))
     reach, small = parameters.strands * _SIDE, resized(picture, _SIDE)
     for inner in (known[0] + known[1], known[2]):
         coarse = resized(inner, _SIDE)[:, :, None]
-        weight = blurred(coarse, reach)[:, :, None]
         # Where nothing sure is near, the mean of all of it.
         mean = (small * coarse).sum((0, 1)) / max(float(coarse.sum()), 1e-6)
-        near = (blurred(small * coarse, reach) + 1e-4 * mean) / (weight + 1e-4)
-        sides.append(resized(near, size))
+        near = blurred(joined([small * coarse, coarse]), reach)
+        sides.append(resized((near[:, :, :3] + 1e-4 * mean) / (near[:, :, 3:] + 1e-4), size))
     other, own = sides
     line = own - other
     length = (line * line).sum(2)
     along = ((picture - other) * line).sum(2) / (length + 1e-6)
     trust = length / (length + parameters.apart**2)
     # Skin beside hair lies in its shadow: a little of its colour is none of it.
-    told = trust * np.clip((along - parameters.shadow) / (1 - parameters.shadow), 0, 1)
-    told += (1 - trust) * mask
+    told = trust * ((along - parameters.shadow) / (1 - parameters.shadow)).clip(0, 1)
+    told = told + (1 - trust) * mask
     none, whole = known[0] + known[1] > 0, known[2] > 0
-    matte = np.where(none, 0, np.where(whole, 1, told))
-    matte = np.clip((matte - parameters.floor) / (1 - 2 * parameters.floor), 0, 1)
+    matte = where(none, 0.0, where(whole, 1.0, told))
+    matte = ((matte - parameters.floor) / (1 - 2 * parameters.floor)).clip(0, 1)
     # Other borders are none of theirs, whatever colours meet there.
     reach = max(1, round(parameters.strands * size))
-    near = dilated(np.asarray(mask > 1 - parameters.sure, np.float32), reach)
-    return np.asarray(matte * blurred(near, reach / 3), np.float32)
+    near = dilated(as_floats(mask > 1 - parameters.sure), reach)
+    return matte * blurred(near, reach / 3)
 
 
 def without_painted(colour: Change, face: Change, zoom: float) -> Change:
@@ -189,9 +200,9 @@ def without_painted(colour: Change, face: Change, zoom: float) -> Change:
     size = colour.where.shape[0]
     inner = resized(face.matter, round(size / zoom))
     start = (size - len(inner)) // 2
-    where = colour.where.copy()
-    where[start : start + len(inner), start : start + len(inner)] *= 1 - inner
-    return replace(colour, where=where)
+    left = zeros(inner, size, size) + 1
+    left[start : start + len(inner), start : start + len(inner)] -= inner
+    return replace(colour, where=colour.where * left)
 
 
 def carried(face: Change, colour: Change) -> Change:
@@ -199,10 +210,10 @@ def carried(face: Change, colour: Change) -> Change:
     moves with the face."""
     size = colour.where.shape[0]
     motion = resized(face.motion, size) * size
-    where = moved(colour.where, motion)
+    shown = moved(colour.where, motion)
     tint = moved(colour.offset * colour.where[:, :, None], motion)
     return replace(
         face,
         offset=resized(face.offset, size) + tint,
-        where=np.maximum(resized(face.where, size), where),
+        where=larger(resized(face.where, size), shown),
     )

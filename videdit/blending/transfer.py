@@ -16,20 +16,44 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from videdit.blending.alignment import bend, bending_field, placed
-from videdit.blending.change import LUMA, Change, blurred, resized, softness_of
+from videdit.blending.alignment import bending_field, placed
+from videdit.blending.change import Change, softness_of
 from videdit.blending.colours import match_colours, nearest
+from videdit.blending.maps import (
+    FloatArray,
+    bent,
+    blurred,
+    centres,
+    closed,
+    cubic,
+    dilated,
+    exp,
+    host,
+    joined,
+    larger,
+    luma,
+    means,
+    most,
+    moved,
+    put,
+    ramp,
+    resized,
+    shrunk,
+    sized,
+    smaller,
+    smoothed,
+    weighed,
+    zeros,
+)
 from videdit.blending.parameters import DEFAULT, BlendingParameters, Matter, Motion
 from videdit.blending.speech import kept_open, opened
 from videdit.faces.regions import NEVER, REGIONS, Touch
-
-FloatArray = NDArray[np.float32]
 
 _APART = (
     frozenset(REGIONS) - NEVER - {"hair", "hat"},
@@ -42,6 +66,11 @@ _THINGS = frozenset({"glasses", "hat"})
 
 _OUTLINE = frozenset({"hair", "hat"})
 """What leaves background behind."""
+
+_MOUTH = frozenset({"mouth"})
+"""Its inside."""
+
+_BACKGROUND = frozenset({"background"})
 
 _WORN = 5  # pixels of the parser's maps by which they may lie apart
 
@@ -96,9 +125,11 @@ def find_change(
     side = min(size, parameters.motion.side)
     field = bending_field(points.source, points.reconstruction, parameters.bending)
     own = parsed.source
-    theirs, after = (bent(maps, field) for maps in (parsed.reconstruction, parsed.edited))
+    theirs, after = (
+        bent(maps, field).clip(0, 1) for maps in (parsed.reconstruction, parsed.edited)
+    )
     # Motion and light change smoothly: they are looked for in small pictures.
-    was, now = (bend(resized(picture, side), field) for picture in (reconstruction, edited))
+    was, now = (bent(resized(picture, side), field) for picture in (reconstruction, edited))
     shape = sized(_touched(own, theirs, after, touch, parameters.motion), size)
     shape = _snapped(shape, source, parameters.motion)
     coarse = resized(shape, side)
@@ -111,7 +142,7 @@ def find_change(
     motion *= touch.motion / side
     speaks = 0.0
     if not touch.closes:
-        motion = kept_open(motion, points.source, parameters.speech)
+        motion = put(motion, kept_open(host(motion), points.source, parameters.speech))
         speaks = opened(points.source, parameters.speech)
     same = resized(_same(own, theirs, after, motion, speaks), side)
     light = _light(resized(source, side), was, coarse, parameters.motion)
@@ -134,15 +165,17 @@ def find_change(
             parameters.motion.growth,
         )
         if touch.renewed:
-            change = resized(np.abs(now - was), own.shape[0]).mean(2)
+            change = resized(abs(now - was), own.shape[0]).mean(2)
             renewed = sized(_renewed(own, after, change, touch, parameters.matter), side)
-            matter = np.maximum(matter, blurred(renewed, parameters.matter.blur * side))
-        shown, new = (bend(resized(p, size), field) for p in (reconstruction, edited))
-        painted = match_colours(source, shown, new, _things(own, theirs, after), parameters.colours)
+            matter = larger(matter, blurred(renewed, parameters.matter.blur * side))
+        shown, new = (bent(resized(p, size), field) for p in (reconstruction, edited))
+        painted = match_colours(
+            source, shown, new, *_things(own, theirs, after), parameters.colours
+        )
         if touch.matter & _OUTLINE:
             painted = _uncovered(painted, source, own, after, parameters)
         softness = softness_of(source, shown, shape)
-        where = np.maximum(where, resized(matter, size))
+        where = larger(where, resized(matter, size))
     things = touch.matter & _THINGS
     if things:
         # Glasses that are there stay the person's own: they come or go, they don't change.
@@ -150,7 +183,7 @@ def find_change(
         where *= 1 - sized(blurred(ramp(before * then, parameters.matter.comes), 1), size)
     # Where anything is touched the colour is already the source's, more or less changed: this only
     # says where, and a pixel that is not touched at all stays the source's to the last bit.
-    where = np.clip(where * parameters.motion.gain - parameters.motion.floor, 0, 1)
+    where = (where * parameters.motion.gain - parameters.motion.floor).clip(0, 1)
     return Change(
         motion=motion,
         offset=offset,
@@ -161,20 +194,17 @@ def find_change(
     )
 
 
-def bent(maps: FloatArray, field: FloatArray) -> FloatArray:
-    """``bend`` for maps of many channels: OpenCV takes four at a time."""
-    parts = [bend(maps[:, :, i : i + 4], field) for i in range(0, maps.shape[2], 4)]
-    return np.concatenate([part.reshape(*maps.shape[:2], -1) for part in parts], 2).clip(0, 1)
+Names = AbstractSet[str]
 
 
-def share_of(regions: FloatArray, names: AbstractSet[str]) -> FloatArray:
+def share_of(regions: FloatArray, names: Names) -> FloatArray:
     """(s, s) the probability of any of some regions."""
-    share = np.zeros(regions.shape[:2], np.float32)
-    # In one order: sums of floats depend on it, and a set's differs from process to process.
-    for index, name in enumerate(REGIONS):
-        if name in names:
-            share += regions[:, :, index]
-    return share
+    return shares_of(regions, names)[:, :, 0]
+
+
+def shares_of(regions: FloatArray, *groups: Names) -> FloatArray:
+    """(s, s, groups) the probability of any of some regions, for each of some groups of them."""
+    return weighed(regions, tuple(tuple(float(r in names) for r in REGIONS) for names in groups))
 
 
 def _touched(
@@ -189,23 +219,22 @@ def _touched(
     that falls over the neck."""
     names = touch.shape
     here = share_of(own, names)
-    grown = np.clip(share_of(after, names) - share_of(theirs, names), 0, 1)
+    grown = (share_of(after, names) - share_of(theirs, names)).clip(0, 1)
     # A cheek becomes rounder; a face does not turn up elsewhere.
     grown = grown * dilated(here, round(parameters.growth * touch.growth))
     others = set(REGIONS) - touch.all - {"background"}
-    hidden = np.clip(share_of(after, others) - share_of(theirs, others), 0, 1)
+    hidden = (share_of(after, others) - share_of(theirs, others)).clip(0, 1)
     hidden = blurred(dilated(hidden, parameters.growth), 1)
-    return np.asarray(np.clip(here + grown, 0, 1) * (1 - hidden), np.float32)
+    touched: FloatArray = (here + grown).clip(0, 1)
+    return touched * (1 - hidden)
 
 
 def _things(
     own: FloatArray, theirs: FloatArray, after: FloatArray
-) -> list[tuple[FloatArray, FloatArray]]:
+) -> tuple[FloatArray, FloatArray]:
     """Of each of the regions that are not one another: where source and reconstruction both show
-    it, and where the edit does."""
-    return [
-        (share_of(own, names) * share_of(theirs, names), share_of(after, names)) for names in _APART
-    ]
+    it, and where the edit does; (s, s, k) each."""
+    return shares_of(own, *_APART) * shares_of(theirs, *_APART), shares_of(after, *_APART)
 
 
 def _uncovered(
@@ -219,7 +248,7 @@ def _uncovered(
     found = behind(source, own, parameters)
     if found is None:
         return painted
-    shown = _outer(ramp(share_of(after, {"background"}), parameters.matter.background))
+    shown = _outer(ramp(share_of(after, _BACKGROUND), parameters.matter.background))
     return painted + sized(shown, source.shape[0])[:, :, None] * (found - painted)
 
 
@@ -229,24 +258,22 @@ def behind(
     """(size, size, 3) the source's background, smooth, over all of the crop: what lies behind hair
     that goes is unknown, but not another room. None where hardly any is seen."""
     side = regions.shape[0]
-    radius = 2 * parameters.matter.traces + 1
-    kernel = np.ones((radius, radius), np.uint8)
-    sure = np.asarray(cv2.erode(share_of(regions, {"background"}), kernel), np.float32)
+    sure = shrunk(share_of(regions, _BACKGROUND), 2 * parameters.matter.traces + 1)
     weight = ramp(sure, parameters.matter.background)[:, :, None]
-    if weight.sum() < side:
+    if float(weight.sum()) < side:
         return None
     small = resized(source, side)
     mean = (small * weight).sum((0, 1)) / weight.sum()
     how = parameters.colours
-    found = nearest(small, weight, mean, how.reach * side, how.sure)
+    found = nearest(small, weight, mean[None], how.reach * side, how.sure)[:, :, 0]
     return resized(found, source.shape[0])
 
 
 def _outer(mask: FloatArray) -> FloatArray:
     """A mask without its islands: what no way from the border leads to is no background."""
-    labels = cv2.connectedComponents((mask > 0).astype(np.uint8))[1]
+    labels = cv2.connectedComponents((host(mask) > 0).astype(np.uint8))[1]
     edges = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
-    return np.asarray(mask * np.isin(labels, edges), np.float32)
+    return mask * put(mask, np.isin(labels, edges))
 
 
 def _same(
@@ -257,12 +284,12 @@ def _same(
     """
     size = after.shape[0]
     moving = resized(motion, size) * size
-    same = np.zeros((size, size), np.float32)
-    for names in _APART:
-        both = share_of(own, names) * share_of(theirs, names)
-        same += share_of(after, names) * moved(both, moving)
-    inside = np.maximum(share_of(after, {"mouth"}), moved(share_of(own, {"mouth"}), moving))
-    return np.asarray(ramp(same, (0.3, 0.7)) * (1 - speaks * inside), np.float32)
+    shared = shares_of(own, *_APART) * shares_of(theirs, *_APART)
+    came = moved(joined([shared, share_of(own, _MOUTH)]), moving)
+    shown = shares_of(after, *_APART, _MOUTH)
+    same = (shown * came)[:, :, : len(_APART)].sum(2)
+    inside = larger(shown[:, :, -1], came[:, :, -1])
+    return ramp(same, (0.3, 0.7)) * (1 - speaks * inside)
 
 
 def _light(source: FloatArray, shown: FloatArray, where: FloatArray, parameters: Motion) -> float:
@@ -271,46 +298,30 @@ def _light(source: FloatArray, shown: FloatArray, where: FloatArray, parameters:
     total = float(where.sum())
     if total < 1:
         return 1.0
-    own, theirs = (float((picture @ LUMA * where).sum()) / total for picture in (source, shown))
+    own, theirs = (float((luma(picture) * where).sum()) / total for picture in (source, shown))
     return min(1.0, own / max(parameters.as_light * theirs, 1e-3))
 
 
 def _without_tone(offset: FloatArray, parameters: Motion) -> FloatArray:
     """A change of light, with little of what it does to the face as a whole: a generator's edit
     makes men dark and women pink by the way."""
-    overall = blurred(offset, parameters.tone_reach * offset.shape[0])
+    overall = smoothed(offset, parameters.tone_reach * offset.shape[0])
     folds = offset - (1 - parameters.tone) * overall
-    light = (folds @ LUMA)[:, :, None]
-    return np.asarray(light + parameters.tone * (folds - light), np.float32)
-
-
-def dilated(mask: FloatArray, radius: int) -> FloatArray:
-    """The largest value within a radius, pixels."""
-    side = 2 * radius + 1
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(mask, np.asarray(ellipse, np.uint8)), np.float32)
-
-
-def sized(values: NDArray[Any], size: int) -> FloatArray:
-    """A map of values in [0, 1] with another side, cubic."""
-    resized = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(resized, 0, 1), np.float32)
+    light = luma(folds)[:, :, None]
+    return light + parameters.tone * (folds - light)
 
 
 def _snapped(mask: FloatArray, source: FloatArray, parameters: Motion) -> FloatArray:
     """A mask whose border follows the source's edges: a guided filter (He et al. 2010)."""
     size = mask.shape[0]
     side = 2 * max(1, round(parameters.snap * size)) + 1
-    guide = np.asarray(source @ LUMA, np.float32)
-
-    def mean(values: NDArray[Any]) -> FloatArray:
-        return np.asarray(cv2.boxFilter(values, -1, (side, side)), np.float32)
-
-    guide_mean, mask_mean = mean(guide), mean(mask)
-    variance = mean(guide * guide) - guide_mean * guide_mean
-    slope = (mean(guide * mask) - guide_mean * mask_mean) / (variance + parameters.snap_noise)
-    snapped = mean(slope) * guide + mean(mask_mean - slope * guide_mean)
-    return np.asarray(np.clip(snapped, 0, 1), np.float32)
+    guide = luma(source)
+    guide_mean, mask_mean = means(guide, side), means(mask, side)
+    variance = means(guide * guide, side) - guide_mean * guide_mean
+    common = means(guide * mask, side) - guide_mean * mask_mean
+    slope = cast(FloatArray, common / (variance + parameters.snap_noise))
+    snapped = means(slope, side) * guide + means(mask_mean - slope * guide_mean, side)
+    return snapped.clip(0, 1)
 
 
 def _motion(
@@ -329,37 +340,29 @@ def _motion(
         (size, size) the pixels by which there and back again misses.
     """
     size = edited.shape[0]
-    dense = cv2.resize(guide, (size, size), interpolation=cv2.INTER_CUBIC) * size
-    guided = np.asarray(dense, np.float32)
-    reconstruction = moved(reconstruction, guided)
-    grey = [
-        np.asarray(np.rint(np.clip(picture @ LUMA, 0, 1) * 255), np.uint8)
-        for picture in (reconstruction, edited)
-    ]
+    guided = cubic(put(edited, guide), size) * size
+    was, now = (
+        host((luma(picture).clip(0, 1) * 255).round()).astype(np.uint8)
+        for picture in (moved(reconstruction, guided), edited)
+    )
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     start = np.zeros((size, size, 2), np.float32)
-    back = np.asarray(flow.calc(grey[1], grey[0], start.copy()), np.float32)
-    there = np.asarray(flow.calc(grey[0], grey[1], start.copy()), np.float32)
-    unsure = np.linalg.norm(back + moved(there, back), axis=2).astype(np.float32)
-    trust = np.exp(-((unsure / size / parameters.closure) ** 2))
+    back = put(edited, np.asarray(flow.calc(now, was, start.copy())))
+    there = put(edited, np.asarray(flow.calc(was, now, start.copy())))
+    miss = back + moved(there, back)
+    unsure = (miss * miss).sum(2) ** 0.5
+    trust = exp(-((unsure / size / parameters.closure) ** 2))[:, :, None]
+    # Each point's motion, weighted by how far it is to be trusted, and that weight.
+    told = joined([back * trust, trust])
     sigma = parameters.smoothness * size
     # Where nothing near is to be trusted, what is farther away says how things move.
-    smooth = np.zeros_like(back)
+    smooth = zeros(edited, size, size, 2)
     for width in (16 * sigma, 4 * sigma, sigma):
-        weight = blurred(trust, width)[:, :, None]
-        found = blurred(back * trust[:, :, None], width) / (weight + 1e-6)
+        near = smoothed(told, width)
+        weight = near[:, :, 2:]
         sure = ramp(weight, (0.0, 0.3))
-        smooth += sure * (found - smooth)
+        smooth += sure * (near[:, :, :2] / (weight + 1e-6) - smooth)
     return smooth + moved(guided, smooth), unsure
-
-
-def moved(picture: FloatArray, motion: FloatArray) -> FloatArray:
-    """A picture (s, s[, c]) read where a motion (s, s, 2), pixels, says."""
-    axis = np.arange(picture.shape[0], dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
-    x, y = x + motion[:, :, 0], y + motion[:, :, 1]
-    moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(moved, np.float32)
 
 
 def _matter(
@@ -379,42 +382,35 @@ def _matter(
     behind = set(REGIONS) - touch.all
     # What comes and what goes is matter as a whole; where it is before and after, only what neither
     # motion nor light explains. A hat over hair comes: it is not the same.
-    mouth = share_of(own, {"mouth"})
-    comes, leaves = np.zeros_like(mine), np.zeros_like(mine)
-    for names in _APART:
-        here, before, then = (share_of(r, touch.matter & names) for r in (own, theirs, after))
-        come, go = (
-            then - np.maximum(before, here),
-            np.minimum(here, before + parameters.slack) - then,
-        )
-        if "mouth" in names:
-            go -= speaks * mouth
-        comes = np.maximum(comes, ramp(come, parameters.comes))
-        leaves = np.maximum(leaves, ramp(go, parameters.comes))
+    mouth = share_of(own, _MOUTH)
+    groups = [touch.matter & names for names in _APART]
+    here, before, then = (shares_of(r, *groups) for r in (own, theirs, after))
+    come, go = then - larger(before, here), smaller(here, before + parameters.slack) - then
+    # What speaks in a mouth is its own.
+    stays = joined([speaks * mouth if "mouth" in names else 0 * mouth for names in _APART])
+    comes, leaves = most(ramp(come, parameters.comes)), most(ramp(go - stays, parameters.comes))
     # What goes leaves its shadow and single hairs around it: they go with it.
     leaves = blurred(dilated(leaves, parameters.traces), parameters.traces / 2)
-    whole = np.maximum(comes, leaves)
-    near = dilated(np.maximum(mine, now), parameters.reach)
+    whole = larger(comes, leaves)
+    near = dilated(larger(mine, now), parameters.reach)
     # Nothing is painted over background and clothes but what grows a little over them in the edit,
     # and background where single hairs lie over it that go.
     never = share_of(own, NEVER)
-    over = np.clip(now - was, 0, 1) * dilated(1 - never, growth)
-    over += leaves * share_of(own, {"background"}) * share_of(after, {"background"})
-    free = 1 - np.clip(never - over, 0, 1)
+    over = (now - was).clip(0, 1) * dilated(1 - never, growth)
+    over += leaves * share_of(own, _BACKGROUND) * share_of(after, _BACKGROUND)
+    free = 1 - (never - over).clip(0, 1)
     coarse = parameters.coarse * size
-    fine = np.abs(unexplained - blurred(unexplained, coarse)) @ np.full(3, 1 / 3, np.float32)
+    fine = abs(unexplained - blurred(unexplained, coarse)).mean(2)
     structure = ramp(blurred(fine, parameters.blur * size), parameters.structure)
-    torn = ramp(unsure / size, parameters.torn) * ramp(
-        np.abs(unexplained) @ np.full(3, 1 / 3, np.float32), parameters.structure
-    )
+    torn = ramp(unsure / size, parameters.torn)
+    torn = torn * ramp(abs(unexplained).mean(2), parameters.structure)
     # A part of them is not what lies behind, in the edit; nor the inside of a mouth that the source
     # opens itself: what speaks there is its own.
     inside = speaks * ramp(dilated(mouth, growth), parameters.comes)
     near = near * (1 - share_of(after, behind)) * (1 - inside)
-    part = np.maximum(structure, torn) * sized(near, size)
-    matter = np.maximum(part, sized(whole, size)) * sized(free, size)
-    closing = 2 * round(parameters.blur * size) + 1
-    matter = cv2.morphologyEx(matter, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
+    part = larger(structure, torn) * sized(near, size)
+    matter = larger(part, sized(whole, size)) * sized(free, size)
+    matter = closed(matter, 2 * round(parameters.blur * size) + 1)
     return blurred(matter, parameters.blur * size)
 
 
@@ -432,19 +428,11 @@ def _renewed(
     """
     both = share_of(own, touch.renewed) * share_of(after, touch.renewed)
     mean = float((change * both).sum()) / max(float(both.sum()), 1.0)
-    return np.asarray(parameters.renewed * min(mean / parameters.change, 1.0) * both, np.float32)
-
-
-def ramp(values: NDArray[Any], ends: tuple[float, float]) -> FloatArray:
-    """From 0 to 1 between two values, smoothly."""
-    t = np.clip((values - ends[0]) / (ends[1] - ends[0]), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    return parameters.renewed * min(mean / parameters.change, 1.0) * both
 
 
 def faded(alpha: FloatArray, parameters: Motion) -> FloatArray:
     """Nothing is pasted at the crop's border."""
-    axis = (np.arange(alpha.shape[0], dtype=np.float32) + 0.5) / alpha.shape[0]
-    edge = ramp(
-        np.minimum(axis, 1 - axis), (parameters.margin, parameters.margin + parameters.border)
-    )
-    return np.asarray(alpha * np.minimum(edge[:, None], edge[None, :]), np.float32)
+    axis = centres(alpha.shape[0], alpha)
+    edge = ramp(smaller(axis, 1 - axis), (parameters.margin, parameters.margin + parameters.border))
+    return alpha * smaller(edge[:, None], edge[None, :])

@@ -190,9 +190,46 @@ def paste_warp(
     Raises:
         ValueError: the crop's shape or the quad is unusable.
     """
-    if crop.ndim != 3 or crop.shape[0] != crop.shape[1] or 0 in crop.shape:
-        raise ValueError(f"expected (s, s, C) pixels, got {crop.shape}")
-    size = crop.shape[0]
+    place = placed_patch(crop.shape, quad, frame_hw, part)
+    x, y, w, h = place.box
+    if w == 0 or h == 0:
+        return x, y, np.zeros((h, w, crop.shape[2]), np.float32), np.zeros((h, w), np.float32)
+    method = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
+    patch = _resample(crop, place.to_crop, w, h, mirror=False, method=method)
+    if not smooth:
+        np.clip(patch, crop.min(), crop.max(), out=patch)
+    coverage = np.ones((h, w), np.float32)
+    for across, down in place.edges:
+        coverage *= np.clip(across[None] - down[:, None] + 0.5, 0, 1).astype(np.float32)
+    return x, y, patch, coverage
+
+
+@dataclass(frozen=True)
+class PatchPlace:
+    """Where a part of a crop lies in its frame.
+
+    Attributes:
+        box: left, top, width and height of its bounding box within the frame, pixels.
+        to_crop: (3, 3) from the box's continuous coordinates to the crop's.
+        edges: of each of the quad's edges that cuts the box, (w,) and (h,) float64: pixel (x, y)
+            lies by ``first[x] - second[y]`` inside of it.
+    """
+
+    box: tuple[int, int, int, int]
+    to_crop: FloatArray
+    edges: tuple[tuple[FloatArray, FloatArray], ...]
+
+
+def placed_patch(
+    shape: tuple[int, ...],
+    quad: NDArray[np.floating[Any]],
+    frame_hw: tuple[int, int],
+    part: tuple[float, float, float, float],
+) -> PatchPlace:
+    """Where a part of a crop of some shape lies; see :func:`paste_warp`."""
+    if len(shape) != 3 or shape[0] != shape[1] or 0 in shape:
+        raise ValueError(f"expected (s, s, C) pixels, got {tuple(shape)}")
+    size = shape[0]
     to_crop = quad_transform(quad, size)
     corners = _checked(quad)
     height, width = frame_hw
@@ -202,19 +239,9 @@ def paste_warp(
     left, top = (int(v) for v in np.clip(np.floor(box.min(axis=0)), 0, (width, height)))
     right, bottom = (int(v) for v in np.clip(np.ceil(box.max(axis=0)), 0, (width, height)))
     w, h = max(0, right - left), max(0, bottom - top)
-    if w == 0 or h == 0:
-        return (
-            left,
-            top,
-            np.zeros((h, w, crop.shape[2]), np.float32),
-            np.zeros((h, w), np.float32),
-        )
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    method = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
-    patch = _resample(crop, to_crop @ shift, w, h, mirror=False, method=method)
-    if not smooth:
-        np.clip(patch, crop.min(), crop.max(), out=patch)
-    return left, top, patch, _coverage(corners - (left, top), w, h)
+    edges = _edges(corners - (left, top), w, h) if w and h else ()
+    return PatchPlace((left, top, w, h), to_crop @ shift, edges)
 
 
 def _checked(quad: NDArray[np.floating[Any]]) -> FloatArray:
@@ -231,16 +258,19 @@ def _checked(quad: NDArray[np.floating[Any]]) -> FloatArray:
     return corners
 
 
-def _coverage(corners: FloatArray, width: int, height: int) -> NDArray[np.float32]:
-    """How much of each pixel lies within a convex quad: exact for a straight upright edge."""
-    xs = np.arange(width) + 0.5
-    ys = np.arange(height) + 0.5
-    result = np.ones((height, width), np.float32)
+def _edges(
+    corners: FloatArray, width: int, height: int
+) -> tuple[tuple[FloatArray, FloatArray], ...]:
+    """Of a convex quad's edges those that cut a picture: see ``PatchPlace``. How far inside, and
+    half a pixel more, is how much of a pixel is: exactly so for straight upright edges."""
+    xs, ys = np.arange(width) + 0.5, np.arange(height) + 0.5
+    edges = []
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         along = (end - start) / np.linalg.norm(end - start)
-        inside = along[1] * (xs[None, :] - start[0]) - along[0] * (ys[:, None] - start[1])
-        result *= np.clip(inside + 0.5, 0.0, 1.0).astype(np.float32)
-    return result
+        first, second = along[1] * (xs - start[0]), along[0] * (ys - start[1])
+        if first.min() - second.max() < 0.5:
+            edges.append((first, second))
+    return tuple(edges)
 
 
 Box = tuple[int, int, int, int]

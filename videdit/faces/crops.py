@@ -1,4 +1,4 @@
-"""Cutting the crops of many faces at once, on any device.
+"""Cutting the crops of many faces at once, and pasting one, on any device.
 
 ``videdit.faces.align`` in torch: the same coordinates, the same filters. What differs is rounding;
 most of it is OpenCV's, which averages blocks of integers to integers. On a CPU OpenCV is many times
@@ -16,11 +16,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.filters import filter2d_separable
-from kornia.geometry.transform import warp_perspective
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videdit.faces.align import Box, SamplingPlan, _region, quad_transform, sampling_plan
+from videdit.faces.align import (
+    Box,
+    SamplingPlan,
+    _region,
+    placed_patch,
+    quad_transform,
+    sampling_plan,
+)
 from videdit.faces.smoothing import FloatArray
 
 _FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
@@ -54,7 +60,7 @@ def cut_crops(
         pictures = _checked(frames)
 
         def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
-            return _cut(pictures, members, boxes)
+            return _cut(pictures, members, boxes, mirror=True)
     else:
         arrays = _checked_arrays(frames)
 
@@ -65,10 +71,43 @@ def cut_crops(
     return _resample(read, to_frame, [(size, size)] * len(frames)).clamp_(0, 1)
 
 
+def paste_warp(
+    crop: Tensor,
+    quad: NDArray[np.floating[Any]],
+    frame_hw: tuple[int, int],
+    part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    *,
+    smooth: bool = False,
+) -> tuple[int, int, Tensor, Tensor]:
+    """Bring a crop (s, s, C) back into the frame, as ``align.paste_warp`` does.
+
+    Returns:
+        ``(x, y, patch, coverage)``, the last two on the crop's device.
+    """
+    place = placed_patch(tuple(crop.shape), quad, frame_hw, part)
+    x, y, w, h = place.box
+    if w == 0 or h == 0:
+        return x, y, crop.new_zeros(h, w, crop.shape[2]), crop.new_zeros(h, w)
+    pictures = crop.permute(2, 0, 1)[None]
+
+    def read(members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
+        return _cut(pictures, members, boxes, mirror=False)
+
+    patch = _resample(read, [place.to_crop], [(w, h)], "bilinear" if smooth else "bicubic")[0]
+    if not smooth:
+        patch = patch.clamp(*crop.aminmax())
+    coverage = crop.new_ones(h, w)
+    for across, down in place.edges:
+        first, second = (torch.from_numpy(v).to(crop.device, torch.float32) for v in (across, down))
+        coverage *= (first[None] - second[:, None] + 0.5).clamp(0, 1)
+    return x, y, patch.permute(1, 2, 0), coverage
+
+
 def _resample(
     read: Callable[[Sequence[int], Sequence[Box]], Tensor],
     to_source: Sequence[FloatArray],
     sizes: Sequence[tuple[int, int]],
+    method: str = "bicubic",
 ) -> Tensor:
     """Sample n pictures at the centres of n target grids: ``align._resample``, batched.
 
@@ -95,21 +134,28 @@ def _resample(
         if block > 1:
             pixels = F.avg_pool2d(pixels, block)
         pixels = _low_pass(pixels, chosen)
-        # kornia takes source indices to target indices.
-        matrices = np.stack([np.linalg.inv(plan.matrix) for plan in chosen])
-        parts.append(
-            warp_perspective(
-                pixels,
-                torch.from_numpy(matrices.astype(np.float32)).to(pixels.device),
-                (height, width),
-                mode="bicubic",
-                padding_mode="border",
-            )
-        )
+        places = _places(np.stack([plan.matrix for plan in chosen]), width, height, pixels)
+        parts.append(F.grid_sample(pixels, places, method, "border", align_corners=False))
         order += members
     if len(parts) == 1:
         return parts[0]
     return torch.cat(parts)[np.argsort(order).tolist()]
+
+
+def _places(matrices: NDArray[np.float64], width: int, height: int, pixels: Tensor) -> Tensor:
+    """(k, height, width, 2) where targets' pixels lie in sources (k, C, h, w), as ``grid_sample``
+    counts; the matrices (k, 3, 3) take indices to indices."""
+    flat = bool((matrices[:, 2] == (0, 0, 1)).all())
+    rows = matrices[:, :2] if flat else matrices
+    m = torch.from_numpy(rows.astype(np.float32)).to(pixels.device)[..., None, None]
+    columns = torch.arange(width, device=pixels.device)
+    lines = torch.arange(height, device=pixels.device)[:, None]
+    places = m[:, :, 0] * columns + (m[:, :, 1] * lines + m[:, :, 2])
+    if not flat:
+        places = places[:, :2] / places[:, 2:]
+    # Continuous coordinates from -1 to 1 over the whole source.
+    size = torch.tensor(pixels.shape[:1:-1], device=pixels.device)
+    return (places.permute(0, 2, 3, 1) + 0.5) * (2 / size) - 1
 
 
 def _low_pass(pixels: Tensor, plans: Sequence[SamplingPlan]) -> Tensor:
@@ -140,21 +186,25 @@ def _upload(
     return pixels.to(torch.float32).contiguous() / _FULL[regions.dtype]
 
 
-def _cut(pictures: Tensor, members: Sequence[int], boxes: Sequence[Box]) -> Tensor:
-    """Regions of pictures that go on beyond their borders, (k, C, h, w)."""
+def _cut(pictures: Tensor, members: Sequence[int], boxes: Sequence[Box], *, mirror: bool) -> Tensor:
+    """Regions of pictures that go on beyond their borders, (k, C, h, w): their mirror image, or
+    their border pixels."""
     height, width = pictures.shape[2:]
     regions = []
     for member, (left, top, right, bottom) in zip(members, boxes, strict=True):
         rows, columns = (
-            torch.from_numpy(_indices(start, stop, length)).to(pictures.device)
+            torch.from_numpy(_indices(start, stop, length, mirror)).to(pictures.device)
             for start, stop, length in ((top, bottom, height), (left, right, width))
         )
         regions.append(pictures[member].index_select(1, rows).index_select(2, columns))
     return torch.stack(regions)
 
 
-def _indices(start: int, stop: int, length: int) -> NDArray[np.int64]:
-    """Where [start, stop) of a row comes from that goes on, mirrored, beyond [0, length)."""
+def _indices(start: int, stop: int, length: int, mirror: bool) -> NDArray[np.int64]:
+    """Where [start, stop) of a row comes from that goes on, mirrored or as it ends, beyond
+    [0, length)."""
+    if not mirror:
+        return np.arange(start, stop).clip(0, length - 1)
     at = np.arange(start, stop) % (2 * length)
     return np.minimum(at, 2 * length - 1 - at)
 

@@ -3,7 +3,7 @@ PyTorch."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -87,7 +87,24 @@ class TorchParser:
         self._network = Captured(lambda crops: run(crops).softmax(1).permute(0, 2, 3, 1), device)
         self._device = device
 
-    def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """As :class:`videdit.faces.regions.Parser`."""
+    @overload
+    def parse(self, crop: Tensor) -> Tensor: ...
+
+    @overload
+    def parse(self, crop: NDArray[np.floating[Any]]) -> NDArray[np.float32]: ...
+
+    def parse(self, crop: Tensor | NDArray[np.floating[Any]]) -> Tensor | NDArray[np.float32]:
+        """As :class:`videdit.faces.regions.Parser`; of a tensor on its device, another on it."""
+        if isinstance(crop, Tensor):
+            return self._network(_parser_input(crop))[0]
         odds = self._network(torch.from_numpy(parser_input(crop)).to(self._device))
         return np.ascontiguousarray(odds[0].cpu().numpy())
+
+
+def _parser_input(crop: Tensor) -> Tensor:
+    """``regions.parser_input`` of a tensor."""
+    planes = crop.permute(2, 0, 1)[None]
+    if planes.shape[2] != PARSED:
+        how = "area" if planes.shape[2] > PARSED else "bicubic"
+        planes = F.interpolate(planes, (PARSED, PARSED), mode=how)
+    return planes.contiguous()

@@ -104,10 +104,10 @@ class Parser(Protocol):
         """Probabilities of the regions in a crop.
 
         Args:
-            crop: (s, s, 3) RGB in [0, 1], aligned.
+            crop: (s, s, 3) RGB in [0, 1], aligned; of a network on a GPU also a tensor on it.
 
         Returns:
-            (128, 128, regions), summing to one.
+            (128, 128, regions), summing to one; as the crop is.
         """
 
 

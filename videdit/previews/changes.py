@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blending.change import Change, resized
+from ..blending.change import Change
+from ..blending.maps import resized
 from ..faces.align import cut_crop
 from ..sheet import PANEL
 from .pictures import Picture, bytes_of, flow_picture, mask_picture, signed_picture

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blending.change import resized
+from ..blending.maps import resized
 from ..faces.regions import REGIONS, draw_regions
 from ..sheet import PANEL, Colour, write
 

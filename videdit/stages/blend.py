@@ -27,8 +27,9 @@ from ..artifacts.faces import faces_of
 from ..artifacts.pictures import POINTS, decode_picture, has_picture, picture_path
 from ..artifacts.rows import read_rows, smooth_rows
 from ..batches import ahead
-from ..blending.change import Change, applied, steadied
+from ..blending.change import Change, applied, on_host, steadied
 from ..blending.face import find_changes
+from ..blending.maps import on_device
 from ..blending.transfer import Landmarks
 from ..device import workers
 from ..faces.align import cut_crop
@@ -51,7 +52,7 @@ class BlendStage(FaceStage):
     ``touched.npz``, where."""
 
     name = "blend"
-    version = 18
+    version = 19
     takes = ("align", "reconstruct", "decode")
     apart = True
     cost = 0.08
@@ -160,7 +161,8 @@ class BlendStage(FaceStage):
                 pictures.append(strip([*frame, *region_panels(seen)]))
                 for (track, kind), (quad, change) in working.steady(moment).items():
                     name = f"track {track}, {kind}"
-                    pictures.append(strip(change_panels(name, source, result, quad, change)))
+                    panels = change_panels(name, source, result, quad, on_host(change))
+                    pictures.append(strip(panels))
         return pictures
 
 
@@ -256,6 +258,7 @@ class _FacesToPaste:
         resources, table = stage.resources, stage.table(ctx)
         self.reconstruct, self.decode = ctx.input("reconstruct"), ctx.input("decode")
         self.parser: Parser = resources.network(ctx, "parser")
+        self.device = resources.networks.device.name
         self.touch = {each.id: resources.touch_of(each.asked) for each in table.tracks}
         self.marked = resources.marked
         self.how = resources.parameters.blending
@@ -286,7 +289,7 @@ class _FacesToPaste:
                 if not has_picture(self.decode, chunk.name, name):
                     continue
                 paths = [picture_path(a, chunk.name, name) for a in (self.reconstruct, self.decode)]
-            own, edited = map(decode_picture, paths)
+            own, edited = (on_device(self.device, decode_picture(path)) for path in paths)
             shown = self.source[k] + self.shift[k]
             changes = find_changes(
                 rgb,
