@@ -1,4 +1,4 @@
-"""Decoding on a GPU. Here none need be: a decoder in software stands in for the GPU's, and hands its
+"""Decoding on a GPU. None need be there: a decoder in software stands in for its, and hands its
 frames out as that does."""
 
 from __future__ import annotations

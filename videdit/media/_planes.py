@@ -209,6 +209,16 @@ def frame_from(planes: Sequence[Plane], layout: Layout, pix_fmt: str) -> av.Vide
     return frame
 
 
+def packed(planes: Sequence[Plane], layout: Layout, pix_fmt: str) -> av.VideoFrame:
+    """A new ffmpeg frame with these samples in any format that holds the layout's."""
+    target = layout_of(pix_fmt)[1]
+    if target is None or layout.kind != "yuv":
+        return frame_from(planes, layout, pix_fmt)
+    plain = frame_from(planes, layout, target)
+    span = {"src_color_range": RANGE_LIMITED, "dst_color_range": RANGE_LIMITED}
+    return plain.reformat(format=pix_fmt, threads=1, **span)
+
+
 def grow(plane: Plane, sub_w: int, sub_h: int, width: int, height: int) -> Plane:
     """Repeat each chroma sample over its block, cut to the frame."""
     if sub_w:
