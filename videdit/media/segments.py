@@ -253,7 +253,7 @@ def _open_on_gpu(context: VideoCodecContext, timeline: Timeline) -> None:
             reason = said[-1][2].strip() if said else str(error)
             raise UsageError(
                 f"{context.name} cannot encode {timeline.width}x{timeline.height} pixels here: "
-                f"{reason}".rstrip("."),
+                f"{reason}",
                 "It takes an NVIDIA GPU that has this encoder (A100 and H100 have none) and a new "
                 f"enough driver; --codec {context.codec.canonical_name} works everywhere.",
             ) from error
