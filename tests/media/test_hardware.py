@@ -4,7 +4,6 @@ frames out as that does."""
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -242,10 +241,11 @@ def test_a_damaged_file_is_the_same_error(clips: Clips, card: Card, tmp_path: Pa
     assert errors[0] == errors[1]
     assert card.packets
     path.unlink()
-    with FrameReader(timeline, on_gpu=True) as reader:
-        with pytest.raises(InputError, match="cannot be read"):
-            list(reader.read())
-        shutil.copy(clips("plain.mkv", *pattern(), "-c:v libx264 -pix_fmt yuv420p"), path)
+    with (
+        FrameReader(timeline, on_gpu=True) as reader,
+        pytest.raises(InputError, match="cannot be read"),
+    ):
+        list(reader.read())
 
 
 def test_what_a_gpu_is_asked_for(plain: Path, clips: Clips) -> None:

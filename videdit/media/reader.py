@@ -30,8 +30,9 @@ _OPENING = 8
 # Frames that a GPU decodes before they are asked for.
 _AHEAD = 4
 
-# Frames of a reader, by which a GPU is seen to decode as software does: among them those made from
-# others before and after them.
+# Frames of a reader, by which a GPU is seen to decode as software does; among them are those made
+# from others before and after them. Cards take streams of profiles that they don't know (lossless
+# H.264), and decode them to something.
 _COMPARED = 12
 
 _log = logging.getLogger(__name__)
