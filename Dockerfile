@@ -81,7 +81,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     VIDEDIT_WEIGHTS=/opt/videdit/weights \
     VIDEDIT_CACHE=/cache \
     XDG_CACHE_HOME=/cache/.libraries \
-    HOME=/home/videdit
+    HOME=/home/videdit \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 # A library that is missing shows itself now, not in the first run.
 RUN python -c "import cv2"
 

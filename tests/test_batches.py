@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from videdit.batches import ahead, batched
+from videdit.batches import ahead, batched, taken_ahead
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,44 @@ def test_an_abandoned_iterator_leaves_no_thread() -> None:
 
     with pytest.raises(KeyError):
         fail()
+    assert not threads()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 9])
+def test_items_are_taken_ahead_in_order(count: int) -> None:
+    assert list(taken_ahead(range(count), 3)) == list(range(count))
+    assert not threads()
+
+
+def test_taken_ahead_as_far_as_it_may_be() -> None:
+    taken: list[int] = []
+    fourth = threading.Event()
+
+    def items() -> Iterator[int]:
+        for i in range(9):
+            assert threading.current_thread() is not threading.main_thread()
+            taken.append(i)
+            if i == 3:
+                fourth.set()
+            yield i
+
+    found = taken_ahead(items(), 3)
+    assert next(found) == 0
+    # The next is asked for when the first was handed over.
+    assert fourth.wait(30)
+    assert taken == [0, 1, 2, 3]
+    found.close()
+    assert not threads()
+    assert taken == [0, 1, 2, 3]
+
+
+def test_errors_of_what_is_taken_ahead_come_in_their_turn() -> None:
+    def items() -> Iterator[int]:
+        yield from range(2)
+        raise KeyError("third")
+
+    found = taken_ahead(items(), 4)
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(KeyError, match="third"):
+        next(found)
     assert not threads()

@@ -47,7 +47,7 @@ from .pipeline.runner import RunReport, run
 from .pipeline.stage import Stage
 from .pipeline.store import Store, compiled_dir
 from .settings import RunSettings, method_of
-from .stages.assemble import assemble_output, planned_streams
+from .stages.assemble import assemble_output, check_encoders, planned_streams
 from .stages.chain import make_chain
 from .stages.resources import OtherFace, Resources
 
@@ -562,6 +562,7 @@ def _opened(
         resources, stages = prepare(asked, store, shown, networks)
         with resources:
             check_suffix(target, None if timeline.is_image else resources.encode_spec.codec)
+            check_encoders(resources)
             plan = planned_streams(resources)
             comparison = comparison_of(asked, named)
             yield _Opened(named, comparison, store, shown, resources, stages, signer, plan, check)

@@ -6,10 +6,10 @@ How many at a time is decided by ``videdit.device.batch_size``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,3 +45,23 @@ def ahead(items: Iterable[T], make: Callable[[T], R], threads: int = 1) -> Itera
             made = result.result()
             waiting.extend((after, pool.submit(make, after)) for after in islice(left, 1))
             yield item, made
+
+
+_END: Final = object()
+
+
+def taken_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+    """The items in their order, taken in a thread of their own, up to so many ahead of the caller.
+
+    What taking one raises is raised here, in its turn. The thread is gone when this ends or is
+    closed; it takes no item after that.
+    """
+    left = iter(items)
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        waiting = deque(thread.submit(next, left, _END) for _ in range(count))
+        try:
+            while (item := waiting.popleft().result()) is not _END:
+                waiting.append(thread.submit(next, left, _END))
+                yield item  # type: ignore[misc]
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)

@@ -58,7 +58,7 @@ def test_bash(tmp_path: Path) -> None:
         "mine.toml"
     ]
     assert completed("videdit", "run", "clip.mp4", "--codec", "", folder=tmp_path) == [
-        *("h264", "hevc", "vp9", "prores", "ffv1")
+        *("h264", "hevc", "vp9", "prores", "ffv1", "h264_nvenc", "hevc_nvenc")
     ]
 
 

@@ -141,6 +141,14 @@ def test_debug_shows_the_traceback(
     assert main(["probe", "--", "--debug"]) == 0
 
 
+def test_debug_shows_what_is_noted() -> None:
+    note = "logging.getLogger('videdit.media').debug('noted')"
+    for words in (["--version"], ["--debug", "--version"]):
+        run = f"import logging; from videdit.cli.main import main; main({words}); {note}"
+        done = python(run)
+        assert ("videdit.media: noted" in done.stderr) == ("--debug" in words)
+
+
 def test_python_m_and_the_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "videdit", "--version"], capture_output=True, text=True

@@ -51,6 +51,11 @@ def fake(plain: Path, pix_fmt: str, size: tuple[int, int] = (64, 48), **values: 
         ("yuva444p10le", "prores", (64, 48), "yuva444p10le", None),
         ("yuva420p", "h264", (64, 48), "yuv420p", "alpha"),
         ("yuv420p", "prores", (64, 48), "yuv422p10le", None),
+        ("yuv420p", "h264_nvenc", (64, 48), "yuv420p", None),
+        ("yuv420p", "hevc_nvenc", (63, 48), "yuv444p", "odd"),
+        ("yuv420p10le", "h264_nvenc", (64, 48), "yuv420p", "10-bit"),
+        ("yuv420p10le", "hevc_nvenc", (64, 48), "p010le", None),
+        ("yuv422p12le", "hevc_nvenc", (64, 48), "p010le", "12-bit"),
     ],
 )
 def test_the_format_nearest_to_the_source(
@@ -76,7 +81,9 @@ def test_defaults(plain: Path) -> None:
     assert EncodeSpec.for_source(timeline, suffix=".webm").codec == "vp9"
     assert EncodeSpec.for_source(fake(plain, "yuv420p10le")).codec == "hevc"
     assert EncodeSpec.for_source(timeline, "prores").crf is None
-    for codec, crf in [("divx", None), ("h264", 52), ("h264", -1), ("ffv1", 3)]:
+    assert EncodeSpec.for_source(timeline, "hevc_nvenc", 1).crf == 1
+    bad = [("divx", None), ("h264", 52), ("h264", -1), ("ffv1", 3), ("h264_nvenc", 0)]
+    for codec, crf in bad:
         with pytest.raises(UsageError):
             EncodeSpec.for_source(timeline, codec, crf)
 

@@ -85,6 +85,8 @@ def test_suffixes_of_pictures() -> None:
         ("a.m4v", "hevc"),
         ("a.webm", "vp9"),
         ("a.mkv", "ffv1"),
+        ("a.mp4", "h264_nvenc"),
+        ("a.mov", "hevc_nvenc"),
     ],
 )
 def test_suffixes_of_videos(name: str, codec: str) -> None:
@@ -98,6 +100,7 @@ def test_suffixes_of_videos(name: str, codec: str) -> None:
         ("a", "h264", "no video suffix"),
         ("a.png", "h264", "no video suffix"),
         ("a.webm", "h264", "webm file cannot hold h264.*--codec vp9,"),
+        ("a.webm", "hevc_nvenc", "webm file cannot hold hevc_nvenc.*--codec vp9,"),
         ("a.mp4", "prores", "mp4 file cannot hold prores.*h264 or hevc"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.media.conftest import pattern, run_ffmpeg
-from videdit.media._planes import frame_from, layout_of, planes_of
+from videdit.media._planes import frame_from, layout_of, packed, planes_of
 from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 
@@ -139,3 +139,18 @@ def test_unpacking_undoes_packing(packed: str, planar: str) -> None:
     assert found == layout
     for got, truth in zip(unpacked, planes, strict=True):
         np.testing.assert_array_equal(got, truth)
+
+
+def test_p010_holds_the_samples_in_the_high_bits() -> None:
+    layout = layout_of("yuv420p10le")[0]
+    rng = np.random.default_rng(0)
+    planes = [
+        rng.integers(0, 1024, shape).astype(np.uint16) for shape in ((18, 32), *[(9, 16)] * 2)
+    ]
+    frame = packed(planes, layout, "p010le")
+    assert frame.format.name == "p010le"
+    for got, truth in zip(planes_of(frame)[1], planes, strict=True):
+        np.testing.assert_array_equal(got, truth)
+    line = frame.planes[0].line_size // 2
+    luma = np.frombuffer(frame.planes[0], np.uint16).reshape(-1, line)[:18, :32]
+    np.testing.assert_array_equal(luma, planes[0] << 6)

@@ -17,12 +17,14 @@ from videdit.media.probe import probe
 from videdit.media.reader import read_frames
 from videdit.media.segments import SEGMENT_SUFFIX, write_segment
 
+EVERYWHERE = [name for name in CODECS if not CODECS[name].on_gpu]
+
 
 def _digests(clip: str, folder: str) -> None:
     """Print one digest per codec (run in a process of its own)."""
     timeline = probe(Path(clip))
     frames = [compose(frame) for frame in read_frames(timeline, 0, len(timeline))]
-    for codec in CODECS:
+    for codec in EVERYWHERE:
         path = Path(folder) / f"{codec}{SEGMENT_SUFFIX}"
         write_segment(path, timeline, EncodeSpec.for_source(timeline, codec), frames)
         print(codec, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -50,5 +52,5 @@ def test_the_same_bytes_from_any_memory(tmp_path: Path) -> None:
             check=True,
         )
         results.append(done.stdout)
-    assert len(results[0].splitlines()) == len(CODECS)
+    assert len(results[0].splitlines()) == len(EVERYWHERE)
     assert results[0] == results[1]

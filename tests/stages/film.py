@@ -21,6 +21,7 @@ from tests.faces.helpers import face68
 from videdit.artifacts.faces import FaceTable
 from videdit.artifacts.landmarks import write_detections
 from videdit.artifacts.shots import write_shots
+from videdit.device import Device
 from videdit.faces.detection import Detection
 from videdit.media.timeline import ColorTags, Timeline
 from videdit.pipeline.runner import RunReport, run
@@ -114,7 +115,7 @@ def film(count: int) -> Timeline:
 def film_resources(frames: range, count: int | None = None, **settings: Any) -> Resources:
     """What stages work with that edit some frames of a film of ``count``, by default up to the
     last of these."""
-    networks: Any = SimpleNamespace(landmark_models=dict)
+    networks: Any = SimpleNamespace(landmark_models=dict, device=Device("cpu", "fp32"))
     stretch = {"start_s": frames.start / RATE, "stop_s": frames.stop / RATE}
     asked = RunSettings(Path("film"), Path("out"), **{"chunk_frames": CHUNK, **stretch, **settings})
     return Resources(asked, film(count or frames.stop), networks)

@@ -18,6 +18,7 @@ from tests.faces.helpers import detection
 from tests.stages.film import SHOT, Shots, run_film
 from videdit.artifacts.faces import Faces, FaceTable
 from videdit.artifacts.landmarks import DetectionReader
+from videdit.device import Device
 from videdit.errors import UsageError
 from videdit.faces.detection import Detection, Detections
 from videdit.faces.parameters import Aligning, FaceParameters, Smoothing, Stabilising
@@ -118,7 +119,9 @@ class InTheMiddle:
 
 def clip_resources(path: Path, landmarker: InTheMiddle, frames: range, chunk: int) -> Resources:
     """What stages work with that edit some frames of a clip of 25 per second."""
-    networks: Any = SimpleNamespace(landmark_models=dict, landmarker=landmarker)
+    networks: Any = SimpleNamespace(
+        landmark_models=dict, landmarker=landmarker, device=Device("cpu", "fp32")
+    )
     asked = RunSettings(
         path,
         Path("out"),

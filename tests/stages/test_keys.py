@@ -174,3 +174,13 @@ def test_the_chain_is_what_this_file_takes_it_for(timeline: Timeline) -> None:
     assert {stage.name: stage.takes for stage in make_chain(resources)} == TAKES
     assert completion.STAGES == STAGES
     assert np.all(np.diff(resources.times) > 0)
+
+
+def test_a_gpu_decodes_where_networks_run_on_one(timeline: Timeline) -> None:
+    """No key knows of it."""
+    bundle: Any = None
+    asked = RunSettings(timeline.path, Path("out.mkv"))
+    for name, expected in [("cpu", False), ("cuda", True)]:
+        networks = Networks(bundle, Device(name, "fp32"), "mesh")
+        with Resources(asked, timeline, networks) as resources:
+            assert (resources.reader._gpu is not None) == expected

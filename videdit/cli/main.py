@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 import os
 import signal
 import sys
@@ -83,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Names of files that are not UTF-8 are printed as they are.
         sys.stdout.reconfigure(errors="surrogateescape")
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
+    if debug:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("videdit").setLevel(logging.DEBUG)
     try:
         _end_by_interrupt()
         calm()

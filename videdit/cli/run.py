@@ -92,14 +92,16 @@ Landmarks = Annotated[
 Codec = Annotated[
     str | None,
     typer.Option(
-        help="Video codec: h264, hevc, vp9, prores or ffv1.",
+        help="Video codec: h264, hevc, vp9, prores or ffv1; h264_nvenc or hevc_nvenc by an NVIDIA "
+        "GPU that has that encoder.",
         show_default="h264; hevc for more than 8 bits, vp9 for .webm",
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        help="Encoder quality, 0 (best) to 51 (vp9: 63).", show_default="near the source's"
+        help="Encoder quality, 0 (best) to 51 (vp9: 63; nvenc: from 1).",
+        show_default="near the source's",
     ),
 ]
 EditorName = Annotated[

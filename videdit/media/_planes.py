@@ -164,13 +164,20 @@ def _array(plane: Any, dtype: Any, width: int, height: int) -> Plane:
     return rows[::-1, :width] if plane.line_size < 0 else rows[:, :width]
 
 
+def unpacked(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame in the format that its samples are held in; itself where that is its own."""
+    layout, target = layout_of(frame.format.name)
+    if target is None:
+        return frame
+    # The same range on both sides, so that repacking YUV does not stretch levels.
+    span = RANGE_LIMITED if layout.kind == "yuv" else None
+    return frame.reformat(format=target, src_color_range=span, dst_color_range=span, threads=1)
+
+
 def planes_of(frame: av.VideoFrame) -> tuple[Layout, list[Plane]]:
     """The frame's planes in coded orientation, views where its format is planar already."""
     layout, target = layout_of(frame.format.name)
-    if target is not None:
-        # The same range on both sides, so that repacking YUV does not stretch levels.
-        span = RANGE_LIMITED if layout.kind == "yuv" else None
-        frame = frame.reformat(format=target, src_color_range=span, dst_color_range=span, threads=1)
+    frame = unpacked(frame)
     if target in ("rgb24", "rgba", "rgb48le", "rgba64le"):
         channels = 4 if layout.alpha else 3
         packed = _array(frame.planes[0], layout.dtype, frame.width * channels, frame.height)
@@ -200,6 +207,16 @@ def frame_from(planes: Sequence[Plane], layout: Layout, pix_fmt: str) -> av.Vide
     for plane, values in zip(frame.planes, planes, strict=True):
         _array(plane, layout.dtype, values.shape[1], values.shape[0])[...] = values
     return frame
+
+
+def packed(planes: Sequence[Plane], layout: Layout, pix_fmt: str) -> av.VideoFrame:
+    """A new ffmpeg frame with these samples in any format that holds the layout's."""
+    target = layout_of(pix_fmt)[1]
+    if target is None or layout.kind != "yuv":
+        return frame_from(planes, layout, pix_fmt)
+    plain = frame_from(planes, layout, target)
+    span = {"src_color_range": RANGE_LIMITED, "dst_color_range": RANGE_LIMITED}
+    return plain.reformat(format=pix_fmt, threads=1, **span)
 
 
 def grow(plane: Plane, sub_w: int, sub_h: int, width: int, height: int) -> Plane:

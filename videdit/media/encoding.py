@@ -1,7 +1,7 @@
 """How the picture is encoded: the codecs on offer, and the encoding nearest to a source.
 
 Nothing here depends on the machine: the number of encoder threads is fixed, since it changes x264's
-decisions.
+decisions, and a GPU's encoder is taken only where it is asked for by name.
 """
 
 from __future__ import annotations
@@ -50,11 +50,40 @@ class _Codec:
     rgb_as: tuple[int, int] = (0, 0)
     # Whether frames may be made of fields.
     interlaced: bool = False
+    # The encoder's option for constant quality, and its best value.
+    quality: str = "crf"
+    best: int = 0
+    # Whether it is a part of NVIDIA's GPUs: not of all, and what it writes differs between them.
+    on_gpu: bool = False
 
 
 def _formats(*blocks: str, depths: Iterable[int] = (8,)) -> tuple[str, ...]:
     tails = ["" if depth == 8 else f"{depth}le" for depth in depths]
     return tuple(f"yuv{block}{tail}" for tail in tails for block in blocks)
+
+
+def _nvenc(encoder: str, deep: tuple[str, ...], between: int) -> _Codec:
+    """NVIDIA's encoder.
+
+    Args:
+        deep: formats of more than 8 bits.
+        between: frames made from others before and after them, in a row.
+    """
+    # Each group of pictures begins with a frame that no other is needed for (IDR), as FFmpeg sets
+    # the encoder up; of 0 bits a second and a quality, the quality counts.
+    options = {"rc": "vbr", "b": "0", "bf": str(between), "b_ref_mode": "disabled"}
+    return _Codec(
+        encoder,
+        (*_formats("420p", "444p"), *deep),
+        16,
+        "p5",
+        options,
+        whole_blocks=True,
+        rgb_as=(1, 1),
+        quality="cq",
+        best=1,
+        on_gpu=True,
+    )
 
 
 CODECS: dict[str, _Codec] = {
@@ -109,6 +138,9 @@ CODECS: dict[str, _Codec] = {
         {"level": "3", "slicecrc": "1", "coder": "1", "context": "1"},
         interlaced=True,
     ),
+    "h264_nvenc": _nvenc("h264_nvenc", (), between=2),
+    # Older cards have no frames in between for HEVC.
+    "hevc_nvenc": _nvenc("hevc_nvenc", ("p010le",), between=0),
 }
 """The codecs on offer, by name."""
 
@@ -153,7 +185,8 @@ class EncodeSpec:
         Args:
             codec: a key of `CODECS`; None takes VP9 for WebM, HEVC for sources deeper than 8 bits,
                 else H.264.
-            crf: 0 to 51 (VP9: 63); None takes a value that is visually near the source.
+            crf: 0 to 51 (VP9: to 63, NVENC: from 1); None takes a value that is visually near the
+                source.
             suffix: of the output file (``.webm``), the source's if None.
         Raises:
             UsageError: unknown codec, or a crf out of range or for a codec without one.
@@ -169,8 +202,9 @@ class EncodeSpec:
             if traits.crf is None:
                 raise UsageError(f"{codec} has no quality setting", "Leave --crf out")
             limit = 63 if codec == "vp9" else 51
-            if not 0 <= crf <= limit:
-                raise UsageError(f"crf {crf} is out of range", f"Give 0 (best) to {limit}")
+            if not traits.best <= crf <= limit:
+                best = f"{traits.best} (best)"
+                raise UsageError(f"crf {crf} is out of range", f"Give {best} to {limit}")
         pix_fmt, notes = _choose_format(traits, codec, source, timeline.width, timeline.height)
         color = timeline.color
         target = layout_of(pix_fmt)[0]

@@ -280,7 +280,7 @@ def _add_streams(
             common = math.lcm(*scales)
             options["movie_timescale"] = common if common < 2**31 else scales[0]
             options["movflags"] = "+faststart+use_metadata_tags" if quicktime else "+faststart"
-            if spec.codec == "hevc":
+            if spec.codec in ("hevc", "hevc_nvenc"):
                 options["tag:v:0"] = "hvc1"
         node = ffmpeg.output(*maps, "part", **options).global_args(
             *("-nostdin", "-hide_banner", "-loglevel", "error", "-copyts", "-copy_unknown", "-y")

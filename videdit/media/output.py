@@ -94,9 +94,10 @@ def check_suffix(output: Path, codec: str | None) -> None:
     # x265 goes by its codec's name there.
     fits = [n for n, c in CODECS.items() if {"libx265": "hevc"}.get(c.encoder, c.encoder) in held]
     if codec not in fits:
+        anywhere = [name for name in fits if not CODECS[name].on_gpu]
         raise UsageError(
             f"a {suffix} file cannot hold {codec}",
-            f"Use --codec {' or '.join(fits)}, or another suffix",
+            f"Use --codec {' or '.join(anywhere)}, or another suffix",
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import av
@@ -12,9 +13,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from videdit.batches import taken_ahead
 from videdit.errors import InputError
 from videdit.media._colour import rgb_of
 from videdit.media._planes import Layout, Plane, orient, planes_of
+from videdit.media.hardware import HardwareDecoder, HardwareFailure
 from videdit.media.source import FrameDamage, decode_frames, open_video
 from videdit.media.timeline import Timeline
 
@@ -23,6 +26,16 @@ WINDOW = 4
 
 # Opening the file and seeking costs about as much as decoding so many frames.
 _OPENING = 8
+
+# Frames that a GPU decodes before they are asked for.
+_AHEAD = 4
+
+# Frames of a reader, by which a GPU is seen to decode as software does; among them are those made
+# from others before and after them. Cards take streams of profiles that they don't know (lossless
+# H.264), and decode them to something.
+_COMPARED = 12
+
+_log = logging.getLogger(__name__)
 
 
 class Frame:
@@ -84,12 +97,23 @@ class FrameReader:
     one reader may take turns; threads may not.
 
     Use as a context manager, or `close`.
+
+    Args:
+        on_gpu: whether to decode on a GPU where one gives the same samples, ahead of the caller.
+            It is no error if there is none: what it does not decode, or not as software does, is
+            decoded in software, from there on.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, *, on_gpu: bool = False) -> None:
         self._timeline = timeline
         self._opened = ExitStack()
         self._decoded: Iterator[VideoFrame] | None = None
+        self._gpu: HardwareDecoder | None = None
+        # What the GPU's first frames are compared with, and whether they were.
+        self._truth: Iterator[Frame] | None = None
+        self._compared = False
+        if on_gpu and HardwareDecoder.may_decode(timeline):
+            self._gpu = HardwareDecoder(timeline)
         # The frame that `_decoded` gives next. The window ends before it.
         self._position = 0
         self._window: deque[Frame] = deque(maxlen=WINDOW)
@@ -115,9 +139,15 @@ class FrameReader:
             yield self._frame(index)
 
     def close(self) -> None:
-        """Release the file and the frames held. A later `read` opens it anew."""
+        """Release the file, the frames held and the GPU. A later `read` opens it anew."""
+        self._leave()
+        if self._gpu is not None:
+            self._gpu.close()
+
+    def _leave(self) -> None:
+        """Release the file and the frames held."""
         self._window.clear()
-        self._decoded = None
+        self._decoded = self._truth = None
         self._opened.close()
 
     def _frame(self, index: int) -> Frame:
@@ -129,10 +159,15 @@ class FrameReader:
                 self._enter(index)
             while self._position <= index:
                 self._advance()
-        except BaseException:
+        except BaseException as error:
             # Whatever the decoder was at is lost.
             self.close()
-            raise
+            if self._gpu is None or not isinstance(error, HardwareFailure | InputError):
+                raise
+            # If it is the file's fault, software says so.
+            _log.debug("%s is decoded in software: %s", self._timeline.path.name, error)
+            self._gpu = None
+            return self._frame(index)
         return self._window[-1]
 
     def _seek_pays(self, index: int) -> bool:
@@ -143,7 +178,7 @@ class FrameReader:
     def _enter(self, index: int) -> None:
         """Bring the decoder to a keyframe at or before `index`."""
         for key in _entry_points(self._timeline, index):
-            self.close()
+            self._leave()
             if self._enter_at(key):
                 return
         raise _changed(self._timeline)
@@ -161,7 +196,16 @@ class FrameReader:
                 container.seek(target, stream=stream, backward=True)
             except (av.FFmpegError, OSError):
                 return False
-        self._decoded = decode_frames(timeline.path, container, stream, key, target=target)
+        if self._gpu is None:
+            self._decoded = decode_frames(timeline.path, container, stream, key, target=target)
+        else:
+            self._gpu.begin(stream)
+            frames = decode_frames(
+                timeline.path, container, stream, key, target=target, decode=self._gpu.decode
+            )
+            self._decoded = self._opened.enter_context(closing(taken_ahead(frames, _AHEAD)))
+            if not self._compared:
+                self._truth = read_frames(timeline, key, min(key + _COMPARED, len(timeline)))
         self._position = key
         native = next(self._decoded, None)
         if native is None:
@@ -181,8 +225,26 @@ class FrameReader:
         # A still has no time of its own.
         if not timeline.is_image and native.pts != timeline.stored_times[self._position]:
             raise _changed(timeline)
-        self._window.append(Frame(native, self._timeline, self._position))
+        frame = Frame(native, self._timeline, self._position)
+        if self._truth is not None:
+            self._compare(frame)
+        self._window.append(frame)
         self._position += 1
+
+    def _compare(self, frame: Frame) -> None:
+        """Hold a frame that comes from the GPU against software's, until all to compare were.
+
+        Raises:
+            HardwareFailure: they differ.
+        """
+        assert self._truth is not None
+        true = next(self._truth, None)
+        if true is None:
+            self._compared, self._truth = True, None
+            return
+        pairs = zip(frame.planes()[1], true.planes()[1], strict=True)
+        if not all(np.array_equal(found, expected) for found, expected in pairs):
+            raise HardwareFailure(f"frame {frame.index} is not as in software")
 
 
 def read_frames(timeline: Timeline, start: int = 0, stop: int | None = None) -> Iterator[Frame]:

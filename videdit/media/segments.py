@@ -6,6 +6,7 @@ or random numbers are written.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import av.logging
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from videdit.errors import InputError, StorageError
+from videdit.errors import InputError, StorageError, UsageError
 from videdit.files import storage_errors
 from videdit.media._colour import convert, rgb_of
-from videdit.media._planes import Plane, frame_from, layout_of, planes_of
+from videdit.media._planes import Plane, layout_of, packed, planes_of
 from videdit.media.compose import EncodableFrame
 from videdit.media.encoding import CODECS, THREADS, X264_THREADS, EncodeSpec
 from videdit.media.fields import FIELD_ORDERS, as_fields
@@ -91,6 +94,7 @@ def write_segment(
         The number of frames written.
     Raises:
         StorageError: the file cannot be written.
+        UsageError: see `check_encoder`.
         ValueError: no frames, or frames out of order.
     """
     with storage_errors(path), ThreadPoolExecutor(1, "encoder") as thread:
@@ -189,7 +193,7 @@ def _add_stream(
     traits = CODECS[spec.codec]
     options = dict(traits.options)
     if spec.crf is not None:
-        options["crf"] = str(spec.crf)
+        options[traits.quality] = str(spec.crf)
     if spec.preset is not None:
         options["preset"] = spec.preset
     names = {"h264": ("x264-params", "mastering-display", "cll")}
@@ -222,13 +226,45 @@ def _add_stream(
     flags = av.codec.context.Flags
     context.flags |= flags.bitexact | flags.closed_gop | flags.global_header
     stream.time_base = timeline.time_base
+    if traits.on_gpu:
+        _open_on_gpu(context, timeline)
     return stream
+
+
+def check_encoder(timeline: Timeline, spec: EncodeSpec) -> None:
+    """Refuse an encoder of a GPU that cannot be used here, or not for such pictures, by opening it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if CODECS[spec.codec].on_gpu:
+        with av.open(os.devnull, "w", format="mov") as nothing:
+            _add_stream(nothing, timeline, spec, _encoder_rate(timeline))
+
+
+def _open_on_gpu(context: VideoCodecContext, timeline: Timeline) -> None:
+    level = av.logging.get_level()
+    # FFmpeg's last word on it is the reason; its error code says nothing.
+    with av.logging.Capture() as said:
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            reason = said[-1][2].strip() if said else str(error)
+            raise UsageError(
+                f"{context.name} cannot encode {timeline.width}x{timeline.height} pixels here: "
+                f"{reason}",
+                "It takes an NVIDIA GPU that has this encoder (A100 and H100 have none) and a new "
+                f"enough driver; --codec {context.codec.canonical_name} works everywhere.",
+            ) from error
+        finally:
+            av.logging.set_level(level)
 
 
 def _encodable(frame: EncodableFrame, timeline: Timeline, spec: EncodeSpec) -> av.VideoFrame:
     """The frame in the encoder's format."""
     target = layout_of(spec.pix_fmt)[0]
-    native = frame_from(encoder_planes(frame, timeline, spec), target, spec.pix_fmt)
+    native = packed(encoder_planes(frame, timeline, spec), target, spec.pix_fmt)
     if spec.fields is not None:
         native = as_fields(native, spec.fields)
     _set_tags(native, spec.color)

@@ -308,6 +308,7 @@ def decode_frames(
     key_times: set[int] | None = None,
     target: int | None = None,
     alpha: bool | None = None,
+    decode: Callable[[Packet[Any]], Iterable[VideoFrame]] | None = None,
 ) -> Iterator[VideoFrame]:
     """Decoded frames from where the container stands; every sign of damage is an InputError.
 
@@ -317,10 +318,11 @@ def decode_frames(
         target: after a seek, the time of the keyframe sought. Frames before it are left out: they
             may lean on frames that were not decoded. Nothing is yielded if it does not come.
         alpha: whether there is an alpha channel; None where the file's tags tell.
+        decode: what decodes a packet, and flushes for an empty one; None for software.
     """
     arrived = target is None
     index = first
-    decode = _decoding(stream, alpha)
+    decode = decode or _decoding(stream, alpha)
     packets = container.demux(stream)
     try:
         for packet in packets:

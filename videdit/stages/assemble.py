@@ -17,6 +17,7 @@ from ..files import finish_file, replaced, storage_errors, temporary_file
 from ..media.compare import compared_pictures, compared_spec, compared_timeline
 from ..media.mux import assemble
 from ..media.pictures import write_picture
+from ..media.segments import check_encoder
 from ..media.signing import Signer
 from ..media.streams import StreamPlan, plan_streams
 from ..media.tag import Tag, tag_time
@@ -48,6 +49,21 @@ def planned_streams(resources: Resources) -> StreamPlan | None:
     if resources.timeline.is_image:
         return None
     return plan_streams(resources.timeline, resources.run.output.suffix.lower())
+
+
+def check_encoders(resources: Resources) -> None:
+    """Refuse, before the work, an encoder that only some machines have and this one does not.
+
+    Raises:
+        UsageError: see ``media.segments.check_encoder``.
+    """
+    timeline, compare = resources.timeline, resources.run.compare
+    if timeline.is_image:
+        return
+    spec = resources.encode_spec
+    check_encoder(timeline, spec)
+    if compare is not None:
+        check_encoder(compared_timeline(timeline, spec, compare), compared_spec(timeline, spec))
 
 
 def assemble_output(

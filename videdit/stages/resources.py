@@ -90,7 +90,7 @@ class Resources:
         self.timeline = timeline
         self.networks = networks
         self.frames = timeline.select(run.start_s, run.stop_s)
-        self.reader = FrameReader(timeline)
+        self.reader = FrameReader(timeline, on_gpu=networks.device.name == "cuda")
 
     def __enter__(self) -> Resources:
         return self
