@@ -19,6 +19,7 @@ import pytest
 
 from tests.faces.helpers import detection
 from videdit import __version__
+from videdit.blending.maps import put
 from videdit.blending.parameters import BlendingParameters, Seen
 from videdit.device import Device
 from videdit.editing.editor import Editor
@@ -133,6 +134,7 @@ class FakeParser:
         self.glasses = False
 
     def parse(self, crop: np.ndarray) -> np.ndarray:
+        """Of a tensor, a tensor."""
         assert crop.ndim == 3
         maps = np.zeros((SIDE, SIDE, len(REGIONS)), np.float32)
         maps[:, :, REGIONS.index("hair")] = 1
@@ -142,7 +144,7 @@ class FakeParser:
         mouth = slice(int(0.6 * SIDE), int(0.76 * SIDE)), slice(int(0.38 * SIDE), int(0.62 * SIDE))
         maps[mouth] = 0
         maps[mouth][:, :, REGIONS.index("lips")] = 1
-        return maps
+        return put(crop, maps)
 
 
 class FakeEditor(Editor):

@@ -143,7 +143,7 @@ def _read_at(values: FloatArray, motion: FloatArray, method: int) -> FloatArray:
 
     if values.ndim == 2:
         return read(values)
-    parts = []
+    parts: list[FloatArray] = []
     while (left := values.shape[2] - sum(part.shape[2] for part in parts)) > 0:
         # OpenCV takes four channels at a time, and of two it reads at 32nds of a pixel only.
         count = {1: 1, 2: 1, 3: 3, 6: 3}.get(left, 4)
