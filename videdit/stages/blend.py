@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ class BlendStage(FaceStage):
         # The result is about as large as the source.
         timeline = resources.timeline
         self.size = timeline.path.stat().st_size // max(1, len(timeline))
+        # What was found in the last frames, which the next ones are steadied over.
+        self._around: list[_Found] = []
 
     def settings(self) -> dict[str, Json]:
         resources = self.resources
@@ -135,8 +138,20 @@ class BlendStage(FaceStage):
         pad = self.resources.parameters.blending.smoothing.change_padding_s
         first, last = window(times, start, stop, pad)
         faces = _FacesToPaste(self, ctx, first, last)
-        frames = ahead(self.resources.reader.read(first, last), faces.changes, workers())
-        moments = _moments((found for _, found in frames), times, pad)
+        # The frames around the end of one chunk are those around the beginning of the next.
+        known = self._around if self._around and self._around[0].frame.index == first else []
+        self._around = []
+        next_first = window(times, stop, stop + 1, pad)[0] if stop < len(times) else stop
+
+        def found() -> Iterator[_Found]:
+            frames = self.resources.reader.read(first + len(known), last)
+            made = (changes for _, changes in ahead(frames, faces.changes, workers()))
+            for one in chain(known, made):
+                if one.frame.index >= next_first:
+                    self._around.append(one)
+                yield one
+
+        moments = _moments(found(), times, pad)
         return faces, (moment for moment in moments if start <= moment.frame.index < stop)
 
     def preview(self, ctx: Context, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
