@@ -15,7 +15,7 @@ ROOMS = (
     *("faces", "media", "generators", "bundles", "batch", "previews", "report", "ui"),
 )
 MODULES = (
-    *("compiled", "captured", "batches", "trial"),
+    *("compiled", "captured", "copies", "batches", "trial"),
     *("__main__", "api", "settings", "artifacts", "models", "device", "files", "errors", "arrays"),
     *(
         "plot",

@@ -230,7 +230,7 @@ def zeros(values: FloatArray, *shape: int) -> FloatArray:
 def on_device(device: str, array: NDArray[np.float32]) -> FloatArray:
     """What this room computes on where networks run there: the array itself on the CPU, a tensor
     on a GPU."""
-    return array if device == "cpu" else cast(FloatArray, _tensors().uploaded(array, device))
+    return array if device == "cpu" else cast(FloatArray, _tensors().on_device(device, array))
 
 
 @_also_on_tensors

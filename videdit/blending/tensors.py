@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videdit.blending.common import LUMA, ellipse, region_around
+from videdit.copies import downloaded, uploaded
 from videdit.faces.crops import cut_crops, paste_warp
 
 
@@ -223,6 +224,11 @@ def zeros(values: Tensor, *shape: int) -> Tensor:
     return torch.zeros(shape, device=values.device)
 
 
+def on_device(device: str, array: NDArray[Any]) -> Tensor:
+    """See ``maps``."""
+    return uploaded(array, device)
+
+
 def put(values: Tensor, array: NDArray[Any]) -> Tensor:
     """See ``maps``."""
     return uploaded(np.ascontiguousarray(array, np.float32), values.device)
@@ -275,25 +281,3 @@ def read_frame(columns: Tensor, rows: Tensor, rgb: NDArray[Any], x: int, y: int)
     read = sampled(uploaded(region, columns.device).float(), *there, "bicubic", once=True)
     # As an array of the frame's type would hold it.
     return read.round_().clamp_(0, full) / full
-
-
-def uploaded(array: NDArray[Any], device: torch.device | str) -> Tensor:
-    """An array on a device. Python does not wait for the copy: it goes by way of pages that the GPU
-    reads by itself."""
-    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-    if torch.device(device).type != "cuda":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def downloaded(tensor: Tensor) -> NDArray[Any]:
-    """A tensor's values in the host's memory, once what makes them is done; other threads' work on
-    the GPU is not waited for."""
-    if tensor.device.type != "cuda":
-        return np.ascontiguousarray(tensor.numpy())
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    pinned.copy_(tensor, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
-    arrived.synchronize()
-    return pinned.numpy()

@@ -19,6 +19,7 @@ from kornia.filters import filter2d_separable
 from numpy.typing import NDArray
 from torch import Tensor
 
+from videdit.copies import uploaded
 from videdit.faces.align import (
     Box,
     SamplingPlan,
@@ -182,7 +183,7 @@ def _upload(
     regions = np.stack(
         [_region(frame, *box, mirror=True) for frame, box in zip(frames, boxes, strict=True)]
     )
-    pixels = torch.from_numpy(regions).to(device).permute(0, 3, 1, 2)
+    pixels = uploaded(regions, device).permute(0, 3, 1, 2)
     return pixels.to(torch.float32).contiguous() / _FULL[regions.dtype]
 
 

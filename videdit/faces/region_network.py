@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from videdit.captured import Captured
+from videdit.copies import downloaded, uploaded
 from videdit.faces.regions import PARSED, REGIONS, parser_input
 
 
@@ -97,8 +98,7 @@ class TorchParser:
         """As :class:`videdit.faces.regions.Parser`; of a tensor on its device, another on it."""
         if isinstance(crop, Tensor):
             return self._network(_parser_input(crop))[0]
-        odds = self._network(torch.from_numpy(parser_input(crop)).to(self._device))
-        return np.ascontiguousarray(odds[0].cpu().numpy())
+        return downloaded(self._network(uploaded(parser_input(crop), self._device))[0])
 
 
 def _parser_input(crop: Tensor) -> Tensor:

@@ -354,12 +354,14 @@ class TorchDecoder:
         """As ``models.protocols.Generator``, all at once: give as many as the memory takes."""
         import torch
 
+        from ..copies import downloaded, uploaded
+
         latents = Latents.of(codes)
         if not len(latents):
             return _no_pictures(self._space)
 
         def there(array: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(_contiguous(array)).to(self.device)
+            return uploaded(_contiguous(array), self.device)
 
         inputs = [there(latents.codes)]
         if latents.offsets is not None:
@@ -368,4 +370,4 @@ class TorchDecoder:
             if latents.offsets is None:
                 inputs.append(torch.zeros(len(latents), self._space.channels, device=self.device))
             inputs += [there(latents.mixture.codes), there(latents.mixture.mask)[:, None]]
-        return np.asarray(self._network(*inputs).cpu().numpy())
+        return downloaded(self._network(*inputs))

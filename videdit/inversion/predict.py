@@ -88,10 +88,11 @@ class TorchEncoder:
 
     def encode(self, crops: np.ndarray | Tensor) -> np.ndarray:
         """As ``models.protocols.Encoder``, all at once: give as many as the memory takes."""
-        import torch
+        from ..copies import downloaded, uploaded
 
         if not len(crops):
             return np.zeros((0, *self._space.shape), np.float32)
         if isinstance(crops, np.ndarray):
-            crops = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).permute(0, 3, 1, 2)
-        return np.asarray(self._network(crops.to(self._device)).cpu().numpy())
+            pictures = uploaded(np.ascontiguousarray(crops, np.float32), self._device)
+            crops = pictures.permute(0, 3, 1, 2)
+        return downloaded(self._network(crops.to(self._device)))
