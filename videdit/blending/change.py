@@ -170,7 +170,7 @@ def applied(
     x, y, (where, moved, offset), coverage = _smooth_in_frame(
         (change.where[:, :, None], change.motion, change.offset), quad, frame_hw, extent
     )
-    alpha = where[:, :, 0] * (coverage * np.float32(change.visible))
+    alpha = where[:, :, 0] * coverage * change.visible
     alpha = alpha * (alpha >= _LEAST)
     if not bool(alpha.any()):
         return x, y, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32)
