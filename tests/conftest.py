@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(variable, "1")
 
 from videdit.bundles import Bundle, load_bundle
-from videdit.device import Device
+from videdit.device import Device, choose_device
 from videdit.models.networks import Networks
 
 ROOT = Path(__file__).parent.parent
@@ -70,3 +70,23 @@ def networks(bundle: Bundle, compiled: Path) -> Networks:
 def example() -> Path:
     """The example clip: 1280x720, 25 fps, 100 frames, a generated person, with sound."""
     return ROOT / "examples" / "input.mp4"
+
+
+DEVICES = ("cpu",) if choose_device().name == "cpu" else ("cpu", "cuda")
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Each that this machine has."""
+    return str(request.param)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one: on small tensors, several mostly wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

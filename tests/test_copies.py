@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from videdit.copies import downloaded, uploaded
 
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
-
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_there_and_back(device: str, dtype: type) -> None:
     array = np.arange(24).reshape(2, 3, 4).astype(dtype)
@@ -23,7 +19,6 @@ def test_there_and_back(device: str, dtype: type) -> None:
     np.testing.assert_array_equal(downloaded(tensor.permute(2, 0, 1)), array.transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_what_may_only_be_read_stays_as_it_is(device: str) -> None:
     array = np.zeros(3, np.float32)
     array.flags.writeable = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -18,22 +18,10 @@ from videdit.blending.face import Changes, find_changes
 from videdit.blending.transfer import Landmarks
 from videdit.faces.regions import REGIONS, Touch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = 64
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On tensors as small as these, threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
-def device(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def noise(*shape: int, seed: int = 0) -> Picture:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,25 +14,13 @@ from numpy.typing import NDArray
 from videdit.faces.align import cut_crop
 from videdit.faces.crops import cut_crops
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HEIGHT, WIDTH = 420, 500
 SIZE = 48
 TOLERANCE = 0.1 / 255
 BLOCK_TOLERANCE = 0.5 / 255
 """Where OpenCV averages blocks of 8-bit pixels, it rounds the averages to 8 bits."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On tensors as small as these, threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
-def device(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def square(centre: tuple[float, float], side: float, degrees: float = 0.0) -> NDArray[np.float64]:
