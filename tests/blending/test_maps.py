@@ -61,6 +61,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "moved map": (maps.moved, (MAP, MOTION)),
     "moved many": (maps.moved, (MANY, MOTION)),
     "luma": (maps.luma, (PICTURE,)),
+    "even": (maps.even, (PICTURE,)),
     "weighed": (maps.weighed, (MANY, (tuple(range(14)), (1.0,) * 14))),
     "most": (maps.most, (MANY,)),
     "the larger": (maps.larger, (MAP, 0.5)),

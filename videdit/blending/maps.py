@@ -165,6 +165,12 @@ def luma(picture: FloatArray) -> FloatArray:
 
 
 @_also_on_tensors
+def even(picture: FloatArray) -> FloatArray:
+    """(h, w) the mean of the channels of (h, w, 3)."""
+    return np.asarray(cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32)), np.float32)
+
+
+@_also_on_tensors
 def weighed(values: FloatArray, weights: tuple[tuple[float, ...], ...]) -> FloatArray:
     """(h, w, k) k sums over the channels of (h, w, c), each with weights of its own."""
     h, w, channels = values.shape

@@ -174,6 +174,11 @@ def luma(picture: Tensor) -> Tensor:
     return picture[:, :, 0] * r + picture[:, :, 1] * g + picture[:, :, 2] * b
 
 
+def even(picture: Tensor) -> Tensor:
+    """See ``maps``."""
+    return picture.mean(2)
+
+
 def weighed(values: Tensor, weights: tuple[tuple[float, ...], ...]) -> Tensor:
     """See ``maps``."""
     return values @ _columns(weights, values.device)

@@ -33,6 +33,7 @@ from videdit.blending.maps import (
     closed,
     cubic,
     dilated,
+    even,
     exp,
     host,
     joined,
@@ -165,7 +166,7 @@ def find_change(
             parameters.motion.growth,
         )
         if touch.renewed:
-            change = resized(abs(now - was), own.shape[0]).mean(2)
+            change = even(resized(abs(now - was), own.shape[0]))
             renewed = sized(_renewed(own, after, change, touch, parameters.matter), side)
             matter = larger(matter, blurred(renewed, parameters.matter.blur * side))
         shown, new = (bent(resized(p, size), field) for p in (reconstruction, edited))
@@ -350,7 +351,7 @@ def _motion(
     back = put(edited, np.asarray(flow.calc(now, was, start.copy())))
     there = put(edited, np.asarray(flow.calc(was, now, start.copy())))
     miss = back + moved(there, back)
-    unsure = (miss * miss).sum(2) ** 0.5
+    unsure = (miss[:, :, 0] ** 2 + miss[:, :, 1] ** 2) ** 0.5
     trust = exp(-((unsure / size / parameters.closure) ** 2))[:, :, None]
     # Each point's motion, weighted by how far it is to be trusted, and that weight.
     told = joined([back * trust, trust])
@@ -400,10 +401,10 @@ def _matter(
     over += leaves * share_of(own, _BACKGROUND) * share_of(after, _BACKGROUND)
     free = 1 - (never - over).clip(0, 1)
     coarse = parameters.coarse * size
-    fine = abs(unexplained - blurred(unexplained, coarse)).mean(2)
+    fine = even(abs(unexplained - blurred(unexplained, coarse)))
     structure = ramp(blurred(fine, parameters.blur * size), parameters.structure)
     torn = ramp(unsure / size, parameters.torn)
-    torn = torn * ramp(abs(unexplained).mean(2), parameters.structure)
+    torn = torn * ramp(even(abs(unexplained)), parameters.structure)
     # A part of them is not what lies behind, in the edit; nor the inside of a mouth that the source
     # opens itself: what speaks there is its own.
     inside = speaks * ramp(dilated(mouth, growth), parameters.comes)
