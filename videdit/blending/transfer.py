@@ -351,7 +351,7 @@ def _motion(
     back = put(edited, np.asarray(flow.calc(now, was, start.copy())))
     there = put(edited, np.asarray(flow.calc(was, now, start.copy())))
     miss = back + moved(there, back)
-    unsure = (miss[:, :, 0] ** 2 + miss[:, :, 1] ** 2) ** 0.5
+    unsure = cast(FloatArray, (miss[:, :, 0] ** 2 + miss[:, :, 1] ** 2) ** 0.5)
     trust = exp(-((unsure / size / parameters.closure) ** 2))[:, :, None]
     # Each point's motion, weighted by how far it is to be trusted, and that weight.
     told = joined([back * trust, trust])
