@@ -270,11 +270,14 @@ def classifier(
     data: Labelled = _LABELLED,
     faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
 
     Leaves FOLDER/classifier.safetensors. Takes about an hour on two cores, most of it looking
-    at generated faces. The data's format: training_data/faces/README.md.
+    at generated faces. The data's format: training_data/faces/README.md. For another bundle, a
+    classifier of pictures learns from the labels and labels that generator's faces; with a large
+    one that is for a GPU.
 
     Example: videdit train classifier work
     """
@@ -287,7 +290,8 @@ def classifier(
     how = ClassifierTraining(shards=max(1, faces // 250))
     with kept_memory():
         poses = data / "pose.npz"
-        train_classifier(folder, labelled, poses, _networks(device), how, _reporter(folder))
+        networks = _networks(device, bundle)
+        train_classifier(folder, labelled, poses, networks, how, _reporter(folder))
 
 
 @app.command()
@@ -304,6 +308,7 @@ def transformer(
         ),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train latent transformers, minutes each; goes on where it stopped.
 
@@ -323,7 +328,7 @@ def transformer(
         train_transformers(
             folder,
             labelled,
-            _networks(device),
+            _networks(device, bundle),
             attrs or ["all"],
             read_settings(settings, TransformerTraining) if settings else TransformerTraining(),
             _reporter(folder),
@@ -333,6 +338,7 @@ def transformer(
 @app.command()
 def baselines(
     folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Fit the baselines: InterFaceGAN's normals, and GANSpace's components.
 
@@ -341,8 +347,13 @@ def baselines(
     Example: videdit train baselines work
     """
     from videdit.training.baselines import fit_baselines
+    from videdit.training.classifier import trained_classifier
+    from videdit.training.latent import keep_bundle
 
-    fit_baselines(folder, _networks("cpu").statistics, _reporter(folder))
+    trained_classifier(folder)
+    networks = _networks("cpu", bundle)
+    keep_bundle(folder, networks)
+    fit_baselines(folder, networks.statistics, networks.space.bands, _reporter(folder))
 
 
 @app.command()
@@ -350,6 +361,7 @@ def stylespace(
     folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
     data: Labelled = _LABELLED,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Find what each style channel of the generator does; goes on where it stopped.
 
@@ -365,7 +377,7 @@ def stylespace(
     labelled = LabelledFaces.load(data)
     with kept_memory():
         train_stylespace(
-            folder, labelled, _networks(device), StyleSpaceTraining(), _reporter(folder)
+            folder, labelled, _networks(device, bundle), StyleSpaceTraining(), _reporter(folder)
         )
 
 
@@ -376,6 +388,7 @@ def styleflow(
         typer.Argument(help="Working folder: result. That of `train classifier` adds its faces."),
     ],
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train StyleFlow: a flow between codes and noise, given attributes; goes on where it stopped.
 
@@ -388,7 +401,8 @@ def styleflow(
     from videdit.training.styleflow import StyleFlowTraining, train_styleflow
 
     with kept_memory():
-        train_styleflow(folder, _networks(device), StyleFlowTraining(), _reporter(folder))
+        networks = _networks(device, bundle)
+        train_styleflow(folder, networks, StyleFlowTraining(), _reporter(folder))
 
 
 @app.command()

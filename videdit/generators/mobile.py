@@ -260,6 +260,18 @@ class SynthesisNetwork(GeneratorNetwork):
                     x = x + mixed.weight(x.shape[-1]) * (other - x)
             yield x
 
+    def scaled(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``GeneratorNetwork.scaled``."""
+        yield self.const, self.first_style(codes[:, 0])
+        x = self.features(codes, 0)
+        for index, block in enumerate(self.blocks):
+            block, row = cast(Block, block), 2 * index + 1
+            styles = block.styles(codes[:, row], codes[:, row + 1])
+            for step, style in zip(block.steps(), styles, strict=True):
+                yield x, style
+                x = step(x, style)
+        yield x, self.image_style(codes[:, 15])
+
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """See ``GeneratorNetwork.steps``."""
         yield lambda _: self.features(codes, 0)

@@ -46,6 +46,11 @@ class GeneratorNetwork(nn.Module, ABC):
         doubling from 4; each is made when it is asked for."""
 
     @abstractmethod
+    def scaled(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the styles of codes (n, rows, width) act on: of each layer, in the order of
+        :meth:`styles`, its input (n or 1, c, s, s) and its styles (n, c)."""
+
+    @abstractmethod
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """The way from codes (n, rows, width) to their pictures, in pieces: each takes what the one
         before gave, the first takes None, the last gives the pictures. For a way back that works

@@ -65,6 +65,12 @@ class Networks:
         self._kept_in = kept_in
         self._detecting = detecting
 
+    def of(self, bundle: str) -> Networks:
+        """Those of another bundle, run likewise; what is absent is fetched."""
+        return Networks(
+            ensure_bundle(bundle), self.device, self.backend_name, self._kept_in, self._detecting
+        )
+
     @cached_property
     def space(self) -> LatentSpace:
         """The latent space that all of them share."""

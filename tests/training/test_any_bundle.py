@@ -1,0 +1,156 @@
+"""Trainings for an imported generator of 64 pixels and 10 rows, in small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from videdit.bundles import Bundle
+from videdit.device import Device
+from videdit.editing.classifier import load_classifier
+from videdit.editing.labelled import LabelledFaces
+from videdit.editing.linear import load_normals
+from videdit.editing.styleflow import load_styleflow
+from videdit.errors import UsageError, WeightsError
+from videdit.models.networks import Networks
+from videdit.training.baselines import fit_baselines
+from videdit.training.classifier import ClassifierTraining, Viewer, sized
+from videdit.training.latent import keep_bundle, train_classifier
+from videdit.training.maps import TransformerTraining
+from videdit.training.picture_classifier import PictureTraining
+from videdit.training.styleflow import StyleFlowTraining, train_styleflow
+from videdit.training.stylespace import StyleSpaceTraining, train_stylespace
+from videdit.training.transformers import train_transformers
+
+DATA = Path(__file__).parents[2] / "training_data" / "faces"
+HOW = ClassifierTraining(
+    teacher=PictureTraining(epochs=1, views=1),
+    shards=2,
+    members=1,
+    epochs=1,
+    rounds=1,
+    pushed=4,
+    more_epochs=1,
+)
+SMALL = TransformerTraining(
+    together=2,
+    steps=4,
+    refining_steps=1,
+    refining_batch=2,
+    refining_faces=4,
+    finishing_steps=1,
+    memory=4,
+)
+
+pytestmark = pytest.mark.weights
+
+
+@pytest.fixture(scope="module")
+def of_tiny(tiny: Bundle, compiled: Path) -> Networks:
+    return Networks(tiny, Device("cpu", "fp32"), "mesh", compiled)
+
+
+@pytest.fixture(scope="module")
+def data() -> LabelledFaces:
+    """A few labelled faces of the embedded generator, with the labels of three attributes."""
+    every = LabelledFaces.load(DATA)
+    few = every.chosen(np.arange(len(every.codes)) < 60)
+    names = ("Smiling", "Black_Hair", "Male")
+    labels = few.labels[:, [few.names.index(name) for name in names]]
+    return LabelledFaces(few.codes, labels, names, few.random, few.part)
+
+
+@pytest.fixture(scope="module")
+def work(of_tiny: Networks, data: LabelledFaces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the classifier was trained."""
+    folder = tmp_path_factory.mktemp("work") / "tiny"
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("videdit.training.faces.SHARD", 24)
+        patch.setattr("videdit.training.latent.SHARD", 24)
+        train_classifier(folder, data, DATA / "pose.npz", of_tiny, HOW, lines.append)
+    # Noise is no face: no head is measured, and it is said.
+    assert any("no heads" in line for line in lines)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_classifier_reads_that_generators_codes(work: Path) -> None:
+    found = load_classifier(work / "classifier.safetensors", 10)
+    assert (found.rows, found.width) == (10, 32)
+    with np.load(work / "labelled-0000.npz") as arrays:
+        assert arrays["codes"].shape == arrays["inverted"].shape == (24, 10, 32)
+        assert not np.isfinite(arrays["meshes"]).any()
+    assert (work / "bundle.txt").read_text() == "tiny\n"
+    with pytest.raises(WeightsError, match="10 rows"):
+        load_classifier(work / "classifier.safetensors", 18)
+
+
+@pytest.mark.slow
+def test_editors_are_trained_and_edit(
+    work: Path, of_tiny: Networks, data: LabelledFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet: list[str] = []
+    codes = np.random.default_rng(0).normal(0, 0.3, (2, 10, 32)).astype(np.float32)
+    one = np.ones(2, np.float32)
+    maps = train_transformers(work, data, of_tiny, ["Smiling", "Black_Hair"], SMALL, quiet.append)
+    editor = of_tiny.editor(str(maps))
+    assert editor.names == ("Smiling", "Black_Hair")
+    assert np.abs(editor.move(codes, "Smiling", one) - codes).max((0, 2)).min() > 0
+
+    fit_baselines(work, of_tiny.statistics, of_tiny.space.bands, quiet.append)
+    normals = work / "interfacegan.safetensors"
+    assert set(load_normals(normals, (10, 32)).normals) == set(data.names)
+    assert of_tiny.editor(str(normals)).move(codes, "Male", one).shape == codes.shape
+
+    how = StyleSpaceTraining(pool=6, measured=1, chosen=5, lacking=1, spots=1)
+    channels = train_stylespace(work, data, of_tiny, how, quiet.append)
+    shift = of_tiny.editor(str(channels)).shift(codes, "Smiling", one)
+    assert shift is not None
+    assert shift.shape == (2, of_tiny.space.channels)
+
+    flowing = StyleFlowTraining(faces=40, hidden=8, layers=1, steps=2, batch=8, tried=4)
+    path = train_styleflow(work, of_tiny, flowing, quiet.append)
+    classifier = load_classifier(work / "classifier.safetensors")
+    flow = load_styleflow(path, of_tiny.statistics, classifier)
+    assert flow.move(codes, "Male", one).shape == codes.shape
+    assert flow.ways(codes[0], torch.zeros(1, 6)).shape == (1, 10, 32)
+
+
+def test_a_folder_is_one_bundles(of_tiny: Networks, networks: Networks, tmp_path: Path) -> None:
+    keep_bundle(tmp_path, of_tiny)
+    keep_bundle(tmp_path, of_tiny)
+    with pytest.raises(UsageError, match="'tiny'"):
+        keep_bundle(tmp_path, networks)
+    old = tmp_path / "old"  # of before folders were noted: the embedded bundle's
+    old.mkdir()
+    (old / "labelled-0000.npz").touch()
+    with pytest.raises(UsageError, match="'mobile'"):
+        keep_bundle(old, of_tiny)
+
+
+def test_what_is_missing_is_said_at_once(
+    of_tiny: Networks, data: LabelledFaces, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        train_stylespace(tmp_path / "a", data, of_tiny, StyleSpaceTraining())
+    assert "videdit train classifier" in caught.value.remedy
+    assert "--bundle tiny" in caught.value.remedy
+    with pytest.raises(UsageError, match="has a classifier of codes") as caught:
+        train_styleflow(tmp_path / "b", of_tiny, StyleFlowTraining())
+    assert "--bundle tiny" in caught.value.remedy
+
+
+def test_pictures_of_any_size_are_looked_at_at_one(of_tiny: Networks) -> None:
+    viewer = Viewer.of(of_tiny)
+    codes = torch.zeros(2, 10, 32)
+    assert viewer.pictures(codes).shape == (2, 3, 256, 256)
+    assert viewer.cost == 1
+    own = of_tiny.synthesis(codes) * 0.5 + 0.5
+    torch.testing.assert_close(sized(viewer.show(codes), 64), sized(own, 64), atol=0.1, rtol=0)
+    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert sized(picture, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert sized(picture, 8).shape == (1, 1, 8, 8)
