@@ -101,7 +101,7 @@ def test_editors_are_trained_and_edit(
     assert editor.names == ("Smiling", "Black_Hair")
     assert np.abs(editor.move(codes, "Smiling", one) - codes).max((0, 2)).min() > 0
 
-    fit_baselines(work, of_tiny.statistics, of_tiny.space.bands, quiet.append)
+    fit_baselines(work, of_tiny.statistics, quiet.append, of_tiny.space.bands)
     normals = work / "interfacegan.safetensors"
     assert set(load_normals(normals, (10, 32)).normals) == set(data.names)
     assert of_tiny.editor(str(normals)).move(codes, "Male", one).shape == codes.shape

@@ -353,7 +353,7 @@ def baselines(
     trained_classifier(folder)
     networks = _networks("cpu", bundle)
     keep_bundle(folder, networks)
-    fit_baselines(folder, networks.statistics, networks.space.bands, _reporter(folder))
+    fit_baselines(folder, networks.statistics, _reporter(folder), networks.space.bands)
 
 
 @app.command()

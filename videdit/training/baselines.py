@@ -34,16 +34,16 @@ Floats = npt.NDArray[np.float32]
 def fit_baselines(
     folder: Path,
     stats: WStatistics,
-    bands: Mapping[str, tuple[int, int]] = SPACE.bands,
     report: Callable[[str], None] = print,
+    bands: Mapping[str, tuple[int, int]] = SPACE.bands,
 ) -> None:
     """Fit both on the codes in ``folder``; leaves ``interfacegan.safetensors``, ``ganspace.json``.
 
     Args:
         folder: where `train_classifier` worked.
         stats: of W.
-        bands: of the latent space.
         report: takes lines of progress.
+        bands: of the latent space.
 
     Raises:
         UsageError: no classifier in ``folder``.

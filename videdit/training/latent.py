@@ -68,7 +68,7 @@ def train_classifier(
         UsageError: ``folder`` holds a training on other labels, or of another bundle.
         WeightsError: the bundle's generator came without its mapping network.
     """
-    networks.bundle.manifest.role("mapping")
+    _ = networks.mapping  # without which nothing is begun
     keep_bundle(folder, networks)
     stats = networks.statistics
     device = networks.device.name

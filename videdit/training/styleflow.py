@@ -162,7 +162,7 @@ def train_styleflow(
             are too few faces.
         WeightsError: the bundle's generator came without its mapping network.
     """
-    networks.bundle.manifest.role("mapping")
+    mapping = networks.mapping  # without which nothing is begun
     folder.mkdir(parents=True, exist_ok=True)
     own = (folder / "classifier.safetensors").exists()
     if not own and "classifier" not in networks:
@@ -180,7 +180,7 @@ def train_styleflow(
         keep_bundle(folder, networks)
     mixed, shown = _labelled(folder, networks.space.shape)
     stats = networks.statistics.to("cpu")
-    whole = sampled_rows(networks.mapping, stats, settings)
+    whole = sampled_rows(mapping, stats, settings)
     faces = gathered(whole, mixed, shown, classifier, settings)
     report(f"{len(whole)} faces of W, {len(mixed)} mixed or inverted")
     device = networks.device.name
