@@ -114,8 +114,10 @@ def attributes(
         f"{'ATTRIBUTE':<{width}}  {'ALPHA > 0':<{does}}  +SEEN   KEPT  APART"
         "  -SEEN   KEPT  APART  JUDGE"
     )
-    for group, names in GROUPS.items():
-        print(f"\n{group}")
+    groups = {group: [name for name in names if name in table] for group, names in GROUPS.items()}
+    for group, names in groups.items():
+        if names:
+            print(f"\n{group}")
         for name in names:
             quality = table[name]
             line = f"{name:<{width}}  {resolve(name).plus:<{does}}"
@@ -126,11 +128,13 @@ def attributes(
             line += f"  {_figure(quality.judge_auc):>5}"
             print(f"{line}  ! {quality.doubt}" if quality.doubt else line)
     print(f"\n{'ATTRIBUTE':<{width}}  TOUCHES")
-    for names in GROUPS.values():
+    for names in groups.values():
         for name in names:
             print(f"{name:<{width}}  {touch_of(name)}")
     print(f"\n{'PRESET':<{width}}  EDITS")
     for preset in PRESETS:
+        if not all(edit.attribute in table for edit in preset.edits):
+            continue
         print(f"{preset.name:<{width}}  {', '.join(map(str, preset.edits))}: {preset.about}")
     print(f"\n{_LEGEND}")
 

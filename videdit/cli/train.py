@@ -490,22 +490,24 @@ def lengths(
         typer.Option("--attr", "-a", help="Attributes; repeat for several.", show_default="all"),
     ] = None,
     cache: Cache = None,
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Find how far alpha 1 goes for each attribute, on final results; goes on where it stopped.
 
     The shortest way on which the judge sees the attribute in the results of most people who lacked
-    it. Leaves FOLDER/lengths.json, which the bundle ships. About half a minute per attribute and
-    fifty people. Needs the extra `eval`.
+    it. Leaves FOLDER/lengths.json, for `videdit weights import --as NAME`. About half a minute per
+    attribute and fifty people. Needs the extra `eval`.
 
     Example: videdit train lengths work portraits/ --attr Smiling
     """
-    from videdit.editing.attributes import ATTRIBUTES, resolve
+    from videdit.editing.attributes import resolve
     from videdit.evaluation.lengths import LengthSearch, find_lengths
     from videdit.pipeline.store import Store
 
-    names = [resolve(name).name for name in attr] if attr else [one.name for one in ATTRIBUTES]
+    names = [resolve(name).name for name in attr or ()]
+    report = _reporter(folder)
     with Store(cache) as store:
-        find_lengths(folder, pictures, names, store, LengthSearch(), _reporter(folder))
+        find_lengths(folder, pictures, names, store, LengthSearch(), report, bundle)
 
 
 def _reporter(folder: Path) -> Callable[[str], None]:
