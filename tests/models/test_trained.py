@@ -106,7 +106,7 @@ def test_what_is_of_other_codes_is_refused(bundle: Bundle, tmp_path: Path) -> No
 
     lengths = tmp_path / "lengths.json"
     lengths.write_text('{"Smiling": [1, 2]}')
-    refused("transformers, which the bundle has not", lengths)
+    refused("belongs to the bundle's transformer", lengths)
     lengths.write_text('{"Smiling": [1, 0]}')
     refused("are no lengths", lengths)
     refused("these have", write_transformers(tmp_path / "t.safetensors", 18))

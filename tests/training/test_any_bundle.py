@@ -8,22 +8,33 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.published import generator_state, write_generator
 from videdit.bundles import Bundle
+from videdit.cli.main import main
 from videdit.device import Device
 from videdit.editing.classifier import load_classifier
 from videdit.editing.labelled import LabelledFaces
 from videdit.editing.linear import load_normals
 from videdit.editing.styleflow import load_styleflow
 from videdit.errors import UsageError, WeightsError
+from videdit.inversion.encoder import load_network
+from videdit.models.importing import import_checkpoints
 from videdit.models.networks import Networks
 from videdit.training.baselines import fit_baselines
-from videdit.training.classifier import ClassifierTraining, Viewer, sized
+from videdit.training.classifier import ClassifierTraining, Viewer
+from videdit.training.crops import RealFaces
+from videdit.training.encoder import train_corrector, train_encoder
+from videdit.training.encoder_loop import Run, Supervision
+from videdit.training.encoder_settings import EncoderTraining
+from videdit.training.faces import FaceData, sample_faces
 from videdit.training.latent import keep_bundle, train_classifier
 from videdit.training.maps import TransformerTraining
 from videdit.training.picture_classifier import PictureTraining
+from videdit.training.readout import READOUT, train_readout
 from videdit.training.styleflow import StyleFlowTraining, train_styleflow
 from videdit.training.stylespace import StyleSpaceTraining, train_stylespace
 from videdit.training.transformers import train_transformers
+from videdit.training.views import sized
 
 DATA = Path(__file__).parents[2] / "training_data" / "faces"
 HOW = ClassifierTraining(
@@ -154,3 +165,72 @@ def test_pictures_of_any_size_are_looked_at_at_one(of_tiny: Networks) -> None:
     picture = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert sized(picture, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
     assert sized(picture, 8).shape == (1, 1, 8, 8)
+
+
+# --- an encoder ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_small(tiny: Bundle, compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """A generator of 256 pixels, 14 rows, without an encoder."""
+    path = tmp_path_factory.mktemp("small") / "g.pt"
+    bundle = import_checkpoints([write_generator(path, generator_state(256))], "small")
+    return Networks(bundle, Device("cpu", "fp32"), "mesh", compiled)
+
+
+@pytest.mark.slow
+def test_an_encoder_is_trained_for_a_generator_without_one(
+    of_small: Networks, compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videdit.training.faces.SHARD", 6)
+    monkeypatch.setattr("videdit.training.readout._BATCH", 2)
+    stats, space, face = of_small.statistics, of_small.space, of_small.recognition
+    quiet: list[str] = []
+    sample_faces(
+        tmp_path, range(2), of_small.mapping, stats, of_small.generator, quiet.append, space.rows
+    )
+    data = FaceData(tmp_path, 2, 1, space.rows)
+    synthesis = of_small.synthesis
+    path = tmp_path / READOUT
+    fitted = train_readout(data, synthesis, face, path, blocks=4, steps=2, report=quiet.append)
+    viewer = Viewer.of(of_small, tmp_path)
+    pictures = viewer.pictures(data.codes[0, :2])
+    with torch.no_grad():
+        shown = fitted.show(synthesis, data.codes[0, :2]).clamp(0, 1)
+    torch.testing.assert_close(pictures, shown)
+
+    real = RealFaces(np.zeros((0, 256, 256, 3), np.uint8), np.zeros((0, 68, 2), np.float32))
+    how = EncoderTraining(steps=2, batch=2, real=0, morphed=0, pairs=0, shown=1, warm_up=1)
+    given = Supervision(data, real, stats, synthesis, fitted, face, space.groups)
+    run = Run(tmp_path / "encoder", report=quiet.append)
+    encoder = train_encoder(given, how, run)
+    alone = Networks(
+        import_checkpoints([encoder], "small"), Device("cpu", "fp32"), "mesh", compiled
+    )
+    crops = np.random.default_rng(0).uniform(0, 1, (2, 256, 256, 3)).astype(np.float32)
+    codes = alone.encoder.encode(crops)
+    assert codes.shape == (2, 14, 32)
+
+    path = tmp_path / "readout-32.safetensors"
+    coarse = train_readout(data, synthesis, face, path, blocks=3, steps=2, report=quiet.append)
+    first = load_network(encoder, stats, space.groups)
+    run = Run(tmp_path / "corrector", report=quiet.append)
+    corrector = train_corrector(given, first, coarse, how, run)
+    bundle = import_checkpoints([corrector], "small")
+    assert bundle.manifest.title.endswith("encoder and corrector trained here")
+    both = Networks(bundle, Device("cpu", "fp32"), "mesh", compiled)
+    again = both.encoder.encode(crops)
+    with torch.no_grad():
+        network = both.encoder_network()(torch.from_numpy(crops).permute(0, 3, 1, 2))
+    np.testing.assert_allclose(again, network.numpy(), atol=1e-3)
+
+
+def test_no_cheap_pictures_of_small_generators(
+    tiny: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("readout", "corrector"):
+        assert main(["train", verb, str(tmp_path / "w"), "--bundle", "tiny"]) == 2
+        said = capsys.readouterr().err
+        assert "64 pixels" in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "w").exists()

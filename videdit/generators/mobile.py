@@ -18,7 +18,6 @@ import math
 import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -222,13 +221,6 @@ class SynthesisNetwork(GeneratorNetwork):
         for index, block in enumerate(self.blocks):
             found += cast(Block, block).styles(codes[:, 2 * index + 1], codes[:, 2 * index + 2])
         return torch.cat([*found, self.image_style(codes[:, 15])], 1)
-
-    def features(self, codes: Tensor, blocks: int) -> Tensor:
-        """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
-        # One at a time: all depths together are large.
-        for features in islice(self.stepwise(codes), blocks + 1):
-            last = features
-        return last
 
     def stepwise(
         self, codes: Tensor, offsets: Tensor | None = None, mixed: Mixed | None = None

@@ -23,6 +23,7 @@ from ..bundles.manifest import (
     FORMAT,
     ID_LENGTH,
     MANIFEST_FILE,
+    SHARED,
     bundle_names,
     check_name,
     parse_latent,
@@ -35,6 +36,7 @@ from ..files import measure, replaced, storage_errors, sync_folder, write_atomic
 from ..generators import wspace
 from ..inversion.crop_encoder import ARCHITECTURES, check_encoder
 from .checkpoints import DEFAULT_NAMES, OWN, Checkpoint, FoundGenerator, recognise
+from .choices import ENCODERS
 from .trained import TrainedFile
 
 if TYPE_CHECKING:
@@ -319,7 +321,7 @@ def _put_trained(
     scratch = shelf.folder.parent / "trained"
     scratch.mkdir()
     # A flow reads through the classifier; lengths and figures are those of maps.
-    order = ("classifier", "editor-transformer")
+    order = ("classifier", "editor-transformer", "encoder")
     last = {(one.role, one.more): one for one in files}.values()
     for one in sorted(last, key=lambda one: (one.role not in order, one.more)):
         roles = shelf.data["roles"]
@@ -327,8 +329,13 @@ def _put_trained(
             shelf.folder / file if file in shelf.fresh else place / file
             for file in roles.get("classifier", {}).get("files", [])
         ]
+        if roles.get(one.role, {}).get("architecture") in ARCHITECTURES:
+            raise WeightsError(
+                f"the bundle {shelf.data['name']!r} has another encoder than {one.path.name}",
+                "Import it under another name, with the generator: --as NAME.",
+            )
         for needed in one.needs:
-            if needed not in roles:
+            if needed not in (*roles, *SHARED):
                 what = needed.removeprefix("editor-")
                 raise WeightsError(
                     f"{one.path.name} needs the bundle's {what}, which it has not",
@@ -344,13 +351,14 @@ def _put_trained(
             continue
         if one.role not in roles:
             raise WeightsError(
-                f"{one.path.name} is of transformers, which the bundle has not",
-                "Import them too: FOLDER/transformers.safetensors.",
+                f"{one.path.name} belongs to the bundle's {one.role.removeprefix('editor-')}, which"
+                " it has not",
+                "Import that too.",
             )
         first = roles[one.role]["files"][0]
         file = _put_file(shelf, copy, OWN, about, [first])
         shelf.drop(roles[one.role]["files"][1:], {file})
-        roles[one.role]["files"] = [first, file]
+        roles[one.role] |= {"architecture": one.architecture, "files": [first, file]}
 
 
 def _put_parser(shelf: _Shelf, one: Checkpoint, state: Mapping[str, Tensor]) -> None:
@@ -423,5 +431,6 @@ def _same(a: FoundGenerator | None, b: FoundGenerator | None) -> bool:
 
 def _title(data: Mapping[str, Any], space: LatentSpace) -> str:
     encoder = data["roles"].get("encoder")
-    more = f", {ARCHITECTURES[encoder['architecture']]}" if encoder else ""
+    kinds = ARCHITECTURES | ENCODERS
+    more = f", {kinds[encoder['architecture']]}" if encoder else ""
     return f"StyleGAN2 of {space.resolution} pixels, {space.rows} rows{more}"

@@ -23,7 +23,7 @@ from ..device import NETWORKS_MEMORY, Device, check_memory, choose_device
 from ..errors import UsageError, WeightsError
 from ..faces.parameters import DEFAULT, Detecting
 from ..files import sha256_of
-from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
+from .choices import ALONE, BY_PHOTO, DIRECTION, EDITORS, ENCODERS, TRAINED, check_editor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,14 +136,18 @@ class Networks:
         """The encoder in PyTorch: crops (n, 3, 256, 256), RGB in [0, 1], to codes."""
         from ..inversion.corrector import load_corrected_encoder
         from ..inversion.crop_encoder import ARCHITECTURES, load_crop_encoder
+        from ..inversion.encoder import load_network
 
-        kind = self._expect("encoder", "corrected-encoder", *ARCHITECTURES)
-        if kind != "corrected-encoder":
+        kind = self._expect("encoder", *ENCODERS, *ARCHITECTURES)
+        if kind not in ENCODERS:
             path = self.bundle.file("encoder")
             return load_crop_encoder(path, kind, self.space, lambda: self.synthesis)
-        encoder, corrector = self.bundle.files("encoder")
+        first, *second = self.bundle.files("encoder")
+        groups = self.space.groups
+        if kind == ALONE:
+            return load_network(first, self.statistics, groups)
         return load_corrected_encoder(
-            encoder, corrector, self.statistics, self.mobile, self.recognition
+            first, second[0], self.statistics, self.synthesis, self.recognition, groups
         )
 
     @cached_property

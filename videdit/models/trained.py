@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from safetensors import safe_open
+
 from ..bundles.latent import LatentSpace
 from ..editing import directions, linear, styleflow, stylespace
 from ..editing.classifier import load_classifier
@@ -15,11 +18,17 @@ from ..editing.files import read_description, readable
 from ..editing.quality import load_quality
 from ..editing.transformer import load_lengths, load_transformers
 from ..errors import WeightsError
+from ..generators.wspace import assumed
+from ..inversion.corrector import load_corrector
+from ..inversion.encoder import load_network
+from .choices import ALONE, CORRECTED, ENCODERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ANOTHER = "It was made for another generator; import it into that one's bundle: --as NAME."
+
+_NEEDED = ("generator", "statistics", "recognition")
 
 _KINDS = {
     "videdit.transformers": ("transformer", "latent-transformers", ()),
@@ -60,7 +69,10 @@ class TrainedFile:
             WeightsError: it is not, or it is damaged.
         """
         path, shape = self.path, space.shape
-        if self.role == "classifier":
+        if self.role == "encoder":
+            stats = assumed(torch.zeros(space.width))
+            (load_corrector if self.more else load_network)(path, stats, space.groups)
+        elif self.role == "classifier":
             found = load_classifier(path, space.rows)
             self._same(found.width == space.width, f"codes {found.width} wide")
         elif self.role == "editor-transformer" and not self.more:
@@ -101,6 +113,14 @@ def trained_file(path: Path) -> TrainedFile | None:
     kind = str(about.get("format", ""))
     if not kind and "members" in about:
         return TrainedFile(path, "classifier", "latent-classifier", f"latent classifier: {names}")
+    if not kind:
+        with readable(path, "the file", "Train it anew."), safe_open(str(path), "np") as file:
+            keys = set(file.keys())
+        if {"queries", "trunk.0.weight"} <= keys:
+            return TrainedFile(path, "encoder", ALONE, ENCODERS[ALONE], _NEEDED)
+        if {"corrector.queries", "readout.style1.weight"} <= keys:
+            what = "corrector of an encoder"
+            return TrainedFile(path, "encoder", CORRECTED, what, _NEEDED, more=True)
     found = _KINDS.get(kind) or _KINDS.get(kind.rpartition(".")[0])
     if found is None:
         return None

@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -46,12 +47,13 @@ from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
 from .faces import expand, shard_codes
 from .looks import kept_look
 from .picture_classifier import PictureTraining, train_picture_classifier
 from .pose import mean_face, mesh_in, poses
+from .readout import READOUT, load_readout
+from .views import SIDE, generated
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -64,9 +66,6 @@ _BATCH = {"cpu": 10, "cuda": 250}
 
 _COST, _OF_RESOLUTION = 4, 512
 """Memory of a picture of a generator's own, in cheap ones, at a resolution."""
-
-SIDE = 256
-"""Of the pictures that are looked at, pixels."""
 
 _FEWEST_HEADS = 30
 
@@ -112,22 +111,6 @@ _SHIFT = 6
 _GAIN = 0.1
 
 
-def generated(synthesis: GeneratorNetwork) -> Callable[[Tensor], Tensor]:
-    """Codes to the generator's own pictures, (n, 3, 256, 256) RGB, about in [0, 1]."""
-
-    def show(codes: Tensor) -> Tensor:
-        return sized(synthesis(codes).float() * 0.5 + 0.5, SIDE)
-
-    return show
-
-
-def sized(pictures: Tensor, side: int) -> Tensor:
-    """Square pictures or maps (n, c, s, s) at another size: means where it is smaller."""
-    if pictures.shape[-1] >= side:
-        return F.avg_pool2d(pictures, pictures.shape[-1] // side)
-    return F.interpolate(pictures, (side, side), mode="bilinear", align_corners=False)
-
-
 def shaken(pictures: Tensor) -> Tensor:
     """Pictures a little moved and lit otherwise, so that no edit is made for one grid of pixels."""
     dy, dx = (int(v) for v in torch.randint(-_SHIFT, _SHIFT + 1, (2,)))
@@ -164,17 +147,21 @@ class Viewer:
         self._batch = max(1, _BATCH[device.split(":")[0]] // cost)
 
     @staticmethod
-    def of(networks: Networks, *, cheap: bool = True) -> Viewer:
-        """Of a bundle's generator: by its cheap pictures, where it has such; else by its own,
-        reduced."""
+    def of(networks: Networks, folder: Path | None = None, *, cheap: bool = True) -> Viewer:
+        """Of a bundle's generator: by its cheap pictures, where the bundle, or the folder of a
+        training, has a readout for them; else by its own, reduced."""
         device = networks.device.name
         synthesis = networks.synthesis.to(device)
         channels_last(synthesis)
+        readout, face = None, networks.recognition
         if cheap and "readout" in networks:
-            network, readout = networks.mobile, networks.readout.to(device)
-            return Viewer(lambda codes: readout.show(network, codes), networks.recognition, device)
+            readout = networks.readout.to(device)
+        elif cheap and folder is not None and (folder / READOUT).exists():
+            readout = load_readout(folder / READOUT).to(device)
+        if readout is not None:
+            return Viewer(partial(readout.show, synthesis), face, device)
         cost = max(1, round(_COST * (networks.space.resolution / _OF_RESOLUTION) ** 2))
-        return Viewer(generated(synthesis), networks.recognition, device, cost)
+        return Viewer(generated(synthesis), face, device, cost)
 
     @torch.inference_mode()
     def pictures(self, codes: Floats | Tensor) -> Tensor:

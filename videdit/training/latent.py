@@ -72,7 +72,7 @@ def train_classifier(
     keep_bundle(folder, networks)
     stats = networks.statistics
     device = networks.device.name
-    viewer = Viewer.of(networks)
+    viewer = Viewer.of(networks, folder)
     teacher = make_teacher(folder, data, shows(data, networks, viewer), how.teacher, report)
     if teacher.names != data.names:
         raise UsageError(

@@ -50,10 +50,11 @@ from ..generators.latents import Latents
 from ..generators.mobile import ROWS
 from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .classifier import Viewer, judged, labelled_codes, make_teacher, sized
+from .classifier import Viewer, judged, labelled_codes, make_teacher
 from .latent import keep_bundle, shows
 from .picture_classifier import PictureTraining
 from .reach import bracketed
+from .views import sized
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -129,7 +130,7 @@ def train_stylespace(
     write_atomically(asked, settings)
     device = networks.device.name
     teacher = make_teacher(
-        folder, data, shows(data, networks, Viewer.of(networks)), PictureTraining(), report
+        folder, data, shows(data, networks, Viewer.of(networks, folder)), PictureTraining(), report
     )
     synthesis = networks.synthesis.to(device)
     scale = deviations(synthesis, networks.statistics, networks.space.rows, device)

@@ -91,7 +91,7 @@ def train_transformers(
     missing = [name for name in wanted if not _map_file(folder, name).exists()]
     if missing:
         pool = pool_of(folder, classifier, data, networks)
-        viewer, own = (Viewer.of(networks, cheap=cheap) for cheap in (True, False))
+        viewer, own = (Viewer.of(networks, folder, cheap=cheap) for cheap in (True, False))
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
         shows = [(how.refining_steps, viewer), (how.finishing_steps, own)]
         parser = networks.region_network()
