@@ -28,6 +28,7 @@ from videdit.training.encoder_loop import Run, Supervision
 from videdit.training.encoder_settings import EncoderTraining
 from videdit.training.faces import FaceData, sample_faces
 from videdit.training.latent import keep_bundle, train_classifier
+from videdit.training.losses import Judge
 from videdit.training.maps import TransformerTraining
 from videdit.training.picture_classifier import PictureTraining
 from videdit.training.readout import READOUT, train_readout
@@ -234,3 +235,13 @@ def test_no_cheap_pictures_of_small_generators(
         assert "64 pixels" in said
         assert said.count("\n") == 1
     assert not (tmp_path / "w").exists()
+
+
+def test_small_generators_are_looked_at_themselves(of_tiny: Networks) -> None:
+    judge = Judge(of_tiny.synthesis, None, of_tiny.recognition, EncoderTraining(), "cpu")
+    codes = torch.zeros(2, 10, 32, requires_grad=True)
+    loss, parts = judge(codes, torch.full((2, 3, 256, 256), 0.5))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert set(parts) == {"pixels", "parts", "identity"}
+    assert codes.grad is not None
+    assert float(codes.grad.abs().sum()) > 0

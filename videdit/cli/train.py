@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from videdit.training.faces import FaceData
 
 app = typer.Typer(
-    help="Train the models that ship with it.\n\nExample: videdit train transformer work Smiling",
+    help="Train the models that ship with it, or another bundle's.\n\n"
+    "Example: videdit train transformer work Smiling",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -296,7 +297,7 @@ def readout(
 ) -> None:
     """Fit a generator's cheap pictures, which other trainings in FOLDER then look at.
 
-    Of a StyleGAN2 of 1024 pixels a picture then takes an eighth of the time. Leaves
+    Of a StyleGAN2 of 1024 pixels a picture then takes a tenth of the time. Leaves
     FOLDER/readout-64.safetensors; the embedded generator has its own.
 
     Example: videdit train readout work --bundle psp-ffhq

@@ -92,6 +92,12 @@ def evaluate_attributes(
     if not methods or tuple(methods) == ("all",):
         wanted = ALL_METHODS if methods else USUAL_METHODS
         methods = [m for m in wanted if f"editor-{m.removesuffix(_KEEPING)}" in roles]
+    if not methods:
+        raise UsageError(
+            f"the bundle {bundle!r} has no editor of attributes",
+            f"Bring one: videdit weights import FILE --as {bundle}; or train one: videdit train"
+            f" classifier FOLDER --bundle {bundle}, then transformer.",
+        )
     for role in ("judge", "encoder"):
         networks.bundle.manifest.role(role)
     judge, notes = load_picture_classifier(networks.bundle.file("judge"))
