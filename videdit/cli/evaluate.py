@@ -356,6 +356,11 @@ def classifier(
     faces = load_labelled(latents, labels, split)
     if split is not None:
         faces = faces.of(TEST)
+    if weights is None and faces.bundle != bundle:
+        raise UsageError(
+            f"the codes are of the bundle {faces.bundle!r}, not of {bundle!r}",
+            f"Use --bundle {faces.bundle}, or name the classifier: --weights FILE.",
+        )
     path = weights or _classifier_of(load_bundle(bundle))
     network = load_any_classifier(path, faces.codes.shape[1])
     names = [name for name in faces.names if name in network.names]

@@ -177,6 +177,11 @@ def regions(
     folder.mkdir(parents=True, exist_ok=True)
     if bundle == DEFAULT_BUNDLE:
         labelled = LabelledFaces.load(data)
+        if labelled.bundle != bundle:
+            raise UsageError(
+                f"the labelled codes are of the bundle {labelled.bundle!r}",
+                f"Use --bundle {labelled.bundle}.",
+            )
         few, rare = rare_faces(labelled, 25), rare_faces(labelled, 200)
         clusters, names = (
             clusters or SHIPPED / "regions.safetensors",
@@ -516,7 +521,7 @@ def judge(
 
     labelled = LabelledFaces.load(data)
     with kept_memory():
-        train_judge(folder, labelled, _networks("cpu"), _reporter(folder))
+        train_judge(folder, labelled, _networks("cpu", labelled.bundle), _reporter(folder))
 
 
 @app.command("hair-colours")
@@ -533,10 +538,9 @@ def hair_colours(
     from videdit.editing.labelled import LabelledFaces
     from videdit.training.hair_colours import fit_hair_colours
 
-    networks, report = _networks("cpu"), _reporter(folder)
-    found = fit_hair_colours(
-        LabelledFaces.load(data), networks.generator, networks.parser, report=report
-    )
+    labelled, report = LabelledFaces.load(data), _reporter(folder)
+    networks = _networks("cpu", labelled.bundle)
+    found = fit_hair_colours(labelled, networks.generator, networks.parser, report=report)
     found.save(folder / "hair_colours.json")
     report(", ".join(f"{name}: AUC {auc:.3f}" for name, auc in found.auc.items()))
 

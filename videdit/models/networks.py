@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
     from ..faces.regions import Parser
-    from ..generators.mobile import SynthesisNetwork
     from ..generators.network import GeneratorNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.readout import Readout
@@ -175,27 +174,12 @@ class Networks:
     @cached_property
     def synthesis(self) -> GeneratorNetwork:
         """The generator in PyTorch, for optimisation through it."""
+        from ..generators.mobile import load_synthesis
         from ..generators.stylegan2 import read_synthesis
 
         kind = self._expect("generator", "mobilestylegan", "stylegan2")
         if kind == "stylegan2":
             return read_synthesis(self.bundle.file("generator"))
-        return self.mobile
-
-    @cached_property
-    def mobile(self) -> SynthesisNetwork:
-        """The generator in PyTorch, for what is made for the embedded one alone.
-
-        Raises:
-            WeightsError: the bundle has another, or its files are no good.
-        """
-        from ..generators.mobile import load_synthesis
-
-        if self.bundle.manifest.role("generator").architecture != "mobilestylegan":
-            raise WeightsError(
-                f"this works with the embedded generator alone, not with {self.bundle.name!r}",
-                "Leave --bundle out.",
-            )
         return load_synthesis(*self.bundle.files("generator"))
 
     @cached_property
