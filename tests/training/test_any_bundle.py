@@ -17,6 +17,8 @@ from videdit.editing.labelled import LabelledFaces
 from videdit.editing.linear import load_normals
 from videdit.editing.styleflow import load_styleflow
 from videdit.errors import UsageError, WeightsError
+from videdit.generators.stylegan2 import load_synthesis
+from videdit.generators.wspace import assumed
 from videdit.inversion.encoder import load_network
 from videdit.models.importing import import_checkpoints
 from videdit.models.networks import Networks
@@ -26,16 +28,16 @@ from videdit.training.crops import RealFaces
 from videdit.training.encoder import train_corrector, train_encoder
 from videdit.training.encoder_loop import Run, Supervision
 from videdit.training.encoder_settings import EncoderTraining
-from videdit.training.faces import FaceData, sample_faces
+from videdit.training.faces import FaceData, expand, sample_faces
 from videdit.training.latent import keep_bundle, train_classifier
 from videdit.training.losses import Judge
 from videdit.training.maps import TransformerTraining
 from videdit.training.picture_classifier import PictureTraining
 from videdit.training.readout import READOUT, train_readout
 from videdit.training.styleflow import StyleFlowTraining, train_styleflow
-from videdit.training.stylespace import StyleSpaceTraining, train_stylespace
+from videdit.training.stylespace import StyleSpaceTraining, deviations, train_stylespace
 from videdit.training.transformers import train_transformers
-from videdit.training.views import sized
+from videdit.training.views import generated, sized
 
 DATA = Path(__file__).parents[2] / "training_data" / "faces"
 HOW = ClassifierTraining(
@@ -245,3 +247,18 @@ def test_small_generators_are_looked_at_themselves(of_tiny: Networks) -> None:
     assert set(parts) == {"pixels", "parts", "identity"}
     assert codes.grad is not None
     assert float(codes.grad.abs().sum()) > 0
+
+
+def test_eighteen_rows_of_1024_pixels() -> None:
+    synthesis = load_synthesis(generator_state(1024))[0]
+    codes = torch.randn(1, 18, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        shown = generated(synthesis)(codes)
+        own = synthesis(codes) * 0.5 + 0.5
+    assert shown.shape == (1, 3, 256, 256)
+    torch.testing.assert_close(shown[0, :, 0, 0], own[0, :, :4, :4].mean((1, 2)))
+    stats = assumed(torch.zeros(32))
+    assert deviations(synthesis, stats, 18).shape == (sum(synthesis.shape.styles),)
+    w_a, w_b = np.zeros((2, 32), np.float32), np.ones((2, 32), np.float32)
+    mixed = expand(w_a, w_b, np.array([17, 18], np.uint8), 18)
+    assert mixed[:, :, 0].sum(1).tolist() == [1, 0]
