@@ -13,9 +13,11 @@ from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.editing.attributes import GROUPS
 from videdit.editing.presets import PRESETS
+from videdit.editing.quality import Quality, Results, save_quality
 from videdit.editing.schedule import Edit
 from videdit.errors import UsageError, WeightsError
 from videdit.media.pictures import read_picture
+from videdit.models.importing import import_checkpoints
 from videdit.ui.offer import make_offer
 from videdit.ui.session import Session
 
@@ -49,6 +51,17 @@ def test_another_bundle_has_what_its_editor_has(tiny: Bundle, tmp_path: Path) ->
     np.save(tmp_path / "age.npy", np.ones(32, np.float32))
     (own,) = make_offer("tiny", f"direction:{tmp_path / 'age.npy'}").sliders
     assert (own.name, own.limit) == ("age", 5.0)
+
+
+def test_what_was_measured_of_it_is_shown(tiny: Bundle, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    save_quality(figures, {"Smiling": Quality(Results(9, 0.9, 0.9, 0.3), Results(9), 0.9)})
+    import_checkpoints([figures], "tiny")
+    offer = make_offer("tiny")
+    (smiling,) = offer.sliders
+    assert smiling.info.startswith("+ adds a smile, 90")
+    assert "Percentages" in offer.legend
+    assert "Percentages" not in make_offer("tiny", "ganspace").legend
 
 
 @pytest.mark.parametrize(

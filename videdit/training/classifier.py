@@ -64,12 +64,11 @@ Floats = npt.NDArray[np.float32]
 _BATCH = {"cpu": 10, "cuda": 250}
 """Pictures at a time."""
 
-_COST, _OF_RESOLUTION = 4, 512
-"""Memory of a picture of a generator's own, in cheap ones, at a resolution."""
+_COST, _RESOLUTION = 4, 512
+"""Memory that a picture of a generator's own takes at this resolution, in cheap ones."""
 
-_FEWEST_HEADS = 30
-
-_PENALTY = 200.0
+_FEWEST_HEADS = 30  # that say how codes turn them
+_PENALTY = 200.0  # of the ridge of that, for coordinates of mean square 1
 
 _PART = 250  # faces that are looked at between two lines of progress
 
@@ -160,7 +159,7 @@ class Viewer:
             readout = load_readout(folder / READOUT).to(device)
         if readout is not None:
             return Viewer(partial(readout.show, synthesis), face, device)
-        cost = max(1, round(_COST * (networks.space.resolution / _OF_RESOLUTION) ** 2))
+        cost = max(1, round(_COST * (networks.space.resolution / _RESOLUTION) ** 2))
         return Viewer(generated(synthesis), face, device, cost)
 
     @torch.inference_mode()
@@ -418,9 +417,9 @@ def fit_measured_pose(folder: Path, classifier: LatentClassifier) -> Tensor | No
                 found = np.isfinite(arrays["meshes"]).all((1, 2))
                 codes.append(arrays["codes"][found].astype(np.float32))
                 meshes.append(arrays["meshes"][found])
-    points = np.concatenate(meshes)
-    if len(points) < _FEWEST_HEADS:
+    if sum(map(len, meshes)) < _FEWEST_HEADS:
         return None
+    points = np.concatenate(meshes)
     measured = poses(points, mean_face(points), SIDE)
     return regressed(np.concatenate(codes), measured.astype(np.float32), classifier)
 

@@ -58,8 +58,8 @@ def train_classifier(
             AUCs on the test's faces.
         data: labelled codes, of any generator.
         poses: ``pose.npz``, how heads are held, of the same generator's faces; where there is no
-            such file, the regressions of the bundle's own classifier serve. Where the codes are of
-            another generator than the bundle's, heads are measured.
+            such file, the regressions of the bundle's own classifier serve. Without either, or
+            where the codes are of another generator than the bundle's, heads are measured.
         networks: the bundle's.
         how: settings.
         report: takes lines of progress.
@@ -79,7 +79,8 @@ def train_classifier(
             f"{folder} holds a training on other labels", "Take another folder for these."
         )
     same = data.bundle == networks.bundle.name
-    label_faces(folder, teacher, viewer, networks, how, report, posed=0 if same else _POSED)
+    known = same and (poses.exists() or _knows_poses(networks))
+    label_faces(folder, teacher, viewer, networks, how, report, posed=0 if known else _POSED)
     own = own_faces(data, networks)
     test = data.of(TEST) if same else _judged_faces(folder, data, networks, viewer, teacher)
     network: LatentClassifier | None = None
@@ -104,9 +105,7 @@ def train_classifier(
                 taught=network,
                 device=device,
             )
-            pose = (
-                _pose(folder, poses, networks, found) if same else fit_measured_pose(folder, found)
-            )
+            pose = _pose(poses, networks, found) if known else fit_measured_pose(folder, found)
             if pose is None:
                 report("no heads were measured: edits will not be kept from turning them")
             else:
@@ -173,11 +172,12 @@ def _judged_faces(
     )
 
 
-def _pose(
-    folder: Path, poses: Path, networks: Networks, classifier: LatentClassifier
-) -> Tensor | None:
+def _knows_poses(networks: Networks) -> bool:
+    return "classifier" in networks and isinstance(networks.classifier, LatentClassifier)
+
+
+def _pose(poses: Path, networks: Networks, classifier: LatentClassifier) -> Tensor:
     if poses.exists():
         return fit_pose(poses, classifier)
-    if "classifier" in networks and isinstance(networks.classifier, LatentClassifier):
-        return networks.classifier.pose
-    return None
+    assert isinstance(networks.classifier, LatentClassifier)
+    return networks.classifier.pose

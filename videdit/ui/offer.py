@@ -12,7 +12,7 @@ from ..editing.attributes import GROUPS, NAMES, canonical, resolve
 from ..editing.editor import Editor
 from ..editing.linear import GANSpaceEditor
 from ..editing.presets import PRESETS, Preset
-from ..editing.quality import load_quality
+from ..editing.quality import Quality, load_quality
 from ..editing.styleclip import StyleClipEditor
 from ..errors import UsageError
 from ..evaluation.browse import list_edits, reach, sheet_names
@@ -97,8 +97,12 @@ def make_offer(bundle: str = DEFAULT_BUNDLE, editor: str = USUAL) -> Offer:
     check_editor(editor)
     for role in ("generator", "encoder"):
         found.manifest.role(role)
-    if editor == USUAL and "quality" in found.manifest.roles:
-        return _measured(found, editor)
+    measured = editor == USUAL and "quality" in found.manifest.roles
+    table = load_quality(found.file("quality")) if measured else {}
+    if table and not found.of_user:
+        # Figures of all that it edits: its networks need not be loaded to say it.
+        offered = [_figured(name, quality) for name, quality in table.items()]
+        return _grouped(bundle, editor, offered, _MEASURED)
     networks = Networks(found, Device("cpu", "fp32"), "mesh")
     made = networks.editor(editor)
     named = tuple(made.named) if isinstance(made, GANSpaceEditor) else ()
@@ -107,20 +111,18 @@ def make_offer(bundle: str = DEFAULT_BUNDLE, editor: str = USUAL) -> Offer:
         raise UsageError(f"the editor {editor!r} has no edits", "Use another: --editor NAME.")
     about = {one.name: one.about for one in list_edits(networks, editor, names).edits}
     offered = [
-        Offered(name, _limit(made, name, found, editor), _words(name, about[name]))
+        _figured(name, table[name])
+        if name in table
+        else Offered(name, _limit(made, name, found, editor), _words(name, about[name]))
         for name in names
     ]
     legend = f"The editor {editor} of the bundle {bundle}: how well it edits was not measured."
-    return _grouped(bundle, editor, offered, legend)
+    return _grouped(bundle, editor, offered, _MEASURED if table else legend)
 
 
-def _measured(bundle: Bundle, editor: str) -> Offer:
-    """Of an editor whose results were measured: its networks need not be loaded to say it all."""
-    offered = []
-    for name, quality in load_quality(bundle.file("quality")).items():
-        info = reliability(name, quality.sides["+"], quality.sides["-"])
-        offered.append(Offered(name, LIMIT, info, bool(quality.doubt)))
-    return _grouped(bundle.name, editor, offered, _MEASURED)
+def _figured(name: str, quality: Quality) -> Offered:
+    info = reliability(name, quality.sides["+"], quality.sides["-"])
+    return Offered(name, LIMIT, info, bool(quality.doubt))
 
 
 def _grouped(bundle: str, editor: str, offered: Iterable[Offered], legend: str) -> Offer:
