@@ -133,7 +133,8 @@ def keep_bundle(folder: Path, networks: Networks) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, name = folder / _BUNDLE, networks.bundle.name
-    if path.exists() or any(folder.glob("labelled-*.npz")):
+    begun = any(folder.glob("labelled-*.npz")) or (folder / "faces").exists()
+    if path.exists() or begun:
         known = path.read_text(encoding="utf-8").strip() if path.exists() else DEFAULT_BUNDLE
         if known != name:
             raise UsageError(
