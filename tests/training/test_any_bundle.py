@@ -71,7 +71,7 @@ def of_tiny(tiny: Bundle, compiled: Path) -> Networks:
 def data() -> LabelledFaces:
     """A few labelled faces of the embedded generator, with the labels of three attributes."""
     every = LabelledFaces.load(DATA)
-    few = every.chosen(np.arange(len(every.codes)) < 60)
+    few = every.chosen(np.arange(len(every.codes)) < 36)
     names = ("Smiling", "Black_Hair", "Male")
     labels = few.labels[:, [few.names.index(name) for name in names]]
     return LabelledFaces(few.codes, labels, names, few.random, few.part)
@@ -83,8 +83,8 @@ def work(of_tiny: Networks, data: LabelledFaces, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("work") / "tiny"
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("videdit.training.faces.SHARD", 24)
-        patch.setattr("videdit.training.latent.SHARD", 24)
+        patch.setattr("videdit.training.faces.SHARD", 18)
+        patch.setattr("videdit.training.latent.SHARD", 18)
         train_classifier(folder, data, DATA / "pose.npz", of_tiny, HOW, lines.append)
     # Noise is no face: no head is measured, and it is said.
     assert any("no heads" in line for line in lines)
@@ -96,7 +96,7 @@ def test_the_classifier_reads_that_generators_codes(work: Path) -> None:
     found = load_classifier(work / "classifier.safetensors", 10)
     assert (found.rows, found.width) == (10, 32)
     with np.load(work / "labelled-0000.npz") as arrays:
-        assert arrays["codes"].shape == arrays["inverted"].shape == (24, 10, 32)
+        assert arrays["codes"].shape == arrays["inverted"].shape == (18, 10, 32)
         assert not np.isfinite(arrays["meshes"]).any()
     assert (work / "bundle.txt").read_text() == "tiny\n"
     with pytest.raises(WeightsError, match="10 rows"):

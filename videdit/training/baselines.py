@@ -99,8 +99,11 @@ def fit_normals(
 def _length(
     codes: Floats, own: Floats, step: Floats, classifier: LatentClassifier, index: int
 ) -> float:
-    """How often ``step`` must be added until the median face without the attribute has it."""
+    """How often ``step`` must be added until the median face without the attribute has it; where
+    there is none, the median face."""
     without = codes[own < 0][:500]
+    if not len(without):  # every face has it
+        without = codes[:500]
     unit = float(np.sqrt(((codes[:500] - codes[:500].mean(0)) ** 2).sum((1, 2)).mean()))
 
     def reached(length: float) -> float:
