@@ -66,6 +66,19 @@ def networks(bundle: Bundle, compiled: Path) -> Networks:
     return Networks(bundle, Device("cpu", "fp32"), "mesh", compiled)
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Bundle]:
+    """An imported bundle with a random generator of 64 pixels and 10 rows, also for the commands
+    that a module's tests start. Only for tests marked ``weights``."""
+    from tests.models.published import import_tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("VIDEDIT_WEIGHTS", str(home / "weights"))
+        import_tiny(home / "weights", home, bundle.folder)
+        yield load_bundle("tiny")
+
+
 @pytest.fixture(scope="session")
 def example() -> Path:
     """The example clip: 1280x720, 25 fps, 100 frames, a generated person, with sound."""

@@ -12,8 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+from videdit.bundles import Bundle
 from videdit.cli.main import main
 from videdit.editing.attributes import NAMES
+from videdit.editing.quality import Quality, Results, save_quality
+from videdit.models.importing import import_checkpoints
 
 
 def test_the_table_is_there_without_an_editor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,3 +106,21 @@ def test_a_sheet_is_drawn(
     minus, own, plus = (sheet[20:140, 244 + 164 * i + 20 :][:, :120] for i in range(3))
     for edited in (minus, plus):
         assert np.abs(edited.astype(int) - own).mean() > 10
+
+
+@pytest.mark.weights
+def test_figures_of_a_bundle_of_ones_own(
+    tiny: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["attributes", "--bundle", "tiny"]) == 0
+    assert "was not measured" in capsys.readouterr().out
+    figures = tmp_path / "figures.json"
+    save_quality(figures, {"Smiling": Quality(Results(9, 0.9, 0.95, 0.3), Results(9), 0.9)})
+    import_checkpoints([figures], "tiny")
+    assert main(["attributes", "--bundle", "tiny"]) == 0
+    table, rest = capsys.readouterr().out.split("Not measured:")
+    assert "Smiling    adds a smile    90%    95%   0.30" in table
+    assert "Young" not in table
+    assert "older" not in table  # a preset of what it has not
+    assert "--editor ganspace" in rest
+    assert "--editor transformer" not in rest

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from videdit.bundles import Bundle
 from videdit.cli import main as cli
 from videdit.cli.evaluate import _files, line
 from videdit.editing.classifier import LatentClassifier, load_classifier
@@ -81,6 +82,30 @@ def test_a_classifier_is_scored_on_data_in_the_projects_format(
     assert cli.main(words) == 5
 
 
+@pytest.mark.weights
+def test_a_classifier_of_another_bundles_codes(
+    tiny: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = LatentClassifier(("Smiling",), 1, 10, 32).eval()
+    network.save(tmp_path / "c.safetensors", {})
+    codes = np.random.default_rng(0).standard_normal((40, 10, 32)).astype(np.float32)
+    np.savez(tmp_path / "latents.npz", id=np.arange(40), codes=codes, bundle="tiny")
+    lines = "".join(f"{i},{int(z[0] > 0)}\n" for i, z in enumerate(network.logits(codes)))
+    (tmp_path / "labels.csv").write_text("id,Smiling\n" + lines)
+    words = ["evaluate", "classifier", "--latents", str(tmp_path / "latents.npz"), "--labels"]
+    words += [str(tmp_path / "labels.csv")]
+    assert cli.main([*words, "--weights", str(tmp_path / "c.safetensors")]) == 0
+    assert "Smiling" in capsys.readouterr().out
+    # Codes of one bundle are not read by another's classifier, and this one has none.
+    assert cli.main(words) == 2
+    assert "--bundle tiny" in capsys.readouterr().err
+    assert cli.main([*words, "--bundle", "tiny"]) == 5
+    assert "videdit train classifier FOLDER --bundle tiny" in capsys.readouterr().err
+    np.savez(tmp_path / "latents.npz", id=np.arange(40), codes=codes)
+    assert cli.main(words) == 3
+    assert "'mobile'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("strengths", ["", "1,0.5", "0,1", "x"])
 def test_strengths_must_rise(tmp_path: Path, strengths: str) -> None:
     assert cli.main(["evaluate", "attributes", str(tmp_path), "--strengths", strengths]) == 2
@@ -122,6 +147,7 @@ def several(
             return InputScore(source.name, [FaceScore(0, 0.4, 21.0, 0.7, 0.03, 22.0, 1.0)])
 
     class Edits:
+        judged: tuple[()] = ()
         rows: tuple[()] = ()
         about_judge: dict[str, Any] = {}  # noqa: RUF012 - empty, and nobody writes to it
 

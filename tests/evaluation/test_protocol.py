@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from videdit.bundles import Bundle
-from videdit.errors import UsageError
-from videdit.evaluation.attributes import Protocol
+from videdit.errors import NoFaceError, UsageError, WeightsError
+from videdit.evaluation.attributes import Eye, Protocol
 from videdit.evaluation.protocol import evaluate_attributes
 
 DATA = Path(__file__).parents[2] / "training_data" / "faces"
@@ -49,3 +50,31 @@ def test_a_report_of_two_faces(bundle: Bundle, default_cache: Path, tmp_path: Pa
         evaluate_attributes(folder, methods, Protocol(("Young",), (1.0,), 2), DATA, lines.append)
     with pytest.raises(UsageError, match="Charm"):
         evaluate_attributes(tmp_path, methods, Protocol(("Charm",)), DATA, lines.append)
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+def test_another_bundles_editors_are_measured_on_its_own_pictures(
+    tiny: Bundle, default_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its generator is random and shows no faces, so where they are is made up."""
+    pytest.importorskip("dlib")
+    pytest.importorskip("matplotlib")
+    protocol, lines = Protocol(("Smiling",), (1.0, 40.0), 2), list[str]()
+    with pytest.raises(NoFaceError, match="'tiny'") as caught:
+        evaluate_attributes(tmp_path / "none", [], protocol, DATA, lines.append, bundle="tiny")
+    assert "evaluate inversion --bundle tiny" in caught.value.remedy
+    points = np.random.default_rng(0).uniform(80, 180, (68, 2)).astype(np.float32)
+    monkeypatch.setattr(Eye, "landmarks", lambda *_: points)
+    folder = tmp_path / "report"
+    report = evaluate_attributes(folder, [], protocol, DATA, lines.append, bundle="tiny")
+    assert set(report["methods"]) == {"transformer"}
+    assert any("ganspace is left out" in line for line in lines)
+    with np.load(next((folder / "parts").glob("faces.*.npz"))) as arrays:
+        assert arrays["codes"].shape == (2, 10, 32)
+    assert report["methods"]["transformer"]["Smiling"]["identity"][1] > 0
+    others = Protocol(("Young",), (1.0,), 2)
+    with pytest.raises(UsageError, match="knows these attributes"):
+        evaluate_attributes(tmp_path / "b", [], others, DATA, lines.append, bundle="tiny")
+    with pytest.raises(WeightsError, match="interfacegan"):
+        evaluate_attributes(tmp_path, ["interfacegan"], protocol, DATA, print, bundle="tiny")

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.models.published import WIDTH, generator_state
 from videdit.errors import WeightsError
 from videdit.generators.stylegan2 import (
     Mapping8,
@@ -361,3 +362,17 @@ def test_other_architectures_are_refused(state: State) -> None:
     for name in ("synthesis.b8.skip.weight", "mapping.embed.weight"):
         with pytest.raises(WeightsError, match="another kind of generator"):
             from_ada({**ada(state), name: torch.ones(1)})
+
+
+def test_what_styles_scale_is_what_their_layers_take() -> None:
+    synthesis = load_synthesis(generator_state())[0]
+    codes = torch.randn(2, 10, WIDTH, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        pairs = list(synthesis.scaled(codes))
+        styles = torch.cat([style for _, style in pairs], 1)
+        torch.testing.assert_close(styles, synthesis.styles(codes))
+        assert [x.shape[1] for x, _ in pairs] == list(synthesis.shape.styles)
+        assert [x.shape[-1] for x, _ in pairs[:6]] == [4, 4, 4, 8, 8, 8]
+        # The last layer's are the features that the picture is made of.
+        torch.testing.assert_close(pairs[-1][0], list(synthesis.stepwise(codes))[-1])
+        assert pairs[-1][0].shape[-1] == 64

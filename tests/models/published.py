@@ -10,6 +10,7 @@ from torch import Tensor
 
 from videdit.generators.stylegan2 import Mapping8, Shape, Synthesis
 from videdit.inversion.psp import EncoderShape, PyramidEncoder
+from videdit.models.importing import import_checkpoints
 
 State = dict[str, Tensor]
 WIDTH = 32
@@ -68,6 +69,26 @@ def write_encoder(
         path,
     )
     return path
+
+
+def import_tiny(home: Path, folder: Path, embedded: Path) -> None:
+    """A bundle ``tiny`` of a generator of 64 pixels, with the editors ganspace and transformer
+    (``Smiling``), below ``home``, which `VIDEDIT_WEIGHTS` is to name already.
+
+    Args:
+        home: the folder of weights.
+        folder: takes the checkpoints.
+        embedded: the embedded bundle's fetched files.
+    """
+    home.mkdir(exist_ok=True)
+    (home / "mobile").symlink_to(embedded)
+    state = generator_state()
+    files = [
+        write_generator(folder / "g.pt", state),
+        write_encoder(folder / "e4e.pt", decoder=state, kind="Encoder4Editing"),
+        write_map(folder / "net_31.pth"),
+    ]
+    import_checkpoints(files, "tiny")
 
 
 def write_map(path: Path, rows: int = 10, width: int = WIDTH, seed: int = 2) -> Path:

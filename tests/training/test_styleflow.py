@@ -17,7 +17,7 @@ from videdit.editing.classifier import GOAL, LatentClassifier
 from videdit.editing.files import read_described
 from videdit.editing.styleflow import ConditionalFlow, StyleFlow, load_styleflow
 from videdit.errors import UsageError
-from videdit.generators.mobile import MappingNetwork
+from videdit.generators.mobile import SPACE, MappingNetwork
 from videdit.generators.wspace import WStatistics
 from videdit.training import styleflow
 from videdit.training.styleflow import (
@@ -164,12 +164,19 @@ def stats() -> WStatistics:
 @pytest.fixture
 def networks(stats: WStatistics) -> Any:
     torch.manual_seed(5)
-    return SimpleNamespace(
+    return MadeUp(
         classifier=linear_classifier(stats),
         mapping=MappingNetwork(1).requires_grad_(False),
         statistics=stats,
         device=Device("cpu", "fp32"),
+        space=SPACE,
+        bundle=SimpleNamespace(name="mobile"),
     )
+
+
+class MadeUp(SimpleNamespace):
+    def __contains__(self, role: str) -> bool:
+        return hasattr(self, role)
 
 
 SMALL = StyleFlowTraining(faces=120, hidden=16, layers=1, steps=4, batch=16, tried=5)

@@ -15,7 +15,7 @@ import torch
 from videdit.editing.labelled import EDIT, LabelledFaces
 from videdit.errors import UsageError
 from videdit.faces.regions import REGIONS, SIDE
-from videdit.generators.mobile import LAYERS, SynthesisNetwork
+from videdit.generators.mobile import LAYERS, SPACE, SynthesisNetwork
 from videdit.models.networks import Networks
 from videdit.training.stylespace import (
     StyleSpaceTraining,
@@ -134,10 +134,14 @@ def test_change_energy_is_the_gradients_square_by_region() -> None:
     patterns[1, 0] = 0.1  # everywhere, red
     patterns[2, :, : SIDE // 4, SIDE // 2 :] = 1.0  # in a quarter of the hair's half
 
-    def synthesis(codes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("nc,cahw->nahw", offsets[:, :3], patterns)
+    class Linear:
+        def styles(self, codes: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(1, 5)
 
-    network: Any = synthesis
+        def __call__(self, codes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("nc,cahw->nahw", offsets[:, :3], patterns)
+
+    network: Any = Linear()
     code = np.zeros((1, 16, 512), np.float32)
     found = change_energy(network, code, halves(), seed=0, probes=300)
     rest = [k for k in range(len(REGIONS)) if k not in (NOSE, HAIR)]
@@ -181,6 +185,6 @@ def test_another_training_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         np.ones(2, bool),
         np.array([EDIT, EDIT]),
     )
-    nothing: Any = SimpleNamespace()
+    nothing: Any = SimpleNamespace(space=SPACE, bundle=SimpleNamespace(name="mobile"))
     with pytest.raises(UsageError, match="other settings"):
         train_stylespace(tmp_path, faces, nothing, HOW, print)

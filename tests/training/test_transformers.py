@@ -13,7 +13,7 @@ from videdit.editing.scores import auc
 from videdit.editing.transformer import EDITED_ROWS, RANK
 from videdit.errors import UsageError, WeightsError
 from videdit.generators.wspace import WStatistics
-from videdit.training.baselines import fit_normals
+from videdit.training.baselines import fit_normals, name_components
 from videdit.training.classifier import (
     ClassifierTraining,
     fit_classifier,
@@ -215,3 +215,26 @@ def test_transformers_need_a_classifier(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="holds no classifier"):
         train_transformers(tmp_path, None, None, ["all"], TransformerTraining())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [8, 10, 16, 18])
+def test_maps_of_codes_with_any_rows(rows: int) -> None:
+    width = 24
+    stats = WStatistics(torch.zeros(width), torch.eye(width), torch.ones(width))
+    directions = both(["Smiling", "Black_Hair"], [0, 1])
+    bank = MapBank(directions, 0, rows, width)
+    with torch.no_grad():
+        bank.bias += 1
+        assert bank(torch.zeros(4, 3, rows, width)).shape == (4, 3, rows, width)
+    smile, hair = (bank.affine(number, Space(stats)) for number in (0, 2))
+    assert smile.bias.shape == (min(rows, EDITED_ROWS), width)
+    assert hair.bias.shape == (rows, width)  # colours live in the finer rows, too
+
+    classifier = LatentClassifier(("Smiling", "Black_Hair"), 1, rows, width).eval()
+    codes = np.random.default_rng(0).standard_normal((40, rows, width)).astype(np.float32)
+    logits = classifier.logits(codes)
+    bands = {"pose": (0, 3), "features": (3, 6), "colour": (6, rows)}
+    found = name_components(codes, logits, classifier, stats, bands)
+    assert {one.last for one in found.values()} <= {2, 5, rows - 1}
+    normals = fit_normals(codes, logits, classifier, report=lambda line: None)
+    assert normals.normals["Smiling"].shape == (rows, width)

@@ -14,6 +14,7 @@ from videdit.editing.schedule import Edit
 from videdit.errors import InputError, NoFaceError, UsageError
 from videdit.media.pictures import read_picture, write_picture
 from videdit.media.probe import probe
+from videdit.ui.offer import make_offer
 from videdit.ui.session import Opened, Session, _write_small
 
 SMILE = (Edit.parse("Smiling=1.5"),)
@@ -21,7 +22,7 @@ SMILE = (Edit.parse("Smiling=1.5"),)
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory, default_cache: Path) -> Iterator[Session]:
-    made = Session(tmp_path_factory.mktemp("session"))
+    made = Session(tmp_path_factory.mktemp("session"), make_offer())
     yield made
     made.close()
 

@@ -46,6 +46,11 @@ class LatentSpace:
         return self.rows, self.width
 
     @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """First and last-plus-one row of each band, in their order."""
+        return tuple(sorted(self.bands.values()))
+
+    @property
     def channels(self) -> int:
         """Of all layers together."""
         return sum(self.styles)

@@ -144,6 +144,11 @@ class Manifest:
 
     def _remedy(self, role: str) -> str:
         """What helps where nothing takes a role."""
+        if role == "mapping":
+            return (
+                "Its generator came without its mapping network, which faces are drawn through:"
+                " import a checkpoint that has it, under another name."
+            )
         known = f"Its roles are: {', '.join(self.roles) or 'none'}."
         if role in ("generator", "encoder"):
             return f"Bring its checkpoint: videdit weights import FILE --as {self.name}. {known}"

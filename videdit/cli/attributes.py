@@ -7,7 +7,7 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from videdit.editing.quality import load_quality, plain_figures
 from videdit.editing.touch import touch_of
 from videdit.errors import UsageError
 from videdit.faces.regions import WAYS
+
+if TYPE_CHECKING:
+    from videdit.evaluation.browse import Listing
 
 app = typer.Typer(add_completion=False)
 
@@ -108,14 +111,16 @@ def attributes(
             rows.append(about | {"group": group, "doubt": quality.doubt, "touches": ways})
         print(json.dumps(rows, indent=2))
         return
-    width = max(len(name) for name in table)
+    width = max(len(name) for name in (*table, "ATTRIBUTE"))
     does = max(len(resolve(name).plus) for name in table)
     print(
         f"{'ATTRIBUTE':<{width}}  {'ALPHA > 0':<{does}}  +SEEN   KEPT  APART"
         "  -SEEN   KEPT  APART  JUDGE"
     )
-    for group, names in GROUPS.items():
-        print(f"\n{group}")
+    groups = {group: [name for name in names if name in table] for group, names in GROUPS.items()}
+    for group, names in groups.items():
+        if names:
+            print(f"\n{group}")
         for name in names:
             quality = table[name]
             line = f"{name:<{width}}  {resolve(name).plus:<{does}}"
@@ -126,24 +131,35 @@ def attributes(
             line += f"  {_figure(quality.judge_auc):>5}"
             print(f"{line}  ! {quality.doubt}" if quality.doubt else line)
     print(f"\n{'ATTRIBUTE':<{width}}  TOUCHES")
-    for names in GROUPS.values():
+    for names in groups.values():
         for name in names:
             print(f"{name:<{width}}  {touch_of(name)}")
     print(f"\n{'PRESET':<{width}}  EDITS")
     for preset in PRESETS:
+        if not all(edit.attribute in table for edit in preset.edits):
+            continue
         print(f"{preset.name:<{width}}  {', '.join(map(str, preset.edits))}: {preset.about}")
     print(f"\n{_LEGEND}")
+    if found.of_user and (others := _lists(found, "transformer")):
+        print("\nNot measured:")
+        print("\n\n".join(f"--editor {name}\n{one.text()}" for name, one in others.items()))
 
 
-def _of_bundle(bundle: Bundle, *, as_json: bool) -> None:
-    """List what each editor of a bundle can edit, where nothing was measured."""
+def _lists(bundle: Bundle, but: str = "") -> dict[str, Listing]:
+    """What each editor of a bundle can edit, but for one of them."""
     from videdit.evaluation.browse import list_edits
     from videdit.models.choices import EDITORS
     from videdit.models.networks import Networks
 
     networks = Networks(bundle, Device("cpu", "fp32"), "mesh")
-    chosen = [name for name in EDITORS if f"editor-{name}" in bundle.manifest.roles]
-    listings = {name: list_edits(networks, name) for name in chosen}
+    roles = bundle.manifest.roles
+    chosen = [name for name in EDITORS if f"editor-{name}" in roles and name != but]
+    return {name: list_edits(networks, name) for name in chosen}
+
+
+def _of_bundle(bundle: Bundle, *, as_json: bool) -> None:
+    """List what each editor of a bundle can edit, where nothing was measured."""
+    listings = _lists(bundle)
     if as_json:
         print(json.dumps({name: one.plain() for name, one in listings.items()}, indent=2))
         return

@@ -10,14 +10,17 @@ import typer
 
 from videdit.bundles.manifest import DEFAULT_BUNDLE
 from videdit.cli.options import SHIPPED, BundleName, Cache, DeviceName, Labelled
+from videdit.errors import UsageError
 
 if TYPE_CHECKING:
     from videdit.models.networks import Networks
     from videdit.training.encoder_loop import Run, Supervision
     from videdit.training.encoder_settings import EncoderTraining
+    from videdit.training.faces import FaceData
 
 app = typer.Typer(
-    help="Train the models that ship with it.\n\nExample: videdit train transformer work Smiling",
+    help="Train the models that ship with it, or another bundle's.\n\n"
+    "Example: videdit train transformer work Smiling",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -42,11 +45,13 @@ def encoder(
         typer.Option(help="An encoder to start from, e.g. the shipped one.", show_default="none"),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train the encoder on generated and real faces; goes on where it stopped.
 
     Leaves FOLDER/encoder/encoder.safetensors, sample sheets, log.txt, and in held_out.txt the names
-    of the real files that took no part (every fourth). See docs/encoder.md.
+    of the real files that took no part (every fourth). See docs/encoder.md. That of a generator of
+    your own is imported: videdit weights import FOLDER/encoder/encoder.safetensors --as NAME.
 
     Example: videdit train encoder work --real portraits/
     """
@@ -57,7 +62,8 @@ def encoder(
 
     chosen = read_settings(settings, EncoderTraining)
     with kept_memory():
-        given, run = _prepare(folder, "encoder", real or [], faces, chosen, _networks(device))
+        networks = _networks(device, bundle)
+        given, run = _prepare(folder, "encoder", real or [], faces, chosen, networks)
         run.report(str(train_encoder(given, chosen, run, start=start)))
 
 
@@ -69,9 +75,10 @@ def corrector(
     settings: _Settings = SHIPPED / "corrector.json",
     encoder: Annotated[
         Path | None,
-        typer.Option(help="The encoder that it corrects.", show_default="the shipped one"),
+        typer.Option(help="The encoder that it corrects.", show_default="the bundle's"),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train the encoder's second look, in the same folder; goes on where it stopped.
 
@@ -81,14 +88,23 @@ def corrector(
     """
     from videdit.device import kept_memory
     from videdit.inversion.encoder import load_network
+    from videdit.models.choices import ENCODERS
     from videdit.training.encoder import train_corrector
     from videdit.training.encoder_settings import EncoderTraining
-    from videdit.training.readout import train_readout
+    from videdit.training.readout import check_readout, train_readout
     from videdit.training.settings import read_settings
 
     chosen = read_settings(settings, EncoderTraining)
-    networks = _networks(device)
+    networks = _networks(device, bundle)
+    check_readout(networks.space)
+    if encoder is None and networks.bundle.manifest.role("encoder").architecture not in ENCODERS:
+        raise UsageError(
+            f"the encoder of the bundle {bundle!r} was not trained here, and has no second look",
+            f"Name one that was: videdit train encoder {folder} --bundle {bundle}, and --encoder"
+            f" {folder}/encoder/encoder.safetensors.",
+        )
     path = encoder or networks.bundle.files("encoder")[0]
+    network = load_network(path, networks.statistics, networks.space.groups)
     with kept_memory():
         given, run = _prepare(folder, "corrector", real or [], faces, chosen, networks)
         readout = train_readout(
@@ -100,7 +116,6 @@ def corrector(
             compiled=run.compiled,
             report=run.report,
         )
-        network = load_network(path, given.stats)
         run.report(str(train_corrector(given, network, readout, chosen, run)))
 
 
@@ -162,6 +177,11 @@ def regions(
     folder.mkdir(parents=True, exist_ok=True)
     if bundle == DEFAULT_BUNDLE:
         labelled = LabelledFaces.load(data)
+        if labelled.bundle != bundle:
+            raise UsageError(
+                f"the labelled codes are of the bundle {labelled.bundle!r}",
+                f"Use --bundle {labelled.bundle}.",
+            )
         few, rare = rare_faces(labelled, 25), rare_faces(labelled, 200)
         clusters, names = (
             clusters or SHIPPED / "regions.safetensors",
@@ -221,7 +241,6 @@ def _prepare(
 ) -> tuple[Supervision, Run]:
     """Data and judges in ``folder``, made where they are missing; what is trained has a folder of
     its own in it."""
-    import math
     import shutil
 
     import numpy as np
@@ -230,35 +249,81 @@ def _prepare(
     from videdit.inversion.predict import INPUT_SIZE
     from videdit.training.crops import RealFaces, real_crops
     from videdit.training.encoder_loop import Run, Supervision
-    from videdit.training.faces import SHARD, FaceData, sample_faces
-    from videdit.training.readout import train_readout
+    from videdit.training.readout import READOUT, has_readout, train_readout
 
+    _ = networks.mapping  # without which nothing is begun
     report = _reporter(folder)
     known = RealFaces(
         np.zeros((0, INPUT_SIZE, INPUT_SIZE, 3), np.uint8), np.zeros((0, 68, 2), np.float32)
     )
     if real:
         known = real_crops(real, networks.landmarker, folder, report)
-    shards = range(math.ceil(faces / SHARD) + settings.held_out_shards)
-    stats = networks.statistics
-    sample_faces(folder / "faces", shards, networks.mapping, stats, networks.generator, report)
-    data = FaceData(folder / "faces", len(shards), settings.held_out_shards)
-    network = networks.mobile
+    data = _faces(folder, faces, settings.held_out_shards, networks, report)
+    network, face, space = networks.synthesis, networks.recognition, networks.space
     channels_last(network)
     # Compiling for the CPU needs a C++ compiler; without one, it only takes longer.
     device = networks.device.name
     compiled = device != "cpu" or shutil.which("g++") is not None
-    readout = train_readout(
-        data,
-        network,
-        networks.recognition,
-        folder / "readout-64.safetensors",
-        blocks=4,
-        compiled=compiled,
-        report=report,
-    )
-    given = Supervision(data, known, stats, network, readout, networks.recognition)
+    readout = None
+    if has_readout(space):
+        path = folder / READOUT
+        readout = train_readout(
+            data, network, face, path, blocks=4, compiled=compiled, report=report
+        )
+    given = Supervision(data, known, networks.statistics, network, readout, face, space.groups)
     return given, Run(folder / name, device, compiled, report=report)
+
+
+def _faces(
+    folder: Path, faces: int, held_out: int, networks: Networks, report: Callable[[str], None]
+) -> FaceData:
+    """Generated faces in ``folder``, made where they are missing."""
+    import math
+
+    from videdit.training.faces import SHARD, FaceData, sample_faces
+    from videdit.training.latent import keep_bundle
+
+    keep_bundle(folder, networks)
+    shards = range(math.ceil(faces / SHARD) + held_out)
+    rows, stats = networks.space.rows, networks.statistics
+    place, mapping = folder / "faces", networks.mapping
+    sample_faces(place, shards, mapping, stats, networks.generator, report, rows)
+    return FaceData(place, len(shards), held_out, rows)
+
+
+@app.command()
+def readout(
+    folder: Annotated[
+        Path, typer.Argument(help="Working folder of the trainings that are to use it.")
+    ],
+    faces: Annotated[int, typer.Option(min=500, help="Generated faces to fit it to.")] = 1500,
+    device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
+) -> None:
+    """Fit a generator's cheap pictures, which other trainings in FOLDER then look at.
+
+    Of a StyleGAN2 of 1024 pixels a picture then takes a tenth of the time. Leaves
+    FOLDER/readout-64.safetensors; the embedded generator has its own.
+
+    Example: videdit train readout work --bundle psp-ffhq
+    """
+    import shutil
+
+    from videdit.device import channels_last, kept_memory
+    from videdit.training.readout import READOUT, check_readout, train_readout
+
+    networks = _networks(device, bundle)
+    check_readout(networks.space)
+    report = _reporter(folder)
+    with kept_memory():
+        data = _faces(folder, faces, 1, networks, report)
+        channels_last(networks.synthesis)
+        compiled = shutil.which("g++") is not None
+        path, face = folder / READOUT, networks.recognition
+        train_readout(
+            data, networks.synthesis, face, path, blocks=4, compiled=compiled, report=report
+        )
+    report(str(path))
 
 
 _LABELLED = SHIPPED / "faces"
@@ -270,11 +335,14 @@ def classifier(
     data: Labelled = _LABELLED,
     faces: Annotated[int, typer.Option(min=250, help="Generated faces to label.")] = 30000,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train the latent classifier on labelled codes; goes on where it stopped.
 
     Leaves FOLDER/classifier.safetensors. Takes about an hour on two cores, most of it looking
-    at generated faces. The data's format: training_data/faces/README.md.
+    at generated faces. The data's format: training_data/faces/README.md. For another bundle, a
+    classifier of pictures learns from the labels and labels that generator's faces; with a large
+    one that is for a GPU.
 
     Example: videdit train classifier work
     """
@@ -287,7 +355,8 @@ def classifier(
     how = ClassifierTraining(shards=max(1, faces // 250))
     with kept_memory():
         poses = data / "pose.npz"
-        train_classifier(folder, labelled, poses, _networks(device), how, _reporter(folder))
+        networks = _networks(device, bundle)
+        train_classifier(folder, labelled, poses, networks, how, _reporter(folder))
 
 
 @app.command()
@@ -304,6 +373,7 @@ def transformer(
         ),
     ] = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train latent transformers, minutes each; goes on where it stopped.
 
@@ -323,7 +393,7 @@ def transformer(
         train_transformers(
             folder,
             labelled,
-            _networks(device),
+            _networks(device, bundle),
             attrs or ["all"],
             read_settings(settings, TransformerTraining) if settings else TransformerTraining(),
             _reporter(folder),
@@ -333,6 +403,7 @@ def transformer(
 @app.command()
 def baselines(
     folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Fit the baselines: InterFaceGAN's normals, and GANSpace's components.
 
@@ -341,8 +412,13 @@ def baselines(
     Example: videdit train baselines work
     """
     from videdit.training.baselines import fit_baselines
+    from videdit.training.classifier import trained_classifier
+    from videdit.training.latent import keep_bundle
 
-    fit_baselines(folder, _networks("cpu").statistics, _reporter(folder))
+    trained_classifier(folder)
+    networks = _networks("cpu", bundle)
+    keep_bundle(folder, networks)
+    fit_baselines(folder, networks.statistics, _reporter(folder), networks.space.bands)
 
 
 @app.command()
@@ -350,6 +426,7 @@ def stylespace(
     folder: Annotated[Path, typer.Argument(help="Working folder of `videdit train classifier`.")],
     data: Labelled = _LABELLED,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Find what each style channel of the generator does; goes on where it stopped.
 
@@ -365,7 +442,7 @@ def stylespace(
     labelled = LabelledFaces.load(data)
     with kept_memory():
         train_stylespace(
-            folder, labelled, _networks(device), StyleSpaceTraining(), _reporter(folder)
+            folder, labelled, _networks(device, bundle), StyleSpaceTraining(), _reporter(folder)
         )
 
 
@@ -376,6 +453,7 @@ def styleflow(
         typer.Argument(help="Working folder: result. That of `train classifier` adds its faces."),
     ],
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Train StyleFlow: a flow between codes and noise, given attributes; goes on where it stopped.
 
@@ -388,7 +466,8 @@ def styleflow(
     from videdit.training.styleflow import StyleFlowTraining, train_styleflow
 
     with kept_memory():
-        train_styleflow(folder, _networks(device), StyleFlowTraining(), _reporter(folder))
+        networks = _networks(device, bundle)
+        train_styleflow(folder, networks, StyleFlowTraining(), _reporter(folder))
 
 
 @app.command()
@@ -442,7 +521,7 @@ def judge(
 
     labelled = LabelledFaces.load(data)
     with kept_memory():
-        train_judge(folder, labelled, _networks("cpu"), _reporter(folder))
+        train_judge(folder, labelled, _networks("cpu", labelled.bundle), _reporter(folder))
 
 
 @app.command("hair-colours")
@@ -459,10 +538,9 @@ def hair_colours(
     from videdit.editing.labelled import LabelledFaces
     from videdit.training.hair_colours import fit_hair_colours
 
-    networks, report = _networks("cpu"), _reporter(folder)
-    found = fit_hair_colours(
-        LabelledFaces.load(data), networks.generator, networks.parser, report=report
-    )
+    labelled, report = LabelledFaces.load(data), _reporter(folder)
+    networks = _networks("cpu", labelled.bundle)
+    found = fit_hair_colours(labelled, networks.generator, networks.parser, report=report)
     found.save(folder / "hair_colours.json")
     report(", ".join(f"{name}: AUC {auc:.3f}" for name, auc in found.auc.items()))
 
@@ -476,22 +554,24 @@ def lengths(
         typer.Option("--attr", "-a", help="Attributes; repeat for several.", show_default="all"),
     ] = None,
     cache: Cache = None,
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Find how far alpha 1 goes for each attribute, on final results; goes on where it stopped.
 
     The shortest way on which the judge sees the attribute in the results of most people who lacked
-    it. Leaves FOLDER/lengths.json, which the bundle ships. About half a minute per attribute and
-    fifty people. Needs the extra `eval`.
+    it. Leaves FOLDER/lengths.json, for `videdit weights import --as NAME`. About half a minute per
+    attribute and fifty people. Needs the extra `eval`.
 
     Example: videdit train lengths work portraits/ --attr Smiling
     """
-    from videdit.editing.attributes import ATTRIBUTES, resolve
+    from videdit.editing.attributes import resolve
     from videdit.evaluation.lengths import LengthSearch, find_lengths
     from videdit.pipeline.store import Store
 
-    names = [resolve(name).name for name in attr] if attr else [one.name for one in ATTRIBUTES]
+    names = [resolve(name).name for name in attr or ()]
+    report = _reporter(folder)
     with Store(cache) as store:
-        find_lengths(folder, pictures, names, store, LengthSearch(), _reporter(folder))
+        find_lengths(folder, pictures, names, store, LengthSearch(), report, bundle)
 
 
 def _reporter(folder: Path) -> Callable[[str], None]:

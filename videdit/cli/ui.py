@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from videdit.cli.options import Cache, DeviceName
+from videdit.bundles.manifest import DEFAULT_BUNDLE
+from videdit.cli.options import BundleName, Cache, DeviceName
 
 
 def ui(
@@ -36,8 +37,15 @@ def ui(
         ),
     ] = 0,
     opening: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    editor: Annotated[
+        str,
+        typer.Option(
+            help="What moves the codes, as of `videdit run`: its edits are what the page has."
+        ),
+    ] = "transformer",
     cache: Cache = None,
     device: DeviceName = "auto",
+    bundle: BundleName = DEFAULT_BUNDLE,
 ) -> None:
     """Look and try in a page of your own browser: videdit ui input.mp4
 
@@ -54,4 +62,13 @@ def ui(
             if not webbrowser.open(address):
                 print("no browser was found: open the address by hand", file=sys.stderr)
 
-    serve(source, port=port, output=output, cache=cache, device=device, ready=ready)
+    serve(
+        source,
+        port=port,
+        output=output,
+        cache=cache,
+        device=device,
+        bundle=bundle,
+        editor=editor,
+        ready=ready,
+    )

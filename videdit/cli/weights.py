@@ -119,9 +119,9 @@ def import_files(
     A StyleGAN2 (.pt with g_ema, or StyleGAN2-ADA's .pkl), a pSp, e4e or ReStyle encoder; latent
     transformers and their classifier, InterFaceGAN's boundaries, GANSpace's components, StyleCLIP's
     global directions; FILE=NAME says the attribute of one whose file does not, by name or by
-    CelebA's number. A parser of regions that was trained here is taken as well. Each is told by its
-    keys and shapes, nothing in it is run, and it is converted to safetensors. What does not belong
-    together is refused.
+    CelebA's number. What `videdit train` left is taken as well. Each is told by its keys and
+    shapes, nothing in it is run, and it is converted to safetensors. What does not belong together
+    is refused.
 
     Example: videdit weights import psp_ffhq_encode.pt
     """

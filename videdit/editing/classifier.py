@@ -50,13 +50,13 @@ def groups_of(rows: int) -> tuple[tuple[int, int], ...]:
 
 
 class _Member(nn.Module):
-    def __init__(self, attributes: int, groups: int) -> None:
+    def __init__(self, attributes: int, groups: int, width: int) -> None:
         super().__init__()
-        self.groups = nn.Parameter(torch.randn(groups, STYLE_DIM, _GROUP_WIDTH) / STYLE_DIM**0.5)
+        self.groups = nn.Parameter(torch.randn(groups, width, _GROUP_WIDTH) / width**0.5)
         self.bias = nn.Parameter(torch.zeros(groups, _GROUP_WIDTH))
         self.middle = nn.Linear(groups * _GROUP_WIDTH, _WIDTH)
         self.last = nn.Linear(_WIDTH, attributes)
-        self.linear = nn.Linear(groups * STYLE_DIM, attributes)
+        self.linear = nn.Linear(groups * width, attributes)
         self.drop = nn.Dropout(0.3)
         nn.init.zeros_(self.linear.weight)
 
@@ -69,15 +69,15 @@ class _Member(nn.Module):
 
 
 class LatentClassifier(nn.Module):
-    """Codes (n, rows, 512) to logits (n, k).
+    """Codes (n, rows, width) to logits (n, k).
 
     Args:
         names: of the k attributes.
         members: networks that are averaged.
-        rows: of a code.
+        rows, width: of a code.
 
     Attributes:
-        pose: (3, 2048) linear regression of yaw, pitch and the size of yaw, in their standard
+        pose: (3, 4 * width) linear regression of yaw, pitch and the size of yaw, in their standard
             deviations, on rows 0 to 3 in the classifier's coordinates.
     """
 
@@ -85,16 +85,18 @@ class LatentClassifier(nn.Module):
     axes: Tensor
     pose: Tensor
 
-    def __init__(self, names: Sequence[str], members: int, rows: int = ROWS) -> None:
+    def __init__(
+        self, names: Sequence[str], members: int, rows: int = ROWS, width: int = STYLE_DIM
+    ) -> None:
         super().__init__()
-        self.names, self.rows = tuple(names), rows
+        self.names, self.rows, self.width = tuple(names), rows, width
         self._spans = groups_of(rows)
         self.members = nn.ModuleList(
-            _Member(len(self.names), len(self._spans)) for _ in range(members)
+            _Member(len(self.names), len(self._spans), width) for _ in range(members)
         )
-        self.register_buffer("mean", torch.zeros(STYLE_DIM))
-        self.register_buffer("axes", torch.eye(STYLE_DIM))
-        self.register_buffer("pose", torch.zeros(3, POSE_ROWS * STYLE_DIM))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("axes", torch.eye(width))
+        self.register_buffer("pose", torch.zeros(3, POSE_ROWS * width))
 
     def take_coordinates(self, stats: WStatistics) -> None:
         """Coordinates in which a code of W has mean square 1."""
@@ -102,7 +104,7 @@ class LatentClassifier(nn.Module):
         self.axes.copy_(stats.axes / stats.scale.square().mean().sqrt())
 
     def coordinates(self, codes: Tensor) -> Tensor:
-        """(n, rows, 512) codes in the classifier's coordinates."""
+        """(n, rows, width) codes in the classifier's coordinates."""
         return (codes - self.mean) @ self.axes
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -118,19 +120,19 @@ class LatentClassifier(nn.Module):
         return [member(grouped) for member in self.members]
 
     def turns(self, change: Tensor) -> Tensor:
-        """(n, 3) what a change of codes, (n, rows, 512) in the classifier's coordinates, does to
+        """(n, 3) what a change of codes, (n, rows, width) in the classifier's coordinates, does to
         the head's yaw, pitch and size of yaw, in their standard deviations."""
         return change[:, :POSE_ROWS].flatten(1) @ self.pose.T
 
     def logits(self, codes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """(n, k) logits of (n, rows, 512) codes, a thousand at a time."""
+        """(n, k) logits of (n, rows, width) codes, a thousand at a time."""
         return _logits(self, codes, len(self.names))
 
     def save(self, path: Path, notes: dict[str, object]) -> None:
         """Write half precision; ``notes`` say how it was made and how well it does."""
         about = {"names": self.names, "members": len(self.members), "notes": notes}
-        if self.rows != ROWS:
-            about["rows"] = self.rows
+        if (self.rows, self.width) != (ROWS, STYLE_DIM):
+            about |= {"rows": self.rows, "width": self.width}
         tensors = {k: v.half().contiguous() for k, v in self.state_dict().items()}
         save_file(tensors, str(path), described(about))
 
@@ -212,7 +214,8 @@ def load_any_classifier(path: Path, rows: int | None = None) -> LatentClassifier
         if about.get("format") == PAPER:
             network = PaperClassifier(about["names"], about["rows"], about["widths"])
         else:
-            network = LatentClassifier(about["names"], about["members"], about.get("rows", ROWS))
+            shape = about.get("rows", ROWS), about.get("width", STYLE_DIM)
+            network = LatentClassifier(about["names"], about["members"], *shape)
         if rows not in (None, network.rows):
             raise ValueError(f"it reads codes of {network.rows} rows, these have {rows}")
         network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})

@@ -2,8 +2,9 @@
 
 A folder holds
 
-- ``latents.npz``: ``id`` (n,) and either ``codes`` (n, 16, 512), or ``w_a``, ``w_b`` (n, 512) and
-  ``from_a`` (n, 16) (rows of the first or the second code);
+- ``latents.npz``: ``id`` (n,) and either ``codes`` (n, rows, width), or ``w_a``, ``w_b`` (n, width)
+  and ``from_a`` (n, rows) (rows of the first or the second code); perhaps ``bundle``, the name of
+  the bundle whose generator's codes they are, the embedded one's if it is not there;
 - ``labels.csv``: a line per face: ``id``, perhaps ``sampling`` (``random`` for faces drawn without
   looking; others never estimate a rate), then one column of 0 and 1 per attribute, named freely;
 - perhaps ``split.csv``: ``id,part`` with the parts below. Without it, parts are drawn.
@@ -21,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..bundles.manifest import DEFAULT_BUNDLE, read_manifest
 from ..errors import InputError
-from ..generators.mobile import ROWS, STYLE_DIM
 
 EDIT, JUDGE, TEST = PARTS = ("edit", "judge", "test")
 """Faces that classifier, transformers and baselines learn from; faces that the judge of edits
@@ -36,11 +37,12 @@ class LabelledFaces:
     """A folder's faces.
 
     Attributes:
-        codes: (n, 16, 512) float32, W units.
+        codes: (n, rows, width) float32, W units.
         labels: (n, k) float32, 0 or 1.
         names: of the k attributes.
         random: (n,) bool, whether the face was drawn without looking at it.
         part: (n,) which of ``PARTS`` it belongs to.
+        bundle: whose generator's codes they are.
     """
 
     codes: npt.NDArray[np.float32]
@@ -48,6 +50,7 @@ class LabelledFaces:
     names: tuple[str, ...]
     random: npt.NDArray[np.bool_]
     part: npt.NDArray[np.str_]
+    bundle: str = DEFAULT_BUNDLE
 
     @classmethod
     def load(cls, folder: Path) -> LabelledFaces:
@@ -66,6 +69,7 @@ class LabelledFaces:
             self.names,
             self.random[which],
             self.part[which],
+            self.bundle,
         )
 
     def of(self, part: str) -> LabelledFaces:
@@ -84,6 +88,7 @@ def load_labelled(latents: Path, labels: Path, split: Path | None = None) -> Lab
 
     Raises:
         InputError: missing, damaged, or the files don't belong together.
+        UsageError: there is no bundle of the name that the codes have.
     """
     try:
         with open(labels, newline="", encoding="utf-8") as file:
@@ -103,7 +108,8 @@ def load_labelled(latents: Path, labels: Path, split: Path | None = None) -> Lab
             raise ValueError("labels are 0 or 1, one for each column")
         random = np.array([first == 1 or row[1] == "random" for row in table])
         arrays = _read(latents)
-        codes = _codes(arrays)
+        bundle = str(arrays.get("bundle", DEFAULT_BUNDLE))
+        codes = _codes(arrays, bundle)
         ids = [row[0] for row in table]
         if [str(i) for i in arrays["id"].tolist()] != ids:
             raise ValueError("the codes and the labels list different faces")
@@ -117,7 +123,7 @@ def load_labelled(latents: Path, labels: Path, split: Path | None = None) -> Lab
             f"the labelled faces {latents} and {labels.name} cannot be read ({error})",
             "Their format is described in training_data/faces/README.md.",
         ) from error
-    return LabelledFaces(codes, values, names, random, part)
+    return LabelledFaces(codes, values, names, random, part, bundle)
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -126,14 +132,18 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _codes(arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+def _codes(arrays: dict[str, npt.NDArray[Any]], bundle: str) -> npt.NDArray[np.float32]:
     if "codes" in arrays:
         codes = arrays["codes"].astype(np.float32)
     else:
         first = arrays["from_a"].astype(bool)[:, :, None]
         codes = np.where(first, arrays["w_a"][:, None], arrays["w_b"][:, None]).astype(np.float32)
-    if codes.shape[1:] != (ROWS, STYLE_DIM) or not np.isfinite(codes).all():
-        raise ValueError(f"codes have the shape {codes.shape}, or are not finite")
+    latent = read_manifest(bundle).latent
+    if latent is None or codes.shape[1:] != latent.shape or not np.isfinite(codes).all():
+        raise ValueError(
+            f"codes have the shape {codes.shape}, not that of the bundle {bundle!r}, or are not"
+            " finite"
+        )
     return codes
 
 

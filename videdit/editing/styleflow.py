@@ -261,17 +261,18 @@ class StyleFlow(Editor):
         return edited
 
     @torch.no_grad()
-    def ways(self, code: Codes, wanted: Tensor, rows: int = ROWS) -> Floats:
+    def ways(self, code: Codes, wanted: Tensor, rows: int | None = None) -> Floats:
         """What other conditions make of a code: F(z, a') - F(z, a).
 
         Args:
             code: (rows, 512).
             wanted: (m, k) other conditions, raw.
-            rows: so many, from the first.
+            rows: so many, from the first; all, if not said.
 
         Returns:
             (m, rows, 512) W units.
         """
+        rows = len(code) if rows is None else rows
         conditions = self.flow.squashed(torch.cat((self._raw(code)[None], wanted)))
         noise = self._noise(code[:rows], conditions[0])
         count = len(conditions)

@@ -239,10 +239,18 @@ def load_transformers(
             found = shape_of(path, f"{name}.bias")
             if shape is not None and (found[0] > shape[0] or found[1:] != shape[1:]):
                 raise ValueError(f"{name} is of {found} codes, these have {shape}")
-        steps = {}
-        if lengths is not None:
-            steps = {name: _length(pair) for name, pair in json.loads(lengths.read_text()).items()}
+    steps = {} if lengths is None else load_lengths(lengths)
     return LatentTransformers(mean, more, less, steps, shell)
+
+
+def load_lengths(path: Path) -> dict[str, tuple[float, float]]:
+    """The lengths of a JSON file, see `load_transformers`.
+
+    Raises:
+        WeightsError: missing, damaged, or not such a file.
+    """
+    with readable(path, "the lengths", "Run `videdit weights verify`, or find them anew."):
+        return {name: _length(pair) for name, pair in json.loads(path.read_text()).items()}
 
 
 def _readable(path: Path) -> AbstractContextManager[None]:

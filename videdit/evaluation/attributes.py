@@ -20,6 +20,7 @@ more.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import os
@@ -99,12 +100,18 @@ class Eye:
         self.meter = IdentityMeter()
         self._batch = 1 if device == "cpu" else _BATCH
 
+    def of(self, decoder: Generator) -> Eye:
+        """The same with another generator."""
+        other = copy.copy(self)
+        other.decoder = decoder
+        return other
+
     def show(self, code: Codes | Latents) -> npt.NDArray[np.uint8]:
-        """(256, 256, 3) picture of a (16, 512) code, or of the latents of one face."""
+        """(256, 256, 3) picture of a (rows, width) code, or of the latents of one face."""
         return self.pictures(code if isinstance(code, Latents) else code[None])[0]
 
     def pictures(self, codes: Codes | Latents) -> list[npt.NDArray[np.uint8]]:
-        """Pictures (256, 256, 3) of codes (n, 16, 512), or of latents."""
+        """Pictures (256, 256, 3) of codes (n, rows, width), or of latents."""
         shown, latents = [], Latents.of(codes)
         for start in range(0, len(latents), self._batch):
             for picture in self.decoder.decode(latents[start : start + self._batch]):
@@ -118,8 +125,8 @@ class Eye:
         return largest(found).points68.astype(np.float32) if found else None
 
     def see(self, codes: Codes | Latents, points: Sequence[Floats]) -> Seen:
-        """Judgements and descriptors of codes (n, 16, 512), or of latents. An edit moves no head:
-        the reconstruction's landmarks say where the face is."""
+        """Judgements and descriptors of codes (n, rows, width), or of latents. An edit moves no
+        head: the reconstruction's landmarks say where the face is."""
         return self.see_pictures(self.pictures(codes), points)
 
     def see_pictures(
@@ -142,7 +149,7 @@ class Block:
 
     Attributes:
         name: says which faces they are.
-        codes: (n, 16, 512) as the encoder gave them.
+        codes: (n, rows, width) as the encoder gave them.
         points: n times (68, 2), the landmarks of the reconstructions, pixels.
     """
 
@@ -151,18 +158,19 @@ class Block:
     points: Sequence[Floats]
 
 
-def invert(codes: Codes, eye: Eye, encoder: Encoder, name: str) -> Block:
-    """Codes of the faces' pictures as the encoder gives them, and the landmarks of the
+def invert(
+    pictures: Sequence[npt.NDArray[np.uint8]], eye: Eye, encoder: Encoder, name: str
+) -> Block:
+    """Codes of faces' pictures (256, 256, 3) as the encoder gives them, and the landmarks of the
     reconstructions; faces whose reconstruction shows none are left out."""
-    kept, points = [], []
-    for code in codes:
-        crop = eye.show(code)[None].astype(np.float32) / np.float32(255)
-        found = encoder.encode(crop)[0]
-        at = eye.landmarks(eye.show(found))
+    kept, points, shape = [], [], (0, 0)
+    for picture in pictures:
+        found = encoder.encode(picture[None].astype(np.float32) / np.float32(255))[0]
+        at, shape = eye.landmarks(eye.show(found)), found.shape
         if at is not None:
             kept.append(found)
             points.append(at)
-    return Block(name, np.array(kept, np.float32).reshape(-1, *codes.shape[1:]), points)
+    return Block(name, np.array(kept, np.float32).reshape(-1, *shape), points)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..api import prepare
 from ..artifacts.faces import FaceTable
 from ..artifacts.pictures import has_picture, read_picture
+from ..editing.attributes import canonical
 from ..editing.hair_colour import COLOURS, HairColours, hair_look, load_hair_colours
 from ..editing.picture_classifier import PictureClassifier, load_picture_classifier, look
 from ..editing.quality import Quality, Results
@@ -56,7 +57,8 @@ class EditedFace:
     Attributes:
         frame: its frame.
         before, after: logit of the attribute in the source and in the result: the judge's, but for
-            colours of hair the hair's own; NaN where no hair is seen.
+            colours of hair the hair's own; NaN where no hair is seen, and for an edit that the
+            judge has no word for.
         kept: share of its other judgements that stay.
         identity: distance of dlib's descriptors; under 0.6 passes for the same person.
         corners: by how much the corners of the mouth rose against its middle, inter-ocular
@@ -280,9 +282,9 @@ class EditMeter:
             return None
         logits = np.concatenate([self.logits(crop) for crop in crops])
         assert self.judge is not None
-        names = self.judge.names
-        at = names.index(attribute)
-        same = np.delete((logits[0] > 0) == (logits[1] > 0), at)
+        names, name = self.judge.names, canonical(attribute)
+        own = [names.index(name)] if name in names else []
+        same = np.delete((logits[0] > 0) == (logits[1] > 0), own)
         # An edit moves no head: the source's landmarks say where both faces are.
         who = [self.identity.describe(picture, points[0], jitters=0) for picture in bytes_]
         unit = float(inter_ocular(points[0]))
@@ -329,6 +331,11 @@ class EditMeter:
             return 0.0
         return float((np.abs(after - before).max(2) > _MOVED)[there].mean())
 
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The attributes that the judge knows; none before a face was looked at."""
+        return () if self.judge is None else self.judge.names
+
     def told(self, attribute: str, crop: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
         """The logit of one attribute, by the best meter there is for it.
 
@@ -337,10 +344,13 @@ class EditMeter:
             logits: (attributes,) the judge's.
 
         Returns:
-            NaN for a colour of hair where no hair is seen.
+            NaN for a colour of hair where no hair is seen, and for what the judge does not know.
         """
         assert self.networks is not None
         assert self.judge is not None
+        attribute = canonical(attribute)
+        if attribute not in self.judged:
+            return math.nan
         if attribute not in COLOURS:
             return float(logits[self.judge.names.index(attribute)])
         if self._hair is None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,19 @@ from ..artifacts.rows import read_rows
 from ..blending.change import applied
 from ..blending.face import find_changes
 from ..blending.transfer import Landmarks
-from ..editing.attributes import follows_expression
+from ..bundles import DEFAULT_BUNDLE, load_bundle
+from ..device import Device
+from ..editing.attributes import follows_expression, unknown
+from ..editing.picture_classifier import load_picture_classifier
 from ..editing.schedule import Edit
 from ..editing.touch import touch_of
 from ..editing.transformer import LatentTransformers
-from ..errors import InputError, NoFaceError
+from ..errors import InputError, NoFaceError, UsageError
 from ..faces.align import cut_crop
 from ..faces.detection import landmarks_in
 from ..files import write_atomically
 from ..media.compose import Patch
+from ..models.networks import Networks
 from ..pipeline.progress import Progress
 from ..pipeline.runner import open_contexts, run
 from ..pipeline.store import Store
@@ -40,9 +44,6 @@ from ..stages.blend import pasted
 from ..stages.resources import FaceStage
 from .edits import SIZE, EditMeter
 from .identity import distance
-
-if TYPE_CHECKING:
-    from ..models.networks import Networks
 
 
 @dataclass(frozen=True)
@@ -111,27 +112,43 @@ def find_lengths(
     store: Store,
     search: LengthSearch,
     report: Callable[[str], None],
+    bundle: str = DEFAULT_BUNDLE,
 ) -> dict[str, tuple[float, float]]:
-    """The lengths of the shipped maps, ``(at -1, at 1)`` by attribute; goes on where it stopped.
+    """The lengths of a bundle's maps, ``(at -1, at 1)`` by attribute; goes on where it stopped.
 
     Leaves ``lengths.json`` and, with all that was tried, ``tried.json`` in the folder.
 
+    Args:
+        folder: see above; it is there.
+        pictures: portraits.
+        names: of attributes; all that the bundle's maps have, if none is given.
+        store: where the pipeline keeps its artifacts.
+        search: what is looked for.
+        report: takes lines of progress.
+        bundle: its name.
+
     Raises:
+        UsageError: the maps have no such attribute.
+        WeightsError: the bundle has no maps.
         InputError: no picture shows a face.
     """
-    meter = EditMeter(1, store)
-    people = list(_people(pictures, store, meter, report))
+    names = _names(bundle, names)
+    settings = {"bundle": bundle}
+    meter = EditMeter(1, store, settings)
+    # Any edit: the chain runs as far as where edits begin.
+    edit = Edit.parse(f"{names[0]}=1")
+    asked = [RunSettings(path, path, (edit,), bundle=bundle) for path in pictures]
+    people = list(_people(asked, store, meter, report))
     if not people or meter.networks is None:
         raise InputError("no picture shows a face", "Give portraits.")
     networks = meter.networks
-    shipped = networks.editor(RunSettings(pictures[0], pictures[0], ()).editor, ())
-    if not isinstance(shipped, LatentTransformers):
-        raise InputError("the bundle's editor has no lengths", "Use a bundle with transformers.")
+    shipped = networks.editor("transformer")
+    assert isinstance(shipped, LatentTransformers)
     maps = LatentTransformers(shipped.mean, shipped.maps, shipped.less)
     notes = folder / "tried.json"
     weights = networks.editor_ids("transformer") | networks.ids("judge")
     # The lengths that ship are no part of what is tried.
-    weights.pop("lengths.json", None)
+    weights = {file: one for file, one in weights.items() if not file.startswith("lengths")}
     key = {"people": [p.name for p in pictures], "weights": weights}
     tried: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}
     if tried.get("key") != json.loads(json.dumps(key)):
@@ -200,12 +217,28 @@ def chosen_length(
     return min(length for length, seen in found.items() if seen >= best - search.close)
 
 
+def _names(bundle: str, names: Sequence[str]) -> list[str]:
+    """Attributes whose lengths are sought; see `find_lengths`."""
+    known = load_bundle(bundle)
+    made = Networks(known, Device("cpu", "fp32"), "mesh").editor("transformer").names
+    judged = load_picture_classifier(known.file("judge"))[0].names
+    for name in names:
+        if name not in made:
+            raise unknown(name, made)
+    found = [name for name in names or made if name in judged]
+    if not found:
+        raise UsageError(
+            f"the judge knows none of {', '.join(names or made)}",
+            f"It knows {', '.join(judged)}.",
+        )
+    return found
+
+
 def _people(
-    pictures: Sequence[Path], store: Store, meter: EditMeter, report: Callable[[str], None]
+    runs: Sequence[RunSettings], store: Store, meter: EditMeter, report: Callable[[str], None]
 ) -> Iterator[_Person]:
-    for path in pictures:
-        # Any edit: the chain runs as far as where edits begin.
-        asked = RunSettings(path, path, (Edit.parse("Smiling=1"),))
+    for asked in runs:
+        path = asked.source
         try:
             resources, chain = prepare(asked, store, Progress(), meter.networks)
         except InputError as error:

@@ -15,7 +15,7 @@ from ..bundles import DEFAULT_BUNDLE
 from ..editing.editor import Editor
 from ..editing.labelled import TEST, LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
-from ..errors import UsageError
+from ..errors import NoFaceError, UsageError
 from ..files import sha256_of
 from ..media.pictures import write_picture
 from ..models.networks import Networks, open_networks
@@ -32,10 +32,11 @@ from .attributes import (
 from .curves import Curve, mean_curve
 from .report import draw_curves, write_tables
 
-ALL_METHODS = (
-    *("transformer", "interfacegan", "interfacegan+keep", "ganspace", "stylespace", "styleflow"),
-)
-"""What ``all`` stands for, as far as the bundle has them."""
+USUAL_METHODS = ("transformer", "interfacegan", "interfacegan+keep", "ganspace")
+"""What is measured if nothing is said, as far as the bundle has them."""
+
+ALL_METHODS = (*USUAL_METHODS, "stylespace", "styleflow")
+"""What ``all`` stands for, likewise."""
 
 _SETTINGS = "settings.json"
 _BLOCK = 50
@@ -57,8 +58,13 @@ def evaluate_attributes(
     data: Path,
     report: Callable[[str], None] = print,
     device: str = "cpu",
+    bundle: str = DEFAULT_BUNDLE,
 ) -> dict[str, Any]:
     """Measure editors on the test faces of ``data`` and write the report into ``folder``.
+
+    The pictures that are inverted are those of the generator that the faces are of, whichever
+    bundle is measured; all that is judged is what its own generator makes of what its encoder gives
+    for them.
 
     Leaves ``report.json``, ``curves.csv``, ``change-preservation.png``, ``change-identity.png``
     and ``sheet.jpg``.
@@ -67,19 +73,33 @@ def evaluate_attributes(
         folder: is made; holds finished parts of a measurement that was stopped.
         methods: editors, see ``Networks.editor``; ``interfacegan+keep`` is the conditional one,
             whose steps are orthogonal to the normals of all other attributes that are measured;
-            ``all`` stands for all editors of attributes that ship.
+            ``all`` stands for all editors of attributes that the bundle has, none at all for the
+            usual ones of these.
         protocol: what is measured; the attribute ``all`` stands for all of the judge's.
         data: labelled codes.
         report: takes lines of progress.
         device: where the networks run.
+        bundle: whose editors are measured.
 
     Raises:
-        UsageError: unknown attribute or editor, or the folder holds another measurement.
+        UsageError: unknown attribute or editor, editors that know none of the attributes, or the
+            folder holds another measurement.
+        WeightsError: the bundle lacks an editor, or what it takes to show faces.
+        NoFaceError: none of the faces is one after the bundle's networks had them.
     """
-    networks = open_networks(DEFAULT_BUNDLE, device, "fp32", kept_in=compiled_dir(), say=report)
-    if tuple(methods) == ("all",):
-        roles = networks.bundle.manifest.roles
-        methods = [m for m in ALL_METHODS if f"editor-{m.removesuffix(_KEEPING)}" in roles]
+    networks = open_networks(bundle, device, "fp32", kept_in=compiled_dir(), say=report)
+    roles = networks.bundle.manifest.roles
+    if not methods or tuple(methods) == ("all",):
+        wanted = ALL_METHODS if methods else USUAL_METHODS
+        methods = [m for m in wanted if f"editor-{m.removesuffix(_KEEPING)}" in roles]
+    if not methods:
+        raise UsageError(
+            f"the bundle {bundle!r} has no editor of attributes",
+            f"Bring one: videdit weights import FILE --as {bundle}; or train one: videdit train"
+            f" classifier FOLDER --bundle {bundle}, then transformer.",
+        )
+    for role in ("judge", "encoder"):
+        networks.bundle.manifest.role(role)
     judge, notes = load_picture_classifier(networks.bundle.file("judge"))
     if protocol.attributes == ("all",):
         protocol = replace(protocol, attributes=judge.names)
@@ -89,6 +109,16 @@ def evaluate_attributes(
             f"the judge knows no {', '.join(unknown)}", f"It knows {', '.join(judge.names)}."
         )
     editors = {method: _editor(networks, method, protocol.attributes) for method in methods}
+    for method, editor in list(editors.items()):
+        if not set(editor.names) & set(protocol.attributes):
+            report(f"{method} is left out: it knows none of {', '.join(protocol.attributes)}")
+            del editors[method]
+    if not editors:
+        raise UsageError(
+            f"no editor of the bundle {bundle!r} that is to be measured knows these attributes",
+            f"Name others: videdit attributes --bundle {bundle} lists them.",
+        )
+    methods = list(editors)
     ids = {method: networks.editor_ids(method.removesuffix(_KEEPING)) for method in methods}
     what = networks.ids("judge", "recognition", "generator", "encoder")
     # Not the faces: a measurement of more of them goes on from one of fewer.
@@ -110,13 +140,6 @@ def evaluate_attributes(
     curves: dict[str, Mapping[str, Curve]] = {
         method: meter.measure(method, editor) for method, editor in editors.items()
     }
-    for method in [method for method, by_name in curves.items() if not by_name]:
-        report(f"{method} is left out: it knows none of {', '.join(protocol.attributes)}")
-        del curves[method], editors[method]
-    if not curves:
-        raise UsageError(
-            "none of the editors knows any of the attributes", "Name others with --attr."
-        )
     about = {
         "faces": len(meter.codes),
         "attributes": protocol.attributes,
@@ -162,9 +185,11 @@ def evaluate_attributes(
 
 
 def _editor(networks: Networks, method: str, attributes: Sequence[str]) -> Editor:
-    if method.endswith(_KEEPING):
-        return networks.editor(method.removesuffix(_KEEPING), attributes)
-    return networks.editor(method)
+    if not method.endswith(_KEEPING):
+        return networks.editor(method)
+    choice = method.removesuffix(_KEEPING)
+    known = networks.editor(choice).names
+    return networks.editor(choice, [name for name in attributes if name in known])
 
 
 def _checksum(data: Path) -> str:
@@ -197,10 +222,15 @@ def _faces(
     networks: Networks,
     report: Callable[[str], None],
 ) -> list[Block]:
-    """The test's first faces, inverted; kept in the folder."""
+    """The test's first faces, inverted; kept in the folder.
+
+    Raises:
+        NoFaceError: no reconstruction shows one.
+    """
     parts = folder / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     faces = LabelledFaces.load(data).of(TEST)
+    drawn = eye  # which shows the faces that are inverted
     if len(faces.codes) < count:
         report(f"only {len(faces.codes)} faces are held out")
     blocks = []
@@ -212,7 +242,17 @@ def _faces(
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 block = Block(name, arrays["codes"], list(arrays["points"]))
         else:
-            block = invert(faces.codes[start:stop], eye, networks.encoder, name)
+            if drawn is eye and networks.bundle.name != faces.bundle:
+                # They are another generator's.
+                drawn = eye.of(networks.of(faces.bundle).generator)
+            block = invert(drawn.pictures(faces.codes[start:stop]), eye, networks.encoder, name)
             keep_arrays(path, codes=block.codes, points=np.reshape(block.points, (-1, 68, 2)))
-        blocks.append(block)
+        if len(block.codes):
+            blocks.append(block)
+    if not blocks:
+        raise NoFaceError(
+            f"no face is seen in what the bundle {networks.bundle.name!r} makes of faces",
+            "See whether its encoder belongs to its generator: videdit evaluate inversion --bundle"
+            f" {networks.bundle.name} PORTRAITS.",
+        )
     return blocks

@@ -18,7 +18,6 @@ import math
 import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -223,13 +222,6 @@ class SynthesisNetwork(GeneratorNetwork):
             found += cast(Block, block).styles(codes[:, 2 * index + 1], codes[:, 2 * index + 2])
         return torch.cat([*found, self.image_style(codes[:, 15])], 1)
 
-    def features(self, codes: Tensor, blocks: int) -> Tensor:
-        """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
-        # One at a time: all depths together are large.
-        for features in islice(self.stepwise(codes), blocks + 1):
-            last = features
-        return last
-
     def stepwise(
         self, codes: Tensor, offsets: Tensor | None = None, mixed: Mixed | None = None
     ) -> Iterator[Tensor]:
@@ -259,6 +251,18 @@ class SynthesisNetwork(GeneratorNetwork):
                 if depth in mixed.depths:
                     x = x + mixed.weight(x.shape[-1]) * (other - x)
             yield x
+
+    def scaled(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``GeneratorNetwork.scaled``."""
+        yield self.const, self.first_style(codes[:, 0])
+        x = self.features(codes, 0)
+        for index, block in enumerate(self.blocks):
+            block, row = cast(Block, block), 2 * index + 1
+            styles = block.styles(codes[:, row], codes[:, row + 1])
+            for step, style in zip(block.steps(), styles, strict=True):
+                yield x, style
+                x = step(x, style)
+        yield x, self.image_style(codes[:, 15])
 
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """See ``GeneratorNetwork.steps``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
@@ -44,6 +45,18 @@ class GeneratorNetwork(nn.Module, ABC):
     def stepwise(self, codes: Tensor) -> Iterator[Tensor]:
         """Features of codes (n, rows, width) after no block, one, two, ...: (n, c, s, s), s
         doubling from 4; each is made when it is asked for."""
+
+    def features(self, codes: Tensor, blocks: int) -> Tensor:
+        """Features after the first ``blocks`` blocks, (n, c, 4 * 2**blocks, 4 * 2**blocks)."""
+        # One at a time: all depths together are large.
+        for features in islice(self.stepwise(codes), blocks + 1):
+            last = features
+        return last
+
+    @abstractmethod
+    def scaled(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the styles of codes (n, rows, width) act on: of each layer, in the order of
+        :meth:`styles`, its input (n or 1, c, s, s) and its styles (n, c)."""
 
     @abstractmethod
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:

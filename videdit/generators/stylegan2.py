@@ -383,6 +383,14 @@ class Synthesis(GeneratorNetwork):
                 state = step(state)
             yield state[0]
 
+    def scaled(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``GeneratorNetwork.scaled``."""
+        state, styles = self._begun(codes, torch.float32), iter(self._styles(codes))
+        for block in self._blocks(codes, None, self.fixed_noise(), torch.float32):
+            for step in block:
+                yield state[0], next(styles)
+                state = step(state)
+
     def steps(self, codes: Tensor) -> Iterator[Callable[[Any], Any]]:
         """See ``GeneratorNetwork.steps``."""
         yield lambda _: self._begun(codes, torch.float32)

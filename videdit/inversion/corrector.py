@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bundles.tensors import load_weights
+from ..bundles.tensors import load_weights, read_state
 from ..faces.recognition import FaceFeatures, FaceNetwork
-from ..generators.mobile import STYLE_DIM, SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .encoder import Encoder, Residual, RowPredictor, load_network
-from .readout import Readout
+from .encoder import ROW_GROUPS, Encoder, Groups, Residual, RowPredictor, load_network
+from .readout import Readout, readout_like
 
 _WIDTH = 384
 
@@ -29,8 +29,8 @@ _WIDTH = 384
 class Corrector(RowPredictor):
     """A crop, what its code shows, and the code to a better code; untrained, to the same code."""
 
-    def __init__(self, stats: WStatistics) -> None:
-        super().__init__(stats, _WIDTH, tokens=64 + 49, head_std=0.0)
+    def __init__(self, stats: WStatistics, groups: Groups = ROW_GROUPS) -> None:
+        super().__init__(stats, _WIDTH, tokens=64 + 49, head_std=0.0, groups=groups)
         self.trunk = nn.Sequential(
             nn.Conv2d(9, 32, 5, 4, 2, bias=False),
             nn.BatchNorm2d(32),
@@ -42,7 +42,7 @@ class Corrector(RowPredictor):
         self.tokens = nn.Conv2d(192, _WIDTH, 1)
         self.face = nn.Conv2d(2 * (512 + 1024), _WIDTH, 1)
         self.who = nn.Linear(1024, _WIDTH)
-        self.row_code = nn.Linear(STYLE_DIM, _WIDTH)
+        self.row_code = nn.Linear(len(stats.mean), _WIDTH)
 
     def forward(
         self,
@@ -71,12 +71,12 @@ class Corrector(RowPredictor):
 
 
 class CorrectedEncoder(nn.Module):
-    """Crops (n, 3, 256, 256), RGB in [0, 1], to codes (n, 16, 512), looked at twice."""
+    """Crops (n, 3, 256, 256), RGB in [0, 1], to codes (n, rows, width), looked at twice."""
 
     def __init__(
         self,
         encoder: Encoder,
-        synthesis: SynthesisNetwork,
+        synthesis: GeneratorNetwork,
         readout: Readout,
         face: FaceNetwork,
         corrector: Corrector,
@@ -100,8 +100,9 @@ def load_corrected_encoder(
     encoder: Path,
     corrector: Path,
     stats: WStatistics,
-    synthesis: SynthesisNetwork,
+    synthesis: GeneratorNetwork,
     face: FaceNetwork,
+    groups: Groups = ROW_GROUPS,
 ) -> CorrectedEncoder:
     """The trained encoder with its second look, in evaluation mode.
 
@@ -111,17 +112,28 @@ def load_corrected_encoder(
         stats: W's statistics.
         synthesis: the generator.
         face: the face network as published.
+        groups: of rows, those of the latent space's bands.
 
     Raises:
         WeightsError: a file is damaged or belongs to another network.
     """
-    parts = nn.ModuleDict({"corrector": Corrector(stats), "readout": Readout(3)})
-    load_weights(parts, corrector, "corrector")
-    network = CorrectedEncoder(
-        load_network(encoder, stats),
-        synthesis,
-        cast(Readout, parts["readout"]),
-        face,
-        cast(Corrector, parts["corrector"]),
-    )
+    second, readout = load_corrector(corrector, stats, groups)
+    first = load_network(encoder, stats, groups)
+    network = CorrectedEncoder(first, synthesis, readout, face, second)
     return network.eval().requires_grad_(False)
+
+
+def load_corrector(
+    path: Path, stats: WStatistics, groups: Groups = ROW_GROUPS
+) -> tuple[Corrector, Readout]:
+    """The corrector and its readout, in evaluation mode; see `load_corrected_encoder`.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    state = read_state(path, "corrector")
+    head = "readout."
+    own = {name.removeprefix(head): v for name, v in state.items() if name.startswith(head)}
+    parts = nn.ModuleDict({"corrector": Corrector(stats, groups), "readout": readout_like(own, 3)})
+    load_weights(parts, path, "corrector")
+    return cast(Corrector, parts["corrector"]), cast(Readout, parts["readout"])

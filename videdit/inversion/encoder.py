@@ -21,11 +21,14 @@ from torch import Tensor, nn
 
 from ..bundles.tensors import load_weights
 from ..faces.recognition import FaceNetwork
-from ..generators.mobile import ROWS, STYLE_DIM
+from ..generators.mobile import SPACE
 from ..generators.wspace import WStatistics
 from .predict import INPUT_SIZE
 
-_ROW_GROUPS = ((0, 4), (4, 8), (8, 16))
+Groups = tuple[tuple[int, int], ...]
+"""First and last-plus-one row of each group."""
+
+ROW_GROUPS: Groups = SPACE.groups
 _WIDTHS = (32, 64, 128, 256, 384)
 
 
@@ -82,21 +85,30 @@ class RowPredictor(nn.Module):
         width: of tokens and rows.
         tokens: how many there are.
         head_std: standard deviation of the heads' weights before training.
+        groups: of rows, those of the latent space's bands.
     """
 
     mean: Tensor
     axes: Tensor
     scale: Tensor
 
-    def __init__(self, stats: WStatistics, width: int, tokens: int, head_std: float) -> None:
+    def __init__(
+        self,
+        stats: WStatistics,
+        width: int,
+        tokens: int,
+        head_std: float,
+        groups: Groups = ROW_GROUPS,
+    ) -> None:
         super().__init__()
+        self.groups = groups
         for name in ("mean", "axes", "scale"):
             self.register_buffer(name, getattr(stats, name).clone(), persistent=False)
         self.positions = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
-        self.queries = nn.Parameter(torch.randn(1, ROWS, width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(1, groups[-1][1], width) * 0.02)
         self.norm = nn.LayerNorm(width)
         self.gathers = nn.ModuleList(Gather(width) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(width, STYLE_DIM) for _ in _ROW_GROUPS)
+        self.heads = nn.ModuleList(nn.Linear(width, len(stats.mean)) for _ in groups)
         for head in self.heads:
             assert isinstance(head, nn.Linear)
             nn.init.normal_(head.weight, std=head_std)
@@ -108,21 +120,21 @@ class RowPredictor(nn.Module):
         return cast(Tensor, self.norm(tokens + self.positions))
 
     def offsets(self, rows: Tensor) -> Tensor:
-        """Rows (n, 16, width) to what they add to a code, (n, 16, 512) in W units."""
+        """Rows (n, rows, width) to what they add to a code, in W units."""
         whitened = torch.cat(
-            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, _ROW_GROUPS, strict=True)], 1
+            [head(rows[:, a:b]) for head, (a, b) in zip(self.heads, self.groups, strict=True)], 1
         )
         return (whitened.float() * self.scale) @ self.axes.T
 
 
 class Encoder(RowPredictor):
-    """Crop to W+ code. Input (n, 3, 256, 256) RGB in [0, 1], output (n, 16, 512)."""
+    """Crop to W+ code. Input (n, 3, 256, 256) RGB in [0, 1], output (n, rows, W)."""
 
     grid: Tensor
 
-    def __init__(self, stats: WStatistics) -> None:
+    def __init__(self, stats: WStatistics, groups: Groups = ROW_GROUPS) -> None:
         width = 512
-        super().__init__(stats, width, tokens=64 + 2 * 49, head_std=0.01)
+        super().__init__(stats, width, tokens=64 + 2 * 49, head_std=0.01, groups=groups)
         axis = torch.linspace(-1, 1, INPUT_SIZE)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
         self.register_buffer("grid", grid, persistent=False)
@@ -158,10 +170,15 @@ class Encoder(RowPredictor):
         return self.offsets(rows) + self.mean
 
 
-def load_network(path: Path, stats: WStatistics) -> Encoder:
+def load_network(path: Path, stats: WStatistics, groups: Groups = ROW_GROUPS) -> Encoder:
     """The encoder with its trained weights, in evaluation mode.
+
+    Args:
+        path: the file.
+        stats: W's statistics.
+        groups: of rows, those of the latent space's bands.
 
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    return load_weights(Encoder(stats), path, "encoder")
+    return load_weights(Encoder(stats, groups), path, "encoder")

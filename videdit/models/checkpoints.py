@@ -14,6 +14,7 @@ from ..editing import published as editors
 from ..errors import WeightsError
 from ..generators.stylegan2 import Mapping8, Synthesis, from_ada, load_synthesis
 from ..inversion.crop_encoder import ARCHITECTURES, encoder_of
+from .trained import TrainedFile, trained_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,6 +85,7 @@ class Checkpoint:
         licence: as far as known.
         generator, encoder, editor: what it gives to a bundle.
         parser: the state of a parser of regions (`faces.region_network`), trained here.
+        trained: it is another file of this project's own.
     """
 
     path: Path
@@ -93,6 +95,7 @@ class Checkpoint:
     encoder: FoundEncoder | None = None
     editor: editors.EditorFile | None = None
     parser: Mapping[str, Tensor] | None = None
+    trained: TrainedFile | None = None
 
 
 def recognise(path: Path, called: str = "") -> Checkpoint:
@@ -107,6 +110,9 @@ def recognise(path: Path, called: str = "") -> Checkpoint:
         WeightsError: it is damaged, of no known kind, or not as that kind is published; then the
             first key that is missing, unknown or of another shape is named.
     """
+    own = trained_file(path)
+    if own is not None:
+        return Checkpoint(path, own.what, OWN, trained=own)
     if from_numpy(path):
         found = editors.read_editor(path, called)
         if found is None:

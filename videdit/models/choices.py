@@ -14,6 +14,10 @@ EDITORS = (
 )
 """Editors that a bundle may have, in the role ``editor-NAME``."""
 
+ALONE, CORRECTED = "trained-encoder", "corrected-encoder"
+ENCODERS = {ALONE: "encoder trained here", CORRECTED: "encoder and corrector trained here"}
+"""What a manifest calls the encoders that `videdit train` makes, and what people call them."""
+
 TRAINED = {
     "transformer": "transformers.safetensors",
     "stylespace": "stylespace.safetensors",

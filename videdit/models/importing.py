@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..bundles.manifest import (
     FORMAT,
     ID_LENGTH,
     MANIFEST_FILE,
+    SHARED,
     bundle_names,
     check_name,
     parse_latent,
@@ -34,6 +36,8 @@ from ..files import measure, replaced, storage_errors, sync_folder, write_atomic
 from ..generators import wspace
 from ..inversion.crop_encoder import ARCHITECTURES, check_encoder
 from .checkpoints import DEFAULT_NAMES, OWN, Checkpoint, FoundGenerator, recognise
+from .choices import ENCODERS
+from .trained import TrainedFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,13 +98,16 @@ class _Shelf:
         self.fresh.append(file)
         return True
 
-    def role(self, name: str, architecture: str, file: str, *needs: str) -> None:
-        """Say what a part is for; the one that was is one no more."""
-        before = self.data["roles"].get(name, {}).get("files", [])
-        for old in before:
-            if old != file:
+    def drop(self, files: Iterable[str], but: Set[str]) -> None:
+        """Parts that are none any more, but for some."""
+        for old in files:
+            if old not in but:
                 del self.data["parts"][old]
                 self.stale.append(old)
+
+    def role(self, name: str, architecture: str, file: str, *needs: str) -> None:
+        """Say what a part is for; the one that was is one no more."""
+        self.drop(self.data["roles"].get(name, {}).get("files", []), {file})
         entry: dict[str, Any] = {"architecture": architecture, "files": [file]}
         if needs:
             entry["needs"] = list(needs)
@@ -205,6 +212,7 @@ def _fill(
         if one.parser is not None:
             _put_parser(shelf, one, one.parser)
     _put_editors(shelf, [one.editor for one in found if one.editor is not None], space, place)
+    _put_trained(shelf, [one.trained for one in found if one.trained is not None], space, place)
     shelf.data["title"] = _title(shelf.data, space)
 
 
@@ -293,16 +301,64 @@ def _put_editors(
 ) -> None:
     """Make editors' files the bundle's, added to those that it has in ``place``."""
     before = {
-        role: place / file
+        role: place / entry["files"][0]
         for role, entry in shelf.data["roles"].items()
-        for file in entry["files"]
-        if (place / file).is_file()
+        if (place / entry["files"][0]).is_file()
     }
     scratch = shelf.folder.parent / "editors"
     scratch.mkdir()
     for made in convert(files, space, scratch, before):
         _put_anew(shelf, made.path, made.role, made.architecture, made.licence, made.provenance)
         shelf.data["roles"][made.role] |= {"needs": list(made.needs)}
+
+
+def _put_trained(
+    shelf: _Shelf, files: Sequence[TrainedFile], space: LatentSpace, place: Path
+) -> None:
+    """Make what was trained or measured here the bundle's, in the place of what it has for the same
+    role; of several files for one the last counts. Maps and lengths are one role's: those come
+    first, and take the others' with them."""
+    scratch = shelf.folder.parent / "trained"
+    scratch.mkdir()
+    # A flow reads through the classifier; lengths and figures are those of maps.
+    order = ("classifier", "editor-transformer", "encoder")
+    last = {(one.role, one.more): one for one in files}.values()
+    for one in sorted(last, key=lambda one: (one.role not in order, one.more)):
+        roles = shelf.data["roles"]
+        known = [
+            shelf.folder / file if file in shelf.fresh else place / file
+            for file in roles.get("classifier", {}).get("files", [])
+        ]
+        if roles.get(one.role, {}).get("architecture") in ARCHITECTURES:
+            raise WeightsError(
+                f"the bundle {shelf.data['name']!r} has another encoder than {one.path.name}",
+                "Import it under another name, with the generator: --as NAME.",
+            )
+        for needed in one.needs:
+            if needed not in (*roles, *SHARED):
+                what = needed.removeprefix("editor-")
+                raise WeightsError(
+                    f"{one.path.name} needs the bundle's {what}, which it has not",
+                    f"Import that as well: --as {shelf.data['name']}.",
+                )
+        one.check(space, known[0] if known else None)
+        copy = scratch / one.path.name
+        shutil.copyfile(one.path, copy)
+        about = f"Made by the bundle's user; imported from {one.path.name}."
+        if not one.more:
+            _put_anew(shelf, copy, one.role, one.architecture, OWN, about)
+            roles[one.role] |= {"needs": list(one.needs)}
+            continue
+        if one.role not in roles:
+            raise WeightsError(
+                f"{one.path.name} belongs to the bundle's {one.role.removeprefix('editor-')}, which"
+                " it has not",
+                "Import that too.",
+            )
+        first = roles[one.role]["files"][0]
+        file = _put_file(shelf, copy, OWN, about, [first])
+        shelf.drop(roles[one.role]["files"][1:], {file})
+        roles[one.role] |= {"architecture": one.architecture, "files": [first, file]}
 
 
 def _put_parser(shelf: _Shelf, one: Checkpoint, state: Mapping[str, Tensor]) -> None:
@@ -318,10 +374,18 @@ def _put_anew(
 ) -> None:
     """Take a file for a role in the place of the one that had it. It gets a name of its own: what
     is there stays whole until the manifest names the new one."""
+    file = _put_file(shelf, path, licence, provenance, [GENERATOR])
+    shelf.role(role, architecture, file)
+
+
+def _put_file(
+    shelf: _Shelf, path: Path, licence: str, provenance: str, bound_to: Iterable[str]
+) -> str:
+    """Take a file under a name that tells its content; that name."""
     digest = measure(path)[1]
     file = f"{path.stem}-{digest[:8]}{path.suffix}"
-    shelf.put(file, partial(os.replace, path), licence, provenance, [GENERATOR])
-    shelf.role(role, architecture, file)
+    shelf.put(file, partial(os.replace, path), licence, provenance, bound_to)
+    return file
 
 
 def _keep(shelf: _Shelf, place: Path) -> None:
@@ -367,5 +431,6 @@ def _same(a: FoundGenerator | None, b: FoundGenerator | None) -> bool:
 
 def _title(data: Mapping[str, Any], space: LatentSpace) -> str:
     encoder = data["roles"].get("encoder")
-    more = f", {ARCHITECTURES[encoder['architecture']]}" if encoder else ""
+    kinds = ARCHITECTURES | ENCODERS
+    more = f", {kinds[encoder['architecture']]}" if encoder else ""
     return f"StyleGAN2 of {space.resolution} pixels, {space.rows} rows{more}"

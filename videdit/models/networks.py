@@ -23,7 +23,7 @@ from ..device import NETWORKS_MEMORY, Device, check_memory, choose_device
 from ..errors import UsageError, WeightsError
 from ..faces.parameters import DEFAULT, Detecting
 from ..files import sha256_of
-from .choices import BY_PHOTO, DIRECTION, EDITORS, TRAINED, check_editor
+from .choices import ALONE, BY_PHOTO, DIRECTION, EDITORS, ENCODERS, TRAINED, check_editor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ..faces.recognition import FaceNetwork
     from ..faces.region_network import RegionNetwork
     from ..faces.regions import Parser
-    from ..generators.mobile import SynthesisNetwork
     from ..generators.network import GeneratorNetwork
     from ..generators.wspace import WStatistics
     from ..inversion.readout import Readout
@@ -64,6 +63,12 @@ class Networks:
         self.backend_name = backend_name
         self._kept_in = kept_in
         self._detecting = detecting
+
+    def of(self, bundle: str) -> Networks:
+        """Those of another bundle, run likewise; what is absent is fetched."""
+        return Networks(
+            ensure_bundle(bundle), self.device, self.backend_name, self._kept_in, self._detecting
+        )
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -130,14 +135,18 @@ class Networks:
         """The encoder in PyTorch: crops (n, 3, 256, 256), RGB in [0, 1], to codes."""
         from ..inversion.corrector import load_corrected_encoder
         from ..inversion.crop_encoder import ARCHITECTURES, load_crop_encoder
+        from ..inversion.encoder import load_network
 
-        kind = self._expect("encoder", "corrected-encoder", *ARCHITECTURES)
-        if kind != "corrected-encoder":
+        kind = self._expect("encoder", *ENCODERS, *ARCHITECTURES)
+        if kind not in ENCODERS:
             path = self.bundle.file("encoder")
             return load_crop_encoder(path, kind, self.space, lambda: self.synthesis)
-        encoder, corrector = self.bundle.files("encoder")
+        first, *second = self.bundle.files("encoder")
+        groups = self.space.groups
+        if kind == ALONE:
+            return load_network(first, self.statistics, groups)
         return load_corrected_encoder(
-            encoder, corrector, self.statistics, self.mobile, self.recognition
+            first, second[0], self.statistics, self.synthesis, self.recognition, groups
         )
 
     @cached_property
@@ -165,27 +174,12 @@ class Networks:
     @cached_property
     def synthesis(self) -> GeneratorNetwork:
         """The generator in PyTorch, for optimisation through it."""
+        from ..generators.mobile import load_synthesis
         from ..generators.stylegan2 import read_synthesis
 
         kind = self._expect("generator", "mobilestylegan", "stylegan2")
         if kind == "stylegan2":
             return read_synthesis(self.bundle.file("generator"))
-        return self.mobile
-
-    @cached_property
-    def mobile(self) -> SynthesisNetwork:
-        """The generator in PyTorch, for what is made for the embedded one alone.
-
-        Raises:
-            WeightsError: the bundle has another, or its files are no good.
-        """
-        from ..generators.mobile import load_synthesis
-
-        if self.bundle.manifest.role("generator").architecture != "mobilestylegan":
-            raise WeightsError(
-                f"this works with the embedded generator alone, not with {self.bundle.name!r}",
-                "Leave --bundle out.",
-            )
         return load_synthesis(*self.bundle.files("generator"))
 
     @cached_property

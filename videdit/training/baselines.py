@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 
 from ..editing.classifier import LatentClassifier
 from ..editing.linear import Component, Normals
+from ..generators.mobile import SPACE
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
 from .reach import bracketed
@@ -24,20 +25,25 @@ _EXTREMES = 0.1
 """Share of the codes at either end of the scores that an SVM sees."""
 
 _COMPONENTS = 80
-_ROW_RANGES = ((0, 15), (0, 3), (4, 7), (8, 15), (0, 7), (4, 15))
 _SIGMAS = 3.0
 _MOST_SIGMAS = 12.0
 
 Floats = npt.NDArray[np.float32]
 
 
-def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None] = print) -> None:
+def fit_baselines(
+    folder: Path,
+    stats: WStatistics,
+    report: Callable[[str], None] = print,
+    bands: Mapping[str, tuple[int, int]] = SPACE.bands,
+) -> None:
     """Fit both on the codes in ``folder``; leaves ``interfacegan.safetensors``, ``ganspace.json``.
 
     Args:
         folder: where `train_classifier` worked.
         stats: of W.
         report: takes lines of progress.
+        bands: of the latent space.
 
     Raises:
         UsageError: no classifier in ``folder``.
@@ -47,7 +53,7 @@ def fit_baselines(folder: Path, stats: WStatistics, report: Callable[[str], None
     codes = codes[np.random.default_rng(0).permutation(len(codes))[:_CODES]]
     logits = classifier.logits(codes)
     few = slice(None, None, max(1, len(codes) // 300))
-    components = name_components(codes[few], logits[few], classifier, stats)
+    components = name_components(codes[few], logits[few], classifier, stats, bands)
     table = {name: asdict(component) for name, component in components.items()}
     (folder / "ganspace.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     report(f"{folder / 'ganspace.json'}")
@@ -66,7 +72,7 @@ def fit_normals(
     """A linear SVM per attribute on the codes with the highest and the lowest scores.
 
     Args:
-        codes: (n, 16, 512).
+        codes: (n, rows, width).
         logits: (n, k) their scores.
         classifier: names the attributes, and says how far alpha 1 goes.
         penalty: scikit-learn's C, for codes of mean square 1.
@@ -93,8 +99,11 @@ def fit_normals(
 def _length(
     codes: Floats, own: Floats, step: Floats, classifier: LatentClassifier, index: int
 ) -> float:
-    """How often ``step`` must be added until the median face without the attribute has it."""
+    """How often ``step`` must be added until the median face without the attribute has it; where
+    there is none, the median face."""
     without = codes[own < 0][:500]
+    if not len(without):  # every face has it
+        without = codes[:500]
     unit = float(np.sqrt(((codes[:500] - codes[:500].mean(0)) ** 2).sum((1, 2)).mean()))
 
     def reached(length: float) -> float:
@@ -105,7 +114,11 @@ def _length(
 
 @torch.no_grad()
 def name_components(
-    codes: Floats, logits: Floats, classifier: LatentClassifier, stats: WStatistics
+    codes: Floats,
+    logits: Floats,
+    classifier: LatentClassifier,
+    stats: WStatistics,
+    bands: Mapping[str, tuple[int, int]] = SPACE.bands,
 ) -> dict[str, Component]:
     """For each attribute the component and rows that stand for it best.
 
@@ -113,15 +126,18 @@ def name_components(
     best one does, the one that moves the other logits least.
 
     Args:
-        codes: (n, 16, 512), a few hundred.
+        codes: (n, rows, width), a few hundred.
         logits: (n, k) of the codes.
         classifier: judges.
         stats: of W.
+        bands: rows that are moved together: each by itself, two that follow each other, or all.
     """
     axes, scale = stats.axes.numpy(), stats.scale.numpy()
+    (_, pose), (_, features), (_, rows) = sorted(bands.values())
+    spans = ((0, rows), (0, pose), (pose, features), (features, rows), (0, features), (pose, rows))
     candidates, moved = [], []
-    for number in range(_COMPONENTS):
-        for first, last in _ROW_RANGES:
+    for number in range(min(_COMPONENTS, len(scale))):
+        for first, last in ((first, stop - 1) for first, stop in spans):
             step = np.zeros(codes.shape[1:], np.float32)
             step[first : last + 1] = axes[:, number] * scale[number] * _SIGMAS
             change = classifier.logits(codes + step) - classifier.logits(codes - step)

@@ -5,13 +5,16 @@ network of codes trained on them alone reaches a mean AUC of 0.91, no better tha
 they do suffice for is a classifier of *pictures* (0.94), whose features know faces already. So:
 
 1. the *teacher*, a picture classifier, learns from the labelled faces of the part ``edit``;
-2. it labels generated faces by the ten thousand, from their cheap pictures (`inversion.readout`);
+2. it labels generated faces by the ten thousand, from their cheap pictures (`inversion.readout`),
+   or, where a generator has none, from its own;
 3. the latent classifier learns the teacher's probabilities from those faces' codes, from the codes
    that the encoder gives for every fourth one's picture (so that it fits what inversion really
    gives), and from the labelled faces themselves;
 4. it learns what edits really do (`training.pushed`).
 
-`training.latent` does it from start to end.
+The teacher knows pictures and no codes: what it learned from one generator's faces it says of any
+other's. So labels serve the codes of every generator; those of another are only not learned from
+themselves (3). `training.latent` does it from start to end.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,19 +47,28 @@ from ..editing.scores import mean_score, score
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.mobile import ROWS, SynthesisNetwork
 from ..generators.wspace import WStatistics
-from ..inversion.readout import Readout
-from ..models.protocols import Encoder
 from .faces import expand, shard_codes
 from .looks import kept_look
 from .picture_classifier import PictureTraining, train_picture_classifier
+from .pose import mean_face, mesh_in, poses
+from .readout import READOUT, load_readout
+from .views import SIDE, generated
+
+if TYPE_CHECKING:
+    from ..models.networks import Networks
 
 Report = Callable[[str], None]
 Floats = npt.NDArray[np.float32]
 
 _BATCH = {"cpu": 10, "cuda": 250}
 """Pictures at a time."""
+
+_COST, _RESOLUTION = 4, 512
+"""Memory that a picture of a generator's own takes at this resolution, in cheap ones."""
+
+_FEWEST_HEADS = 30  # that say how codes turn them
+_PENALTY = 200.0  # of the ridge of that, for coordinates of mean square 1
 
 _PART = 250  # faces that are looked at between two lines of progress
 
@@ -111,34 +124,48 @@ class Viewer:
     """Shows codes cheaply and looks at what they show.
 
     Args:
-        synthesis, readout: make the pictures.
+        show: (n, rows, width) codes as (n, 3, 256, 256) pictures, about in [0, 1], with a gradient;
+            of networks on the device.
         face: makes the looks.
         device: where they do.
+        cost: memory that a picture takes, in those of the embedded generator's cheap kind.
     """
 
     def __init__(
         self,
-        synthesis: SynthesisNetwork,
-        readout: Readout,
+        show: Callable[[Tensor], Tensor],
         face: FaceNetwork,
         device: str = "cpu",
+        cost: int = 1,
     ) -> None:
-        self.synthesis = synthesis.to(device)
-        self.readout = readout.to(device)
+        self.show = show
         self.face = face.to(device)
-        channels_last(self.synthesis)
         channels_last(self.face)
         self.device = device
-        self._batch = _BATCH[device.split(":")[0]]
+        self.cost = cost
+        self._batch = max(1, _BATCH[device.split(":")[0]] // cost)
 
-    def show(self, codes: Tensor) -> Tensor:
-        """(n, 3, 256, 256) about in [0, 1] of (n, 16, 512) codes, with a gradient."""
-        return self.readout.show(self.synthesis, codes)
+    @staticmethod
+    def of(networks: Networks, folder: Path | None = None, *, cheap: bool = True) -> Viewer:
+        """Of a bundle's generator: by its cheap pictures, where the bundle, or the folder of a
+        training, has a readout for them; else by its own, reduced."""
+        device = networks.device.name
+        synthesis = networks.synthesis.to(device)
+        channels_last(synthesis)
+        readout, face = None, networks.recognition
+        if cheap and "readout" in networks:
+            readout = networks.readout.to(device)
+        elif cheap and folder is not None and (folder / READOUT).exists():
+            readout = load_readout(folder / READOUT).to(device)
+        if readout is not None:
+            return Viewer(partial(readout.show, synthesis), face, device)
+        cost = max(1, round(_COST * (networks.space.resolution / _RESOLUTION) ** 2))
+        return Viewer(generated(synthesis), face, device, cost)
 
     @torch.inference_mode()
     def pictures(self, codes: Floats | Tensor) -> Tensor:
-        """(n, 3, 256, 256) in [0, 1] of (n, 16, 512) codes."""
-        parts = [torch.zeros(0, 3, 256, 256, device=self.device)]
+        """(n, 3, 256, 256) in [0, 1] of (n, rows, width) codes."""
+        parts = [torch.zeros(0, 3, SIDE, SIDE, device=self.device)]
         for start in range(0, len(codes), self._batch):
             piece = torch.as_tensor(codes[start : start + self._batch]).float().to(self.device)
             parts.append(self.show(piece).clamp(0, 1))
@@ -219,28 +246,37 @@ def label_faces(
     folder: Path,
     teacher: PictureClassifier,
     viewer: Viewer,
-    encoder: Encoder,
-    mapping: Callable[[Tensor], Tensor],
-    stats: WStatistics,
+    networks: Networks,
     how: ClassifierTraining,
     report: Report,
+    *,
+    posed: int = 0,
 ) -> None:
     """Make the shards that ``folder`` does not hold yet: ``labelled-NNNN.npz`` with ``codes``
-    (250, 16, 512), ``logits`` (250, k), and for some ``inverted``, shaped as codes."""
+    (250, rows, width), ``logits`` (250, k), for some ``inverted``, shaped as codes, and for some
+    ``meshes`` (250, 468, 3), pixels, not finite where no face was found.
+
+    Args:
+        posed: of how many shards heads are measured, the first ones.
+    """
+    rows = networks.space.rows
     for number in range(how.shards):
         path = folder / f"labelled-{number:04d}.npz"
         if path.exists():
             continue
         started = time.monotonic()
-        codes = expand(*shard_codes(number, mapping, stats))
+        codes = expand(*shard_codes(number, networks.mapping, networks.statistics, rows), rows)
         pictures = viewer.pictures(codes)
         arrays = {
             "codes": codes.astype(np.float16),
             "logits": judged(teacher, viewer.look(pictures)).cpu().numpy(),
         }
-        if number % how.inverted_every == 0:
-            crops = pictures.permute(0, 2, 3, 1).cpu().numpy()
-            arrays["inverted"] = encoder.encode(crops).astype(np.float16)
+        crops = pictures.permute(0, 2, 3, 1).cpu().numpy()
+        if number % how.inverted_every == 0 and "encoder" in networks:
+            arrays["inverted"] = networks.encoder.encode(crops).astype(np.float16)
+        if number < posed:
+            shown = (np.ascontiguousarray(np.rint(crop * 255), np.uint8) for crop in crops)
+            arrays["meshes"] = np.stack([mesh_in(networks.landmarker, each) for each in shown])
         keep_arrays(path, **arrays)
         report(f"faces {number + 1}/{how.shards} ({time.monotonic() - started:.0f} s)")
 
@@ -258,8 +294,9 @@ def trained_classifier(folder: Path) -> LatentClassifier:
 
 
 def labelled_codes(folder: Path, kind: str) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """The codes (n, 16, 512) in ``folder`` that the teacher has labelled, its logits (n, k), and
-    of each the row whose picture it shows: another one's where the encoder gave it, else its own.
+    """The codes (n, rows, width) in ``folder`` that the teacher has labelled, its logits (n, k),
+    and of each the row whose picture it shows: another one's where the encoder gave it, else its
+    own.
 
     Args:
         folder: of the training.
@@ -305,7 +342,7 @@ def fit_classifier(
     """The classifier from codes and the probabilities of their attributes.
 
     Args:
-        codes: (n, 16, 512).
+        codes: (n, rows, width).
         targets: (n, k) from 0 to 1.
         names: of the k attributes.
         stats: of W.
@@ -317,7 +354,7 @@ def fit_classifier(
     torch.manual_seed(how.seed)
     epochs, rate = how.epochs, how.learning_rate
     if taught is None:
-        network = LatentClassifier(names, how.members)
+        network = LatentClassifier(names, how.members, *codes.shape[1:])
         network.take_coordinates(stats)
     else:
         network, epochs, rate = taught.requires_grad_(True), how.more_epochs, rate / 2
@@ -354,26 +391,56 @@ def fit_classifier(
     return network.cpu().eval().requires_grad_(False)
 
 
-def fit_pose(path: Path, classifier: LatentClassifier, penalty: float = 200.0) -> Tensor:
+def fit_pose(path: Path, classifier: LatentClassifier, penalty: float = _PENALTY) -> Tensor:
+    """`regressed` on the poses in a file.
+
+    Args:
+        path: ``pose.npz``, see training_data/faces/README.md.
+        classifier, penalty: see `regressed`.
+    """
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        first, crossover = arrays["w_a"], arrays["crossover"]
+        second = first.copy()
+        second[crossover < classifier.rows] = arrays["w_b"]
+        measured = arrays["pose"].astype(np.float32)
+    codes = expand(first, second, crossover, classifier.rows)
+    return regressed(codes, measured, classifier, penalty)
+
+
+def fit_measured_pose(folder: Path, classifier: LatentClassifier) -> Tensor | None:
+    """`regressed` on the heads that `label_faces` measured in ``folder``; None where faces are too
+    few."""
+    codes, meshes = [], []
+    for path in sorted(folder.glob("labelled-*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
+            if "meshes" in arrays:
+                found = np.isfinite(arrays["meshes"]).all((1, 2))
+                codes.append(arrays["codes"][found].astype(np.float32))
+                meshes.append(arrays["meshes"][found])
+    if sum(map(len, meshes)) < _FEWEST_HEADS:
+        return None
+    points = np.concatenate(meshes)
+    measured = poses(points, mean_face(points), SIDE)
+    return regressed(np.concatenate(codes), measured.astype(np.float32), classifier)
+
+
+def regressed(
+    codes: Floats, measured: Floats, classifier: LatentClassifier, penalty: float = _PENALTY
+) -> Tensor:
     """Ridge regressions of yaw, pitch and the size of yaw; see ``LatentClassifier.pose``.
 
     Faces seen from the front smile more, so a smile turns any head to the front, whichever way it
     looks: hence the size of yaw. Roll is no part of it: the pictures are aligned.
 
     Args:
-        path: ``pose.npz``, see training_data/faces/README.md.
+        codes: (n, rows, width).
+        measured: (n, 6) their poses, see `training.pose`.
         classifier: its coordinates.
         penalty: of the ridge, for coordinates of mean square 1.
     """
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        first, crossover = arrays["w_a"], arrays["crossover"]
-        second = first.copy()
-        second[crossover < ROWS] = arrays["w_b"]
-        measured = arrays["pose"].astype(np.float32)
-    codes = expand(first, second, crossover)[:, :POSE_ROWS]
     held = np.column_stack([measured[:, 0], measured[:, 1], np.abs(measured[:, 0])])
     wanted = torch.from_numpy((held - held.mean(0)) / held.std(0))
-    rows = classifier.coordinates(torch.from_numpy(codes)).flatten(1)
+    rows = classifier.coordinates(torch.from_numpy(codes[:, :POSE_ROWS])).flatten(1)
     rows = rows - rows.mean(0)
     system = rows.T @ rows + penalty * torch.eye(rows.shape[1])
     return cast(Tensor, torch.linalg.solve(system, rows.T @ wanted).T)

@@ -42,9 +42,9 @@ def train_encoder(
     """
     torch.manual_seed(settings.seed)
     if start is not None:
-        network = load_network(start, given.stats).requires_grad_(True)
+        network = load_network(start, given.stats, given.groups).requires_grad_(True)
     else:
-        network = Encoder(given.stats)
+        network = Encoder(given.stats, given.groups)
         network.face.load_state_dict(given.face.state_dict())
     averaged = train(network, network, given, settings, run)
     return export(averaged, run.folder / "encoder.safetensors")
@@ -66,7 +66,7 @@ def train_corrector(
         ``corrector.safetensors``: the averaged weights and the readout's.
     """
     torch.manual_seed(settings.seed)
-    corrector = Corrector(given.stats)
+    corrector = Corrector(given.stats, given.groups)
     network = CorrectedEncoder(encoder, given.synthesis, readout, given.face, corrector)
     averaged = train(network, corrector, given, settings, run)
     tensors = {f"corrector.{k}": v for k, v in averaged.items()}

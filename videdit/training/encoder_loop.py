@@ -19,9 +19,9 @@ from ..device import channels_last
 from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.mobile import ROWS, SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from ..inversion.encoder import Encoder
+from ..inversion.encoder import ROW_GROUPS, Encoder, Groups
 from ..inversion.readout import Readout
 from ..media.pictures import write_picture
 from ..sheet import tile
@@ -45,16 +45,18 @@ class Supervision:
         real: real ones; may be empty.
         stats: W's statistics.
         synthesis: the generator.
-        readout: its cheap picture, which the losses see.
+        readout: its cheap picture, which the losses see; None where that is the generator's own.
         face: the face network, which judges.
+        groups: of rows, those of the latent space's bands.
     """
 
     data: FaceData
     real: RealFaces
     stats: WStatistics
-    synthesis: SynthesisNetwork
-    readout: Readout
+    synthesis: GeneratorNetwork
+    readout: Readout | None
     face: FaceNetwork
+    groups: Groups = ROW_GROUPS
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,6 @@ def held_out_error(
         pictures, codes = data.batch(np.arange(start, min(start + 25, data.held_out.stop)))
         error = network(pictures.to(next(trained.parameters()).device)).cpu() - codes
         total += float(error.square().mean(2).sum())
-        count += len(codes) * ROWS
+        count += len(codes) * codes.shape[1]
     trained.load_state_dict(own)
     return total / count / float(given.stats.scale.square().mean())

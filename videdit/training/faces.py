@@ -1,6 +1,6 @@
 """Generated faces to train on: codes and their pictures, made once and kept in shards.
 
-A shard is ``codes-NNNN.npz`` (``w_a``, ``w_b`` (n, 512) float16, ``crossover`` (n,) uint8: rows
+A shard is ``codes-NNNN.npz`` (``w_a``, ``w_b`` (n, width) float16, ``crossover`` (n,) uint8: rows
 from it on take ``w_b``) and ``pictures-NNNN.npy`` ((n, 256, 256, 3) uint8). A shard's content
 depends on its number alone, so an interrupted sampling continues and two machines can share work.
 """
@@ -75,6 +75,7 @@ def sample_faces(
     stats: WStatistics,
     decoder: Generator,
     report: Callable[[str], None] = print,
+    rows: int = ROWS,
 ) -> None:
     """Make the shards that ``folder`` does not hold yet."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +83,8 @@ def sample_faces(
         target = folder / f"pictures-{number:04d}.npy"
         if target.exists():
             continue
-        w_a, w_b, crossover = shard_codes(number, mapping, stats)
-        codes = expand(w_a, w_b, crossover)
+        w_a, w_b, crossover = shard_codes(number, mapping, stats, rows)
+        codes = expand(w_a, w_b, crossover, rows)
         pictures = np.empty((SHARD, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         for i in range(SHARD):
             picture = decoder.decode(codes[i : i + 1])[0]
@@ -105,7 +106,7 @@ class FaceData:
         InputError: ``folder`` holds no shard to train on.
     """
 
-    def __init__(self, folder: Path, count: int, held_out: int) -> None:
+    def __init__(self, folder: Path, count: int, held_out: int, rows: int = ROWS) -> None:
         paths = sorted(folder.glob("pictures-*.npy"))[:count]
         if len(paths) <= held_out:
             raise InputError(
@@ -117,7 +118,7 @@ class FaceData:
             with np.load(
                 path.with_name(path.name.replace("pictures", "codes")).with_suffix(".npz")
             ) as f:
-                codes.append(expand(f["w_a"], f["w_b"], f["crossover"]))
+                codes.append(expand(f["w_a"], f["w_b"], f["crossover"], rows))
         self.codes = torch.from_numpy(np.stack(codes))
         self.held_out = range((len(paths) - held_out) * SHARD, len(paths) * SHARD)
 
@@ -125,7 +126,7 @@ class FaceData:
         return self.held_out.start
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Pictures (n, 3, 256, 256) in [0, 1] and codes (n, 16, 512) of the given faces."""
+        """Pictures (n, 3, 256, 256) in [0, 1] and codes (n, rows, width) of the given faces."""
         shard, item = np.divmod(indices, SHARD)
         pictures = np.stack([self.pictures[s][i] for s, i in zip(shard, item, strict=True)])
         tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255

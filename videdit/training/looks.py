@@ -21,7 +21,7 @@ def kept_look(path: Path, codes: npt.NDArray[np.float32], make: Callable[[], Loo
 
     Args:
         path: an npz file.
-        codes: (n, 16, 512).
+        codes: (n, rows, width).
         make: looks at them.
     """
     of = np.frombuffer(hashlib.sha256(np.ascontiguousarray(codes).tobytes()).digest(), np.uint8)

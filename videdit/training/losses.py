@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ..faces.recognition import FaceNetwork
-from ..generators.mobile import SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..inversion.losses import compare_faces, face_weight, picture_loss, seen
 from ..inversion.readout import Readout
 from .encoder_settings import EncoderTraining
+from .views import generated
 
 _FEATURE_BLOCKS = 3
 _SCALES = 3
@@ -21,7 +24,7 @@ def mean_picture_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def code_losses(
-    predicted: Tensor, codes: Tensor, synthesis: SynthesisNetwork, variance: Tensor
+    predicted: Tensor, codes: Tensor, synthesis: GeneratorNetwork, variance: Tensor
 ) -> tuple[Tensor, Tensor]:
     code_loss = (predicted - codes).square().mean() / variance
     # Half of the batch is enough for the features: they cost as much as the encoder.
@@ -34,19 +37,22 @@ def code_losses(
 
 
 class Judge:
-    """Compares what codes show with pictures, through the readout and the face network."""
+    """Compares what codes show with pictures, through the readout, or where there is none the
+    generator itself, and the face network."""
 
     def __init__(
         self,
-        synthesis: SynthesisNetwork,
-        readout: Readout,
+        synthesis: GeneratorNetwork,
+        readout: Readout | None,
         face: FaceNetwork,
         settings: EncoderTraining,
         device: str,
         compiled: bool = False,
     ) -> None:
         self.synthesis = synthesis.to(device)
-        self.readout = readout.to(device)
+        self._show = generated(self.synthesis)
+        if readout is not None:
+            self._show = partial(readout.to(device).show, self.synthesis)
         self.face = face.to(device)
         self.settings = settings
         self.weight = face_weight(256).to(device)
@@ -54,8 +60,8 @@ class Judge:
         self._losses = torch.compile(self._parts, dynamic=False) if compiled else self._parts
 
     def show(self, codes: Tensor) -> Tensor:
-        """(n, 16, 512) codes as (n, 3, 256, 256) pictures."""
-        return self.readout.show(self.synthesis, codes)
+        """(n, rows, width) codes as (n, 3, 256, 256) pictures."""
+        return self._show(codes)
 
     def _parts(self, codes: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown = self.show(codes)

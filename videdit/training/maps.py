@@ -89,26 +89,33 @@ def both(names: Sequence[str], indices: Sequence[int]) -> list[Direction]:
 
 
 class MapBank(nn.Module):
-    """Maps being learned, in a `Space`'s coordinates: (m, b, 16, 512) faces of m directions to what
-    their maps add to them.
+    """Maps being learned, in a `Space`'s coordinates: (m, b, rows, width) faces of m directions to
+    what their maps add to them.
 
     Args:
         directions: the m directions.
         seed: of the first weights.
+        rows, width: of a code.
     """
 
     edited: Tensor
 
-    def __init__(self, directions: Sequence[Direction], seed: int) -> None:
+    def __init__(
+        self,
+        directions: Sequence[Direction],
+        seed: int,
+        rows: int = ROWS,
+        width: int = STYLE_DIM,
+    ) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.directions = tuple(directions)
         count = len(directions)
-        self.down = nn.Parameter(torch.randn(count, ROWS, STYLE_DIM, RANK) / STYLE_DIM**0.5)
-        self.up = nn.Parameter(torch.zeros(count, ROWS, RANK, STYLE_DIM))
-        self.bias = nn.Parameter(torch.zeros(count, ROWS, STYLE_DIM))
-        rows = [ROWS if one.name in _COLOURS else EDITED_ROWS for one in directions]
-        edited = torch.arange(ROWS)[None] < torch.tensor(rows)[:, None]
+        self.down = nn.Parameter(torch.randn(count, rows, width, RANK) / width**0.5)
+        self.up = nn.Parameter(torch.zeros(count, rows, RANK, width))
+        self.bias = nn.Parameter(torch.zeros(count, rows, width))
+        first = [rows if one.name in _COLOURS else min(rows, EDITED_ROWS) for one in directions]
+        edited = torch.arange(rows)[None] < torch.tensor(first)[:, None]
         self.register_buffer("edited", edited[:, :, None, None].float())
 
     def forward(self, coordinates: Tensor) -> Tensor:
@@ -147,9 +154,9 @@ class Part:
         batch: faces a step and direction.
         pieces: a step's faces are worked on in so many pieces.
         rate: peak of the one-cycle schedule of Adam.
-        coordinates: (n, 16, 512) of the faces to draw from.
+        coordinates: (n, rows, width) of the faces to draw from.
         logits: (n, k) of these faces, unedited.
-        see: coordinates (m, b, 16, 512) of edited faces, and which of the n they are (m, b).
+        see: coordinates (m, b, rows, width) of edited faces, and which of the n they are (m, b).
     """
 
     steps: int
@@ -169,7 +176,7 @@ def learn_maps(pool: Pool, directions: Sequence[Direction], how: TransformerTrai
         directions: of the maps.
         how: settings.
     """
-    bank = MapBank(directions, how.seed).to(pool.device)
+    bank = MapBank(directions, how.seed, *pool.coordinates.shape[1:]).to(pool.device)
 
     def see(after: Tensor, chosen: Tensor) -> Seen:
         logits = pool.classifier.of_coordinates(pool.space.principal(after.flatten(0, 1)))

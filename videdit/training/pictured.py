@@ -26,7 +26,6 @@ from ..editing.picture_classifier import Looks, PictureClassifier
 from ..editing.touch import touch_of
 from ..faces.recognition import FaceNetwork
 from ..faces.regions import NEVER, REGIONS
-from ..generators.mobile import SynthesisNetwork
 from .classifier import Viewer, shaken
 from .maps import Direction, MapBank, Part, Seen, TransformerTraining, descend
 from .pool import Pool
@@ -34,9 +33,6 @@ from .precision import half
 
 _PAYS = 30
 """Compiling takes as long as some tens of steps."""
-
-FINISHING_COST = 4
-"""Memory that a picture of the generator's own takes, in cheap ones."""
 
 _RARE = 40
 """So many faces that have it are sought for each attribute, and as many that do not."""
@@ -49,15 +45,6 @@ _TONED = {
 faces darker: that is how labels and skin go together in the data."""
 
 Show = Callable[[Tensor], Tensor]
-
-
-def generated(synthesis: SynthesisNetwork) -> Show:
-    """Codes to the generator's own pictures, (n, 3, 256, 256) RGB, about in [0, 1]."""
-
-    def show(codes: Tensor) -> Tensor:
-        return F.avg_pool2d(synthesis(codes), 2).float() * 0.5 + 0.5
-
-    return show
 
 
 def allowance(before: Tensor, after: Tensor, touched: Tensor, never: Tensor) -> Tensor:
@@ -137,7 +124,7 @@ class Pictured:
         cost: memory that one of them takes, in those of the cheap kind.
         parse: pictures to logits of regions.
         witness: sees.
-        coordinates: (n, 16, 512).
+        coordinates: (n, rows, width).
         pictures: (n, 3, 256, 256) bytes, R.
         sources: the same, S.
         regions: (n, regions, 128, 128) probabilities, bytes, of S.
@@ -159,8 +146,6 @@ class Pictured:
     @staticmethod
     def of(
         pool: Pool,
-        show: Show,
-        cost: int,
         viewer: Viewer,
         parser: nn.Module,
         teacher: PictureClassifier,
@@ -169,7 +154,7 @@ class Pictured:
     ) -> Pictured:
         """Some of the pool's inverted faces, for so many steps: any, and of each attribute some
         that surely have it and some that surely don't. The networks move to the pool's device."""
-        device = pool.device
+        device, show = pool.device, viewer.show
         parse = parser.to(device)
         witness = Witness(viewer.face, teacher.to(device))
         rows = _chosen(pool, how)
@@ -177,7 +162,7 @@ class Pictured:
         pictures, sources, regions, logits, descriptors = [], [], [], [], []
 
         def pictures_of(which: Tensor) -> Tensor:
-            return show(pool.space.codes(pool.coordinates[which])).clamp(0, 1)
+            return viewer.pictures(pool.space.codes(pool.coordinates[which]))
 
         with torch.no_grad():
             for piece, own in zip(torch.split(chosen, 40), torch.split(shown, 40), strict=True):
@@ -197,7 +182,7 @@ class Pictured:
             fused = witness
         return Pictured(
             show,
-            cost,
+            viewer.cost,
             parse,
             fused,
             pool.coordinates[chosen],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,19 @@ import torch
 from torch import Tensor
 
 from ..editing.classifier import LatentClassifier
-from ..editing.labelled import LabelledFaces
+from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.transformer import AffineMap
 from ..errors import InputError
-from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes
+
+if TYPE_CHECKING:
+    from ..models.networks import Networks
 
 Floats = npt.NDArray[np.float32]
 
 REAL = "real_codes.npz"
-"""In the working folder, if a user puts it there: ``codes`` (n, 16, 512) of real people."""
+"""In the working folder, if a user puts it there: ``codes`` (n, rows, width) of real people."""
 
 _REAL_SHARE = 0.25
 
@@ -40,7 +43,7 @@ class Space:
         return Space(self.stats.to(device))
 
     def of(self, codes: Tensor) -> Tensor:
-        """Coordinates of codes, (..., 512)."""
+        """Coordinates of codes, (..., width)."""
         return (codes - self.stats.mean) @ self.stats.axes / (self.unit * self.root)
 
     def principal(self, coordinates: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ class Space:
         return coordinates * self.root
 
     def codes(self, coordinates: Tensor) -> Tensor:
-        """Codes of coordinates, (..., 512)."""
+        """Codes of coordinates, (..., width)."""
         return (coordinates * (self.unit * self.root)) @ self.stats.axes.T + self.stats.mean
 
     def affine(self, down: Tensor, up: Tensor, bias: Tensor) -> AffineMap:
@@ -69,7 +72,7 @@ class Pool:
         inverted: (n,) which of them the encoder gave.
         shown: (n,) of each the row whose picture it shows: that which the encoder saw, where it is
             known, else its own.
-        coordinates: (n, 16, 512) of the codes.
+        coordinates: (n, rows, width) of the codes.
         logits: (n, k) C's, of the codes.
         correlation: (k, k) of the labels.
     """
@@ -89,10 +92,14 @@ class Pool:
         own: LabelledFaces,
         stats: WStatistics,
         device: str = "cpu",
+        labels: LabelledFaces | None = None,
     ) -> Pool:
         """The labelled faces, those that the teacher labelled in ``folder``, and real people's
         where `REAL` is there: as often as makes a quarter of those that are inverted. The
         classifier moves to the device.
+
+        Args:
+            labels: which go together is seen in these, if not in the labelled faces.
 
         Raises:
             InputError: `REAL` holds no codes.
@@ -105,7 +112,7 @@ class Pool:
         flags = [np.zeros(len(own.codes), bool), inverted]
         shows = [np.arange(len(own.codes)), shown + len(own.codes)]
         if (folder / REAL).exists():
-            real = _real(folder / REAL)
+            real = _real(folder / REAL, taught.shape[1:])
             wanted = _REAL_SHARE / (1 - _REAL_SHARE) * inverted.sum()
             times = max(1, round(wanted / len(real)))
             start = len(own.codes) + len(taught)
@@ -114,13 +121,14 @@ class Pool:
             shows.append(np.arange(start, start + times * len(real)))
         rows, logits = [], []
         with torch.no_grad():
-            for part in parts:
+            for part in filter(len, parts):
                 for piece in np.array_split(part, max(1, len(part) // 1000)):
                     codes = torch.from_numpy(piece).to(device)
                     rows.append(space.of(codes))
                     logits.append(classifier(codes))
-        count = len(own.names)
-        table = np.nan_to_num(np.corrcoef(own.labels[own.random].T)).reshape(count, count)
+        told = own if labels is None else labels
+        count = len(told.names)
+        table = np.nan_to_num(np.corrcoef(told.labels[told.random].T)).reshape(count, count)
         return Pool(
             classifier,
             space,
@@ -143,15 +151,34 @@ class Pool:
         return weights
 
 
-def _real(path: Path) -> Floats:
+def _real(path: Path, shape: tuple[int, ...]) -> Floats:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             codes = arrays["codes"].astype(np.float32)
-        if codes.shape[1:] != (ROWS, STYLE_DIM) or not len(codes) or not np.isfinite(codes).all():
+        if codes.shape[1:] != shape or not len(codes) or not np.isfinite(codes).all():
             raise ValueError(f"codes of the shape {codes.shape}")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} holds no codes of real people ({error})",
-            f"It takes `codes`, (n, {ROWS}, {STYLE_DIM}); or delete it.",
+            f"It takes `codes`, (n, {shape[0]}, {shape[1]}); or delete it.",
         ) from error
     return np.asarray(codes)
+
+
+def own_faces(data: LabelledFaces, networks: Networks) -> LabelledFaces:
+    """The labelled faces whose codes are learned from: none, where those are of another generator
+    than the bundle's."""
+    own = data.of(EDIT)
+    if data.bundle == networks.bundle.name:
+        return own
+    none = own.chosen(np.zeros(len(own.codes), bool))
+    codes = np.zeros((0, *networks.space.shape), np.float32)
+    return replace(none, codes=codes, bundle=networks.bundle.name)
+
+
+def pool_of(
+    folder: Path, classifier: LatentClassifier, data: LabelledFaces, networks: Networks
+) -> Pool:
+    """`Pool.of` the labelled faces for a bundle's generator, on its device."""
+    own, device = own_faces(data, networks), networks.device.name
+    return Pool.of(folder, classifier, own, networks.statistics, device, data.of(EDIT))

@@ -112,6 +112,15 @@ def _area(face: Detection) -> float:
     return float((right - left) * (bottom - top))
 
 
+def mesh_in(backend: Landmarker, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(468, 3) the largest face's mesh in a picture (s, s, 3), pixels; not finite where there is
+    none."""
+    found = max(backend.detect(np.ascontiguousarray(picture)), key=_area, default=None)
+    if found is None or found.mesh is None:
+        return np.full((468, 3), np.nan, np.float32)
+    return np.asarray(found.mesh, np.float32)
+
+
 def measure(folder: Path, out_path: Path, backend: Landmarker, shards: int) -> None:
     """Measures the first shards of sampled faces and writes ``training_data/faces/pose.npz``.
 
@@ -139,10 +148,9 @@ def measure(folder: Path, out_path: Path, backend: Landmarker, shards: int) -> N
             side = pictures.shape[1]
             found = np.zeros(len(pictures), bool)
             for i, picture in enumerate(pictures):
-                faces = backend.detect(np.ascontiguousarray(picture))
-                largest = max(faces, key=_area, default=None)
-                if largest is not None and largest.mesh is not None:
-                    meshes.append(largest.mesh)
+                mesh = mesh_in(backend, picture)
+                if np.isfinite(mesh).all():
+                    meshes.append(mesh)
                     found[i] = True
             codes.append({name: values[found] for name, values in shard.items()})
             print(f"shard {number}: {found.sum()} faces", flush=True)

@@ -12,18 +12,21 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ..arrays import keep_arrays
 from ..editing.classifier import LatentClassifier
-from ..editing.labelled import EDIT, LabelledFaces
+from ..editing.labelled import LabelledFaces
 from ..editing.picture_classifier import PictureClassifier
-from ..generators.wspace import WStatistics
 from .classifier import ClassifierTraining, Viewer
 from .maps import TransformerTraining, both, draw_lacking, learn_maps
-from .pool import Pool
+from .pool import pool_of
+
+if TYPE_CHECKING:
+    from ..models.networks import Networks
 
 _ROUGH = TransformerTraining(steps=250, batch=16)
 _ALPHAS = (0.3, 2.5)
@@ -36,7 +39,7 @@ def push_faces(
     teacher: PictureClassifier,
     viewer: Viewer,
     data: LabelledFaces,
-    stats: WStatistics,
+    networks: Networks,
     how: ClassifierTraining,
     report: Callable[[str], None],
 ) -> None:
@@ -47,7 +50,7 @@ def push_faces(
     if not missing:
         return
     started = time.monotonic()
-    pool = Pool.of(folder, classifier, data.of(EDIT), stats, viewer.device)
+    pool = pool_of(folder, classifier, data, networks)
     # All of them, whatever is missing: a run that goes on makes what one in a piece does.
     names = classifier.names
     directions = both(names, range(len(names)))

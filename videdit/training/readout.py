@@ -10,15 +10,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..bundles.tensors import load_weights
+from ..bundles.latent import LatentSpace
+from ..bundles.tensors import load_weights, read_state
+from ..errors import UsageError
 from ..faces.recognition import FaceNetwork
 from ..files import replaced
-from ..generators.mobile import SynthesisNetwork
+from ..generators.network import GeneratorNetwork
 from ..inversion.losses import compare_faces, seen
-from ..inversion.readout import Readout
+from ..inversion.readout import SMALLEST, Readout, readout_like
 from .faces import FaceData
 from .losses import mean_picture_loss
 from .precision import half
+
+READOUT = "readout-64.safetensors"
+"""In the folder of a training."""
 
 _MEMORY = 3 << 30
 """Bytes of features that are held while fitting."""
@@ -28,9 +33,36 @@ who are nearly as far from the generator's (0.16) as the encoder's are from the 
 _BATCH = 12
 
 
+def has_readout(space: LatentSpace) -> bool:
+    """Whether a generator is so large that cheap pictures of it pay."""
+    return space.resolution >= SMALLEST
+
+
+def check_readout(space: LatentSpace) -> None:
+    """Refuse where there is no readout.
+
+    Raises:
+        UsageError: the generator is too small.
+    """
+    if not has_readout(space):
+        raise UsageError(
+            f"a generator of {space.resolution} pixels has no cheap pictures: its own are",
+            f"There are such from {SMALLEST} pixels on; leave this step out.",
+        )
+
+
+def load_readout(path: Path, blocks: int = 4) -> Readout:
+    """The readout in a file, for whichever generator it was fitted to.
+
+    Raises:
+        WeightsError: it is damaged, or no readout.
+    """
+    return load_weights(readout_like(read_state(path, "readout"), blocks), path, "readout")
+
+
 def train_readout(
     data: FaceData,
-    synthesis: SynthesisNetwork,
+    synthesis: GeneratorNetwork,
     face: FaceNetwork,
     path: Path,
     *,
@@ -52,14 +84,17 @@ def train_readout(
         compiled: whether to compile the loss.
         report: takes lines of progress.
     """
-    network = Readout(blocks)
     if path.exists():
-        return load_weights(network, path, "readout")
-    torch.manual_seed(0)
+        return load_readout(path, blocks)
     side = 8 << (blocks - 1)
-    count = min(_MEMORY // (512 * side * side * 2), len(data))
+    _, first = data.batch(np.arange(1))
+    with torch.no_grad():
+        channels = synthesis.features(first, blocks).shape[1]
+    torch.manual_seed(0)
+    network = Readout(blocks, channels, *first.shape[1:])
+    count = min(_MEMORY // (channels * side * side * 2), len(data))
     pictures, codes = data.batch(np.arange(count))
-    features = torch.empty(count, 512, side, side, dtype=torch.half)
+    features = torch.empty(count, channels, side, side, dtype=torch.half)
     with torch.no_grad():
         for i in range(count):
             features[i] = synthesis.features(codes[i : i + 1], blocks)[0].half()

@@ -59,9 +59,9 @@ from ..editing.styleflow import (
 )
 from ..errors import UsageError
 from ..files import replaced
-from ..generators.mobile import ROWS, STYLE_DIM
 from ..generators.wspace import WStatistics
 from .classifier import labelled_codes, trained_classifier
+from .latent import keep_bundle
 from .reach import bracketed
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ class FlowFaces(NamedTuple):
     """What a flow learns from.
 
     Attributes:
-        whole: (n, 512) codes of W, all rows of their faces.
-        mixed: (m, 16, 512) codes whose rows differ; half precision is enough.
+        whole: (n, width) codes of W, all rows of their faces.
+        mixed: (m, rows, width) codes whose rows differ; half precision is enough.
         raw: (n + m, k) conditions, of ``whole`` first.
         held_out: (n + m,) which are never trained on.
     """
@@ -122,7 +122,7 @@ class FlowFaces(NamedTuple):
     held_out: Tensor
 
     def rows(self, chosen: Tensor, row: Tensor) -> Tensor:
-        """(b, 512) W units: of each face in ``chosen`` the given row."""
+        """(b, width) W units: of each face in ``chosen`` the given row."""
         found = self.whole.new_empty(len(chosen), self.whole.shape[1])
         mixed = chosen >= len(self.whole)
         found[~mixed] = self.whole[chosen[~mixed]]
@@ -130,8 +130,10 @@ class FlowFaces(NamedTuple):
         return found
 
     def codes(self, chosen: Tensor) -> Floats:
-        """(b, 16, 512) whole codes of faces."""
-        rows = [self.rows(chosen, torch.full_like(chosen, row)) for row in range(ROWS)]
+        """(b, rows, width) whole codes of faces."""
+        rows = [
+            self.rows(chosen, torch.full_like(chosen, row)) for row in range(self.mixed.shape[1])
+        ]
         return np.asarray(torch.stack(rows, 1).numpy(), np.float32)
 
 
@@ -156,19 +158,29 @@ def train_styleflow(
         The result's path.
 
     Raises:
-        UsageError: ``folder`` holds a training with other settings, or there are too few faces.
+        UsageError: ``folder`` holds a training with other settings or of another bundle, or there
+            are too few faces.
+        WeightsError: the bundle's generator came without its mapping network.
     """
+    mapping = networks.mapping  # without which nothing is begun
     folder.mkdir(parents=True, exist_ok=True)
     own = (folder / "classifier.safetensors").exists()
+    if not own and "classifier" not in networks:
+        raise UsageError(
+            f"neither {folder} nor the bundle {networks.bundle.name!r} has a classifier of codes",
+            f"Train one: videdit train classifier {folder} --bundle {networks.bundle.name}.",
+        )
     classifier = trained_classifier(folder) if own else networks.classifier
     if not isinstance(classifier, LatentClassifier):
         raise UsageError(
             "a flow takes the pose from the project's own classifier, which the bundle has not",
             f"Train one: videdit train classifier {folder}.",
         )
-    mixed, shown = _labelled(folder)
+    if own:
+        keep_bundle(folder, networks)
+    mixed, shown = _labelled(folder, networks.space.shape)
     stats = networks.statistics.to("cpu")
-    whole = sampled_rows(networks.mapping, stats, settings)
+    whole = sampled_rows(mapping, stats, settings)
     faces = gathered(whole, mixed, shown, classifier, settings)
     report(f"{len(whole)} faces of W, {len(mixed)} mixed or inverted")
     device = networks.device.name
@@ -193,9 +205,9 @@ def train_styleflow(
     return path
 
 
-def _labelled(folder: Path) -> tuple[Tensor, Tensor]:
+def _labelled(folder: Path, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     if not any(folder.glob("labelled-*.npz")):
-        return torch.zeros(0, ROWS, STYLE_DIM).half(), torch.zeros(0, dtype=torch.int64)
+        return torch.zeros(0, *shape).half(), torch.zeros(0, dtype=torch.int64)
     codes, _, shown = labelled_codes(folder, "labelled")
     return torch.from_numpy(codes.astype(np.float16)), torch.from_numpy(shown)
 
@@ -204,12 +216,13 @@ def _labelled(folder: Path) -> tuple[Tensor, Tensor]:
 def sampled_rows(
     mapping: Callable[[Tensor], Tensor], stats: WStatistics, how: StyleFlowTraining
 ) -> Tensor:
-    """(faces, 512) codes of W, each with a truncation of its own."""
-    parts = [torch.zeros(0, STYLE_DIM)]
+    """(faces, width) codes of W, each with a truncation of its own."""
+    width = len(stats.mean)
+    parts = [torch.zeros(0, width)]
     for start in range(0, how.faces, _PIECE):
         count = min(_PIECE, how.faces - start)
         random = torch.Generator().manual_seed(how.seed * 1_000_003 + start)
-        noise = torch.randn(count, STYLE_DIM, generator=random)
+        noise = torch.randn(count, width, generator=random)
         low, high = _TRUNCATION
         share = low + (high - low) * torch.rand(count, 1, generator=random)
         parts.append(stats.mean + share * (mapping(noise) - stats.mean))
@@ -238,7 +251,7 @@ def gathered(
     """
     raw = [torch.zeros(0, len(classifier.names) + POSE)]
     for piece in torch.split(whole, _PIECE):
-        raw.append(raw_conditions(classifier, piece[:, None].expand(-1, ROWS, -1)))
+        raw.append(raw_conditions(classifier, piece[:, None].expand(-1, classifier.rows, -1)))
     for piece in torch.split(mixed, _PIECE):
         raw.append(raw_conditions(classifier, piece.float()))
     people = torch.cat((torch.arange(len(whole)), len(whole) + shown))
@@ -268,7 +281,7 @@ def _errors(
     """Mean squared error of the velocity at one point of each chosen face's path, and that of no
     velocity at all. All that is random is drawn on the CPU, the same for every device."""
     count, device = len(chosen), stats.mean.device
-    row = torch.randint(ROWS, (count,), generator=random)
+    row = torch.randint(faces.mixed.shape[1], (count,), generator=random)
     # Spread evenly: times that leave no gaps make a quieter gradient.
     at = (torch.arange(count) + torch.rand(count, generator=random)) / count
     noise = torch.randn(count, len(stats.mean), generator=random)
@@ -393,8 +406,8 @@ def held_out_loss(
 
 
 def _judged(faces: FlowFaces, how: StyleFlowTraining) -> Floats:
-    """Codes held out, (n, 16, 512): as many mixed ones, which edits will be made of, as are there,
-    at most ``tried``; else whole ones."""
+    """Codes held out, (n, rows, width): as many mixed ones, which edits will be made of, as are
+    there, at most ``tried``; else whole ones."""
     # From the end: inverted codes come last.
     return faces.codes(torch.where(faces.held_out)[0].flip(0)[: how.tried])
 
@@ -409,7 +422,7 @@ def find_lengths(
 
     Args:
         editor: the editor; its own lengths don't matter.
-        codes: (n, 16, 512).
+        codes: (n, rows, width).
         longest: the largest length, and one over it the smallest.
     """
     raw = raw_conditions(editor.classifier, torch.from_numpy(codes))

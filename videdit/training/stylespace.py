@@ -43,21 +43,26 @@ from ..editing.labelled import EDIT, LabelledFaces
 from ..editing.picture_classifier import PictureClassifier, join, look
 from ..editing.stylespace import StyleChannels
 from ..editing.touch import touch_of
-from ..errors import UsageError
+from ..errors import UsageError, WeightsError
 from ..faces.regions import NEVER, PARSED, REGIONS, SIDE
 from ..files import write_atomically
 from ..generators.latents import Latents
-from ..generators.mobile import LAYERS, Block, SynthesisNetwork
+from ..generators.mobile import ROWS
+from ..generators.network import GeneratorNetwork
 from ..generators.wspace import WStatistics
-from .classifier import Viewer, judged, make_teacher
+from .classifier import Viewer, judged, labelled_codes, make_teacher
+from .latent import keep_bundle, shows
 from .picture_classifier import PictureTraining
 from .reach import bracketed
+from .views import sized
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
 
 Floats = npt.NDArray[np.float32]
 Report = Callable[[str], None]
+
+_LABELLED = 6000  # faces that the teacher labelled, at most
 
 _FARTHEST = 8.0
 """Standard deviations that no channel is moved beyond by an alpha of 1."""
@@ -107,6 +112,12 @@ def train_stylespace(
     Raises:
         UsageError: ``folder`` holds a training on other labels, or with other settings.
     """
+    if not networks.space.styles:
+        raise WeightsError(
+            f"nothing is said of the style channels of the bundle {networks.bundle.name!r}",
+            "Import its generator again.",
+        )
+    part = _labelled(folder, data, networks)
     kept = folder / "stylespace"
     kept.mkdir(parents=True, exist_ok=True)
     settings = json.dumps(asdict(how) | {"names": data.names}).encode()
@@ -117,12 +128,12 @@ def train_stylespace(
             "Take another folder, or delete it.",
         )
     write_atomically(asked, settings)
-    part = data.of(EDIT)
-    viewer = Viewer(networks.mobile, networks.readout, networks.recognition, networks.device.name)
-    teacher = make_teacher(folder, data, viewer, PictureTraining(), report)
-    synthesis = networks.mobile
     device = networks.device.name
-    scale = deviations(synthesis, networks.statistics, device)
+    teacher = make_teacher(
+        folder, data, shows(data, networks, Viewer.of(networks, folder)), PictureTraining(), report
+    )
+    synthesis = networks.synthesis.to(device)
+    scale = deviations(synthesis, networks.statistics, networks.space.rows, device)
     shares, local = _regions(kept, part, networks, how, report)
     seer = _Seer(networks, teacher)
     rng = np.random.default_rng(how.seed)
@@ -165,29 +176,53 @@ def train_stylespace(
         far = ", ".join(f"{np.abs(sizes).max(initial=0):.1f}" for _, sizes in sides)
         report(f"{name}: {len(which)} channels, up to {far} deviations")
         steps[name] = sides[0], sides[1]
-    channels = StyleChannels(LAYERS, scale, steps, shares, local)
+    channels = StyleChannels(networks.space.styles, scale, steps, shares, local)
     result = folder / "stylespace.safetensors"
     channels.save(result, asdict(how))
     report(str(result))
     return result
 
 
-def deviations(synthesis: SynthesisNetwork, stats: WStatistics, device: str = "cpu") -> Floats:
+def _labelled(folder: Path, data: LabelledFaces, networks: Networks) -> LabelledFaces:
+    """Faces of the bundle's generator and their labels: those of the data, or, where these are of
+    another one, those that its teacher labelled in the folder.
+
+    Raises:
+        UsageError: there are none.
+    """
+    keep_bundle(folder, networks)
+    if data.bundle == networks.bundle.name:
+        return data.of(EDIT)
+    try:
+        codes, logits, shown = labelled_codes(folder, "labelled")
+    except UsageError as error:
+        raise UsageError(
+            error.message,
+            f"First: videdit train classifier {folder} --bundle {networks.bundle.name}.",
+        ) from error
+    drawn = np.flatnonzero(shown == np.arange(len(shown)))[:_LABELLED]
+    labels = (logits[drawn] > 0).astype(np.float32)
+    every = np.ones(len(drawn), bool)
+    part = np.full(len(drawn), EDIT)
+    return LabelledFaces(codes[drawn], labels, data.names, every, part, networks.bundle.name)
+
+
+def deviations(
+    synthesis: GeneratorNetwork, stats: WStatistics, rows: int = ROWS, device: str = "cpu"
+) -> Floats:
     """(channels,) standard deviations of the styles over W.
 
     Styles are affine in w, ``s = A w + b``, so their covariance is ``A C A'``: with the principal
     axes, the root of the summed squares of what one deviation along each of them changes.
     """
-    rows = synthesis.styles
     with torch.no_grad():
         mean = stats.mean[None]
         steps = mean + stats.axes.T * stats.scale[:, None]
-        changed = rows(_rows(steps).to(device)) - rows(_rows(mean).to(device))
+        moved, still = (
+            synthesis.styles(w[:, None].expand(-1, rows, -1).to(device)) for w in (steps, mean)
+        )
+        changed = moved - still
     return np.asarray(changed.square().sum(0).sqrt().cpu().numpy(), np.float32)
-
-
-def _rows(w: Tensor) -> Tensor:
-    return w[:, None].expand(-1, 16, -1)
 
 
 def differences(styles: Floats, labels: Floats, scale: Floats) -> Floats:
@@ -263,11 +298,12 @@ class _Seer:
         return np.asarray(judged(self._teacher, join(looks)).cpu().numpy(), np.float32)
 
     def gradients(self, code: Floats) -> Floats:
-        """(k, channels) of the logits with respect to the styles of a code (1, 16, 512)."""
-        synthesis = self._networks.mobile.to(self._device)
-        offsets = torch.zeros(1, sum(LAYERS), device=self._device, requires_grad=True)
+        """(k, channels) of the logits with respect to the styles of a code (1, rows, width)."""
+        synthesis = self._networks.synthesis.to(self._device)
+        channels = self._networks.space.channels
+        offsets = torch.zeros(1, channels, device=self._device, requires_grad=True)
         shown = synthesis(torch.from_numpy(code).to(self._device), offsets) * 0.5 + 0.5
-        small = F.avg_pool2d(shown, shown.shape[-1] // PARSED)
+        small = sized(shown, PARSED)
         logits = seen_logits(self._teacher, self._networks.recognition.to(self._device), small)[0]
         rows = [
             torch.autograd.grad(logit, offsets, retain_graph=True)[0][0].cpu() for logit in logits
@@ -311,7 +347,8 @@ def _regions(
     rng = np.random.default_rng(how.seed)
     chosen = rng.permutation(len(part.codes))[: how.spots]
     energies, changes = [], []
-    parser, synthesis, device = networks.parser, networks.mobile, networks.device.name
+    parser, device = networks.parser, networks.device.name
+    synthesis = networks.synthesis.to(device)
     for number, place in enumerate(chosen):
         code = part.codes[place : place + 1]
 
@@ -335,14 +372,14 @@ def _shared(parts: Sequence[Floats]) -> Floats:
 
 @torch.no_grad()
 def activation_energy(
-    synthesis: SynthesisNetwork, code: Floats, regions: Floats, device: str = "cpu"
+    synthesis: GeneratorNetwork, code: Floats, regions: Floats, device: str = "cpu"
 ) -> Floats:
     """(regions, channels) squares of what each style scales, less its mean over the picture, summed
     over each region.
 
     Args:
         synthesis: the generator.
-        code: (1, 16, 512).
+        code: (1, rows, width).
         regions: (128, 128, regions) of its picture.
         device: where the generator is.
     """
@@ -357,16 +394,8 @@ def activation_energy(
         weights = _sized(maps, side)[0]
         found.append(torch.einsum("chw,rhw->rc", x[0].square(), weights) / side**2)
 
-    steps = synthesis.stepwise(codes)
-    scaled(synthesis.const, synthesis.first_style(codes[:, 0]))
-    x = next(steps)
-    for index, block in enumerate(synthesis.blocks):
-        assert isinstance(block, Block)
-        styles = block.styles(codes[:, 2 * index + 1], codes[:, 2 * index + 2])
-        for step, style in zip(block.steps(), styles, strict=True):
-            scaled(x, style)
-            x = step(x, style)
-    scaled(x, synthesis.image_style(codes[:, 15]))
+    for x, style in synthesis.scaled(codes):
+        scaled(x, style)
     return np.asarray(torch.cat(found, 1).cpu().numpy(), np.float32)
 
 
@@ -377,7 +406,7 @@ def _sized(maps: Tensor, side: int) -> Tensor:
 
 
 def change_energy(
-    synthesis: SynthesisNetwork,
+    synthesis: GeneratorNetwork,
     code: Floats,
     regions: Floats,
     seed: int,
@@ -391,7 +420,7 @@ def change_energy(
 
     Args:
         synthesis: the generator.
-        code: (1, 16, 512).
+        code: (1, rows, width).
         regions: (128, 128, regions) of its picture.
         seed: of the signs.
         probes: gradients that are averaged.
@@ -399,9 +428,8 @@ def change_energy(
     """
     generator = torch.Generator().manual_seed(seed)
     codes = torch.from_numpy(code).to(device)
-    offsets = torch.zeros(1, sum(LAYERS), device=device, requires_grad=True)
-    picture = synthesis(codes, offsets)
-    picture = F.avg_pool2d(picture, picture.shape[-1] // SIDE)
+    offsets = torch.zeros_like(synthesis.styles(codes)).requires_grad_(True)
+    picture = sized(synthesis(codes, offsets), SIDE)
     found = torch.zeros(regions.shape[2], offsets.shape[1])
     for region in range(regions.shape[2]):
         weight = torch.from_numpy(np.ascontiguousarray(regions[:, :, region])).sqrt().to(device)

@@ -40,14 +40,15 @@ from torch import Tensor
 
 from ..editing.attributes import unknown
 from ..editing.files import read_described
-from ..editing.labelled import EDIT, LabelledFaces
+from ..editing.labelled import LabelledFaces
 from ..editing.picture_classifier import load_picture_classifier
 from ..editing.transformer import LatentTransformers, Map, load_transformers
 from ..errors import UsageError
 from .classifier import Viewer, trained_classifier
+from .latent import keep_bundle
 from .maps import TransformerTraining, both, learn_maps
-from .pictured import FINISHING_COST, Pictured, Show, generated, refine_maps
-from .pool import Pool
+from .pictured import Pictured, refine_maps
+from .pool import pool_of
 
 if TYPE_CHECKING:
     from ..models.networks import Networks
@@ -73,9 +74,10 @@ def train_transformers(
         report: takes lines of progress.
 
     Raises:
-        UsageError: no classifier in ``folder``, or it knows no such attribute.
+        UsageError: no classifier of the bundle's in ``folder``, or it knows no such attribute.
     """
     classifier = trained_classifier(folder)
+    keep_bundle(folder, networks)
     wanted = classifier.names if list(names) == ["all"] else tuple(names)
     for name in wanted:
         if name not in classifier.names:
@@ -88,18 +90,14 @@ def train_transformers(
     mean = networks.statistics.mean.cpu().numpy()
     missing = [name for name in wanted if not _map_file(folder, name).exists()]
     if missing:
-        device = networks.device.name
-        pool = Pool.of(folder, classifier, data.of(EDIT), networks.statistics, device)
-        viewer = Viewer(networks.mobile, networks.readout, networks.recognition, device)
+        pool = pool_of(folder, classifier, data, networks)
+        viewer, own = (Viewer.of(networks, folder, cheap=cheap) for cheap in (True, False))
         teacher = load_picture_classifier(folder / "teacher.safetensors")[0]
-        shows: list[tuple[int, Show, int]] = [
-            (how.refining_steps, viewer.show, 1),
-            (how.finishing_steps, generated(viewer.synthesis), FINISHING_COST),
-        ]
+        shows = [(how.refining_steps, viewer), (how.finishing_steps, own)]
         parser = networks.region_network()
         seen = [
-            (steps, Pictured.of(pool, show, cost, viewer, parser, teacher, how, steps))
-            for steps, show, cost in shows
+            (steps, Pictured.of(pool, one, parser, teacher, how, steps))
+            for steps, one in shows
             if steps
         ]
         for first in range(0, len(missing), how.together):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,6 @@ import gradio as gr
 
 from ..api import default_output, run_settings
 from ..batch.jobs import Job
-from ..editing.attributes import GROUPS
-from ..editing.presets import PRESETS
-from ..editing.quality import Quality
 from ..errors import NoFaceError, UsageError, VideditError, explained
 from ..pipeline.progress import Progress
 from . import drawing
@@ -27,7 +25,7 @@ from .jobs import Run, RunQueue, free_name
 from .people import People
 from .server import Shelf
 from .session import STRETCH_S, Opened, Session, Shown
-from .state import LIMIT, Strengths, clock, command_line, reliability, title_of
+from .state import Strengths, clock, command_line, title_of
 
 MOST_UPLOADED = 4 << 30
 """Bytes of a file that is handed over through the page."""
@@ -38,11 +36,6 @@ _SLOTS = 6
 _EVERY_S = 1.0
 
 _WHO = {"Largest face": "largest", "Everyone": "all"}
-
-_LEGEND = (
-    "Percentages: in so many results on pictures of real people who lacked it, a judge that had no"
-    " part in the training saw the change, at a strength of +1 and of −1."
-)
 
 
 @dataclass
@@ -98,7 +91,6 @@ class Page:
         runs: the queue of the runs.
         tries: the queue of the stretches that are tried.
         shelf: gives results out.
-        quality: measured figures by attribute.
         source: is open in each new tab.
         output: folder of results; beside the source, if not said, and of what came through the
             page where `videdit ui` was called.
@@ -110,12 +102,11 @@ class Page:
         runs: RunQueue,
         tries: RunQueue,
         shelf: Shelf,
-        quality: dict[str, Quality],
         source: Opened | None = None,
         output: Path | None = None,
     ) -> None:
         self.session, self.runs, self.tries, self.shelf = session, runs, tries, shelf
-        self.quality = quality
+        self.offer = session.offer
         self.source = source
         self.output = output
         self._tabs: dict[str, Tab] = {}
@@ -191,32 +182,33 @@ class Page:
                     buttons=[],
                     elem_id="shots",
                 )
-        gr.HTML("<h2>Ready-made</h2>", elem_classes="v-heading")
-        with gr.Row(elem_classes="v-chips"):
+        if self.offer.presets:
+            gr.HTML("<h2>Ready-made</h2>", elem_classes="v-heading")
+        with gr.Row(elem_classes="v-chips", visible=bool(self.offer.presets)):
             self.presets = [
-                (preset, gr.Button(_capital(preset.name), size="sm", scale=0)) for preset in PRESETS
+                (preset, gr.Button(_capital(preset.name), size="sm", scale=0))
+                for preset in self.offer.presets
             ]
         with gr.Row(elem_classes="v-heading"):
             self.summary = gr.HTML(_summary(Strengths()), elem_id="summary")
             self.reset = gr.Button("Reset", size="sm", scale=0, min_width=70)
         self.sliders: dict[str, gr.Slider] = {}
         self.groups: dict[str, gr.Accordion] = {}
-        for number, (group, names) in enumerate(GROUPS.items()):
+        for number, (group, offered) in enumerate(self.offer.groups.items()):
             with gr.Accordion(_capital(group), open=number == 0) as self.groups[group]:
-                for name in names:
-                    side = self.quality[name].sides
-                    self.sliders[name] = gr.Slider(
-                        -LIMIT,
-                        LIMIT,
+                for one in offered:
+                    self.sliders[one.name] = gr.Slider(
+                        -one.limit,
+                        one.limit,
                         0,
                         step=0.05,
-                        label=title_of(name),
-                        info=reliability(name, side["+"], side["-"]),
+                        label=title_of(one.name),
+                        info=one.info or None,
                         buttons=[],
-                        elem_id=f"slider-{name}",
-                        elem_classes="v-doubt" if self.quality[name].doubt else "",
+                        elem_id=slider_id(one.name),
+                        elem_classes="v-doubt" if one.doubt else "",
                     )
-        gr.HTML(f'<p class="v-quiet">{_LEGEND}</p>')
+        gr.HTML(f'<p class="v-quiet">{escape(self.offer.legend)}</p>')
         with gr.Accordion("Keyframes", open=False, visible=False) as self.keys_box:
             gr.HTML(
                 '<p class="v-quiet">Choose an edit, go to a time and set a keyframe; go to another'
@@ -525,7 +517,7 @@ class Page:
         """What a run of the tab would be now, and its command."""
         opened, edits = tab.source, tab.strengths.edits()
         settings: dict[str, object] = {"face": tab.face, "quality": tab.quality}
-        settings |= {"start_s": tab.start_s, "stop_s": tab.stop_s, "device": self.session.device}
+        settings |= {"start_s": tab.start_s, "stop_s": tab.stop_s} | self.session.settings
         folder = self.output or (Path.cwd() if opened.uploaded else opened.path.parent)
         asked = run_settings(opened.path, folder, edits, settings)
         named = default_output(asked, folder, picture=opened.is_image)
@@ -534,6 +526,8 @@ class Page:
             opened.name if opened.uploaded else opened.path,
             edits,
             picture=opened.is_image,
+            bundle=self.offer.bundle,
+            editor=self.offer.editor,
             face=tab.face,
             quality=tab.quality,
             start_s=tab.start_s,
@@ -602,8 +596,8 @@ class Page:
         animated = [name for name in strengths.schedules if name in strengths.animated]
         which = animated[-1] if animated else edited[-1][1] if edited else None
         groups = []
-        for group, names in GROUPS.items():
-            count = sum(name in strengths.schedules for name in names)
+        for group, offered in self.offer.groups.items():
+            count = sum(one.name in strengths.schedules for one in offered)
             groups.append(gr.update(label=_capital(group) + (f" · {count}" if count else "")))
         return [
             _summary(strengths),
@@ -721,6 +715,11 @@ class Page:
         link = self.shelf.link(path) if run.state == "done" and path.is_file() else None
         card = drawing.run_card(run, link, picture=picture)
         return True, card, run.pending, run.state in ("failed", "interrupted")
+
+
+def slider_id(name: str) -> str:
+    """The element of an edit's slider."""
+    return "slider-" + re.sub(r"[^\w-]", "_", name)
 
 
 def _who(face: str) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..api import edit_image, networks_for, run_settings, timeline_of
 from ..batch.jobs import Job
-from ..editing.schedule import Edit
+from ..editing.schedule import AlphaSchedule, Edit
 from ..errors import Interrupted, NoFaceError, StorageError, UsageError
 from ..files import make_private
 from ..media.reader import FrameReader
@@ -28,6 +28,7 @@ from ..media.timeline import Timeline
 from ..models.networks import Networks
 from ..pipeline.progress import Progress
 from ..pipeline.store import Store
+from .offer import Offer
 from .people import People, fitted, look
 
 FRAME_SIDE = 1280
@@ -98,12 +99,16 @@ class Session:
 
     Args:
         folder: an empty one, for what is kept until the page goes.
+        offer: what there is to edit, and by which bundle.
         cache: folder of the work that is kept for runs; the usual one, if not said.
         device: where networks run.
     """
 
-    def __init__(self, folder: Path, cache: Path | None = None, device: str = "auto") -> None:
+    def __init__(
+        self, folder: Path, offer: Offer, cache: Path | None = None, device: str = "auto"
+    ) -> None:
         self.folder = folder
+        self.offer = offer
         self.cache = cache
         self.device = device
         self._trying = threading.Lock()  # held while a frame is edited
@@ -116,6 +121,11 @@ class Session:
         self._shown: OrderedDict[tuple[str, ...], Shown] = OrderedDict()
         self._made = 0
         self._leaving = threading.Event()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What all runs have in common."""
+        return {"device": self.device} | self.offer.settings
 
     def open(self, path: Path, name: str | None = None, *, uploaded: bool = False) -> Opened:
         """Open a video or a picture.
@@ -135,7 +145,8 @@ class Session:
         Raises:
             VideditError: as :meth:`show`.
         """
-        self.show(source, index, (Edit.parse("Smiling=1"),), "largest", None)
+        first = Edit(self.offer.first, AlphaSchedule.constant(1))
+        self.show(source, index, (first,), "largest", None)
 
     def frame(self, source: Opened, index: int) -> NDArray[np.uint8]:
         """(h, w, 3) RGB of a frame, at most :data:`FRAME_SIDE` long.
@@ -268,7 +279,7 @@ class Session:
             small,
             tuple(edits),
             folder / f"{name}-edited.mp4",
-            {"face": whose, "quality": "fast", "tag": False, "device": self.device},
+            {"face": whose, "quality": "fast", "tag": False} | self.settings,
         )
 
     def close(self) -> None:
@@ -281,7 +292,7 @@ class Session:
 
     def _load(self) -> Networks:
         here = Path()
-        return networks_for(run_settings(here, here, (), {"device": self.device}), Progress())
+        return networks_for(run_settings(here, here, (), self.settings), Progress())
 
     def _own_networks(self) -> Networks:
         if self._networks is None:
@@ -343,8 +354,8 @@ class Session:
                 "tag": False,
                 "cache_dir": kept.cache,
                 "face": face,
-                "device": self.device,
-            },
+            }
+            | self.settings,
             networks=self._own_networks(),
             stop=self._leaving,
         )

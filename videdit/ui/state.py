@@ -10,13 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..editing.attributes import resolve
+from ..bundles.manifest import DEFAULT_BUNDLE
+from ..editing.attributes import NAMES, canonical, resolve
 from ..editing.presets import Preset
 from ..editing.quality import Results
 from ..editing.schedule import AlphaSchedule, Edit
 
 LIMIT = 2.0
 """Strengths that sliders reach in either direction: beyond, faces break."""
+
+USUAL = "transformer"
+"""The editor that a run takes where none is named."""
 
 _SAME_TIME_S = 0.0005
 
@@ -131,6 +135,8 @@ def command_line(
     edits: Iterable[Edit],
     *,
     picture: bool,
+    bundle: str = DEFAULT_BUNDLE,
+    editor: str = USUAL,
     face: str = "largest",
     quality: str = "balanced",
     start_s: float | None = None,
@@ -144,6 +150,9 @@ def command_line(
         picture: whether the source is one.
     """
     words = ["videdit", "image" if picture else "run", _not_an_option(source)]
+    for option, value, usual in (("--bundle", bundle, DEFAULT_BUNDLE), ("--editor", editor, USUAL)):
+        if value != usual:
+            words += [option, value]
     for edit in edits:
         words += ["--attr", edit.attribute, "--alpha", _alpha_text(edit.schedule)]
     if face != "largest":
@@ -175,7 +184,9 @@ def _plain(value: float) -> str:
 
 
 def title_of(name: str) -> str:
-    """An attribute's name as words: ``Mouth slightly open``."""
+    """An attribute's name as words, ``Mouth slightly open``; one that is not CelebA's, as it is."""
+    if canonical(name) not in NAMES:
+        return name
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:].lower().replace("o clock", "o'clock")
 
