@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,48 @@ def test_threads_may_be_the_first_to_infer_at_once() -> None:
         for process in started:
             process.kill()
             process.wait()
+
+
+def test_a_model_is_compiled_from_a_file_that_is_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file takes the constants' place in memory; without it nothing else changes."""
+    read = []
+
+    def seen(core: ov.Core, model: Path, *more: object) -> ov.Model:
+        read.append(Path(model))
+        assert read[-1].parent == tmp_path
+        return real(core, model, *more)
+
+    real = ov.Core.read_model
+    monkeypatch.setattr(ov.Core, "read_model", seen)
+    assert result(compiled("net", {}, "fp32", Maker(4), tmp_path)) == 4
+    assert len(read) == 1
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".blob", ".json"]
+
+    def refused(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(ov, "serialize", refused)
+    assert result(compiled("net", {"a": "1"}, "fp32", Maker(5), tmp_path)) == 5
+    assert len(read) == 1
+
+
+def test_a_kept_model_outlives_its_file(tmp_path: Path) -> None:
+    compiled("net", {}, "fp32", Maker(1), tmp_path)
+    model = compiled("net", {}, "fp32", Maker(2), tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert result(model) == 1
+
+
+def test_what_a_killed_process_was_writing_is_removed_a_day_later(tmp_path: Path) -> None:
+    left = tmp_path / "model-0.bin"
+    left.write_bytes(b"half")
+    now = time.time()
+    os.utime(left, (now, now - 3600))
+    compiled("net", {"a": "1"}, "fp32", Maker(1), tmp_path)
+    assert left.exists()
+    os.utime(left, (now, now - 2 * 86400))
+    compiled("net", {"a": "2"}, "fp32", Maker(1), tmp_path)
+    assert not left.exists()

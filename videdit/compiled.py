@@ -9,8 +9,10 @@ forks, and nothing here may leave the machine or copy a process that holds locks
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _UNUSED_S = 60 * 86400.0
 """What nobody has read for so long (another version, other weights) is removed."""
+_LEFT_S = 86400.0
+"""The same for what was being written."""
 
 
 _starting = threading.Lock()
@@ -140,26 +144,55 @@ def compiled(
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / f"{name}-{key}.blob"
-    blob = _kept(path)
-    if blob is not None:
-        with contextlib.suppress(RuntimeError):
-            return opened.import_model(blob, "CPU", _config(precision))
-    model = compile_for_cpu(make(), precision)
-    _keep(path, model)
+    model = _read(opened, path, precision)
+    if model is None:
+        source = _on_disk(make(), folder)
+        gc.collect()  # a traced network is a circle
+        model = compile_for_cpu(source, precision)
+        _keep(path, model)
     return model
 
 
-def _kept(path: Path) -> bytes | None:
-    """The compiled model in ``path``, if it is there and is what was written."""
+def _read(opened: ov.Core, path: Path, precision: str) -> Any:
+    """The compiled model in ``path``; None if it is not there, or not what was written.
+
+    The file is mapped: its constants, which the model keeps beside those that it computes with,
+    take memory only as long as there is some to spare.
+    """
+    import openvino as ov
+
     try:
         note = json.loads(path.with_suffix(".json").read_bytes())
         if tuple(measure(path)) != (note["bytes"], note["sha256"]):
             return None
         with contextlib.suppress(OSError):  # a cache that may only be read
             path.with_suffix(".json").touch()
-        return path.read_bytes()
-    except (OSError, ValueError, KeyError, TypeError):
+        content = np.asarray(np.memmap(path, np.uint8, "c"))
+        model = opened.import_model(ov.Tensor(content, True), "CPU", _config(precision))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
+    model.content = content  # not to be given back before the model
+    return model
+
+
+def _on_disk(model: ov.Model, folder: Path) -> ov.Model:
+    """The same model, its constants mapped from a file instead of a copy in memory: a large
+    network is there twice while it is compiled. The model itself where that cannot be."""
+    import openvino as ov
+
+    file = folder / f"model-{secrets.token_hex(4)}.xml"
+    weights = file.with_suffix(".bin")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ov.serialize(model, file, weights)
+        return core().read_model(file, weights)
+    except (OSError, RuntimeError):
+        return model
+    finally:
+        # What is mapped stays until nobody reads it; where that can't be, `_forget_unused` comes.
+        for part in (file, weights):
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _keep(path: Path, model: Any) -> None:
@@ -187,5 +220,7 @@ def _forget_unused(folder: Path) -> None:
     for path in folder.iterdir():
         note = path.with_suffix(".json")
         used = note if path.suffix == ".blob" and note.exists() else path
-        if now - used.stat().st_mtime > _UNUSED_S:
+        unused = now - used.stat().st_mtime
+        # What is neither was left by a process that was killed.
+        if unused > (_UNUSED_S if path.suffix in (".blob", ".json") else _LEFT_S):
             path.unlink(missing_ok=True)
