@@ -91,7 +91,7 @@ CODECS: dict[str, _Codec] = {
         "libx264",
         _formats("420p", "422p", "444p", depths=(8, 10)),
         16,
-        "medium",
+        "faster",
         {"x264-params": _x264_params()},
         whole_blocks=True,
         rgb_as=(1, 1),
