@@ -66,7 +66,7 @@ def test_the_list_shows_all_attributes_with_their_figures(
     sides = Results(20, 0.5, 0.96, 0.31), Results(0)
     save_quality(file, dict.fromkeys(NAMES, Quality(*sides, 0.912)))
     manifest = SimpleNamespace(roles={"quality"})
-    bundle = SimpleNamespace(file={"quality": file}.__getitem__, manifest=manifest)
+    bundle = SimpleNamespace(file={"quality": file}.__getitem__, manifest=manifest, of_user=False)
     monkeypatch.setattr(cli, "load_bundle", lambda name: bundle)
     assert main(["attributes"]) == 0
     lines = capsys.readouterr().out.splitlines()
