@@ -12,6 +12,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import mmap
 import secrets
 import threading
 import time
@@ -167,10 +168,14 @@ def _read(opened: ov.Core, path: Path, precision: str) -> Any:
             return None
         with contextlib.suppress(OSError):  # a cache that may only be read
             path.with_suffix(".json").touch()
-        content = np.asarray(np.memmap(path, np.uint8, "c"))
+        with path.open("rb") as stream:
+            pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        content = np.frombuffer(pages, np.uint8)
         model = opened.import_model(ov.Tensor(content, True), "CPU", _config(precision))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
+    if hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)  # read again if it must be
     model.content = content  # not to be given back before the model
     return model
 
