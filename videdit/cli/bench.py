@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from videdit.cli.options import BundleName, DeviceName, Precision, PrintJson
 
 if TYPE_CHECKING:
     from videdit.api import Result
+    from videdit.evaluation.plain import PlainCost
     from videdit.generators.cost import Costs
 
 
@@ -38,13 +40,16 @@ def bench(
     """Measure a whole run: videdit bench examples/input.mp4
 
     Runs the main job twice in an empty cache, the second time with another strength, and compares
-    with the time the networks alone take on that device; and one frame of a StyleGAN2 of 1024
-    pixels, on the CPU, with its bare convolutions. Ratios of one report belong together; seconds of
+    with the time the networks alone take on that device. On the CPU, too: one frame of a StyleGAN2
+    of 1024 pixels, with its bare convolutions; and what a frame costs where the method runs as
+    papers run it, each network in plain PyTorch. Ratios of one report belong together; seconds of
     two reports need not.
     """
     from videdit.api import edit_video
     from videdit.batch.film import local_hands
+    from videdit.evaluation.plain import measure_plain
     from videdit.generators.cost import measure_costs
+    from videdit.media.probe import probe
     from videdit.pipeline.progress import make_progress
     from videdit.settings import method_of
 
@@ -75,7 +80,9 @@ def bench(
         cache_bytes = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bare = bare_networks(bundle, device, precision)
-    report = summarise(first, second, bare, cache_bytes, peak, measure_costs())
+    timeline = probe(source)
+    plain = measure_plain(timeline.height, timeline.width)
+    report = summarise(first, second, bare, cache_bytes, peak, measure_costs(), plain)
     print(json.dumps(report, indent=1) if as_json else table(report))
 
 
@@ -118,6 +125,7 @@ def summarise(
     cache_bytes: int,
     peak: int,
     costs: Costs,
+    plain: PlainCost,
 ) -> dict[str, Any]:
     """The report as plain JSON: seconds per frame, shares, memory in MB."""
     frames = first.frames
@@ -142,6 +150,11 @@ def summarise(
             "time_over_convolutions": costs.whole.seconds / costs.convolutions.seconds,
             "memory_over_convolutions": costs.whole.memory / costs.convolutions.memory,
         },
+        "plain_pytorch": {
+            **asdict(plain),
+            "per_frame": plain.total,
+            "over_run": plain.total / (first.seconds / frames),
+        },
     }
 
 
@@ -153,6 +166,7 @@ def table(report: dict[str, Any]) -> str:
         for name, s in report["stages"].items()
     ]
     alone, large = report["networks_alone"], report["stylegan2"]
+    plain = report["plain_pytorch"]
     lines += [
         "",
         f"whole run         {report['seconds_per_frame'] * 1000:8.1f} ms/frame"
@@ -167,5 +181,8 @@ def table(report: dict[str, Any]) -> str:
         f"StyleGAN2, CPU    {large['seconds'] * 1000:8.0f} ms and {large['memory_mb']:.0f} MB a"
         f" frame of {large['size']} pixels: {large['time_over_convolutions']:.2f} and"
         f" {large['memory_over_convolutions']:.2f} of its bare convolutions'",
+        f"plain PyTorch, CPU{plain['per_frame'] * 1000:8.0f} ms a frame (S3FD"
+        f" {plain['detector'] * 1000:.0f}, pSp {plain['encoder'] * 1000:.0f}, StyleGAN2"
+        f" {plain['generator'] * 1000:.0f}): {plain['over_run']:.1f} times this run's",
     ]
     return "\n".join(lines)
