@@ -212,3 +212,33 @@ def test_a_hidden_face_is_not_changed_and_counts_for_little() -> None:
     quad = np.array([[0, 0], [0, 8], [8, 8], [8, 0]], np.float64)
     frame = np.full((8, 8, 3), 90, np.uint8)
     assert not applied(frame, quad, hidden)[3].any()
+
+
+@pytest.mark.parametrize("at", [0.0, 1 / 3, 0.5])
+@pytest.mark.parametrize("side", [96, 128, 129])
+def test_maps_of_all_sides_and_parts_meet_in_the_frame(at: float, side: int) -> None:
+    """Corners on whole pixels and beside them: rounding makes no part larger than the whole."""
+    quad = np.array(
+        [[at + 7, at + 9], [at + 7, at + 105], [at + 103, at + 105], [at + 103, at + 9]]
+    )
+    where = np.zeros((96, 96), np.float32)
+    where[8:80, 16:88] = 1
+    matter = np.zeros((48, 48), np.float32)
+    matter[4:40, 8:44] = 1
+    for number in range(8):
+        a = np.deg2rad(90 * (number % 4) + (number > 3))
+        turn = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
+        middle = quad.mean(0)
+        both = Change(
+            motion=np.full((side, side, 2), 0.01, np.float32),
+            offset=np.full((33, 33, 3), 0.1, np.float32),
+            where=where,
+            matter=matter,
+            painted=np.full((side, side, 3), 0.5, np.float32),
+        )
+        _, _, colours, alpha = applied(
+            np.full((140, 130, 3), 100, np.uint8), (quad - middle) @ turn + middle, both
+        )
+        assert colours.shape == (*alpha.shape, 3)
+        inner = colours[20:-20, 20:-20]
+        np.testing.assert_allclose(inner, 0.5, atol=0.02)

@@ -204,6 +204,9 @@ def paste_warp(
     return x, y, patch, coverage
 
 
+_WHOLE = 1e-6  # pixels, that numbers of pixels may be off whole ones by
+
+
 @dataclass(frozen=True)
 class PatchPlace:
     """Where a part of a crop lies in its frame.
@@ -234,10 +237,13 @@ def placed_patch(
     corners = _checked(quad)
     height, width = frame_hw
     x0, y0, x1, y1 = part
-    wanted = np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]]) * size
-    box = _apply(np.asarray(np.linalg.inv(to_crop), np.float64), wanted)
-    left, top = (int(v) for v in np.clip(np.floor(box.min(axis=0)), 0, (width, height)))
-    right, bottom = (int(v) for v in np.clip(np.ceil(box.max(axis=0)), 0, (width, height)))
+    # In crop units, so that crops of all sizes have the same box; and what is whole but for
+    # rounding is whole, so that a part's part lies within it.
+    wanted = np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]], np.float64)
+    box = _apply(np.asarray(np.linalg.inv(quad_transform(quad, 1)), np.float64), wanted)
+    low, high = np.floor(box.min(axis=0) + _WHOLE), np.ceil(box.max(axis=0) - _WHOLE)
+    left, top = (int(v) for v in np.clip(low, 0, (width, height)))
+    right, bottom = (int(v) for v in np.clip(high, 0, (width, height)))
     w, h = max(0, right - left), max(0, bottom - top)
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
     edges = _edges(corners - (left, top), w, h) if w and h else ()
