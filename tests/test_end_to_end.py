@@ -250,7 +250,7 @@ def test_sigterm_finishes_the_chunk_and_says_how_to_go_on(clip: Path, tmp_path: 
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 7, err
-    assert "again" in err.splitlines()[-1]
+    assert "again" in err.splitlines()[-1], err
     assert not output.exists()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -204,3 +205,15 @@ def test_windows_is_refused_in_one_line(words: list[str], code: int) -> None:
         assert "WSL or Docker" in done.stderr
     said = python("import sys; sys.modules['fcntl'] = None; from videdit import edit_video")
     assert said.stderr.splitlines()[-1].startswith("ImportError: videdit needs the file locks")
+
+
+def test_an_error_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that another thread writes meanwhile comes before it or after it."""
+    written: list[str] = []
+    log = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr(sys, "stderr", log)
+    assert main(["run", "/nowhere/at/all.mp4", "--attr", "Smiling"]) == errors.InputError.exit_code
+    (line,) = (text for text in written if text)
+    assert line.startswith("videdit: ")
+    assert line.count("\n") == 1
+    assert line.endswith("\n")

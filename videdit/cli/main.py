@@ -275,6 +275,7 @@ def _os_error(error: OSError) -> VideditError:
 def _report(error: VideditError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    # One line, whatever the message is made of.
-    print(f"videdit: {' '.join(str(error).split())}", file=sys.stderr)
+    # One line, whatever the message is made of; and at once, for a signal's handler may have a
+    # thread say something at this moment.
+    print(f"videdit: {' '.join(str(error).split())}\n", end="", file=sys.stderr)
     return error.exit_code
