@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -210,8 +210,13 @@ def test_windows_is_refused_in_one_line(words: list[str], code: int) -> None:
 def test_an_error_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that another thread writes meanwhile comes before it or after it."""
     written: list[str] = []
-    log = SimpleNamespace(write=written.append, flush=lambda: None)
-    monkeypatch.setattr(sys, "stderr", log)
+
+    class Log(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Log())
     assert main(["run", "/nowhere/at/all.mp4", "--attr", "Smiling"]) == errors.InputError.exit_code
     (line,) = (text for text in written if text)
     assert line.startswith("videdit: ")
