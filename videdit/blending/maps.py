@@ -206,11 +206,10 @@ def exp(values: FloatArray) -> FloatArray:
     return np.asarray(np.exp(values), np.float32)
 
 
+@_also_on_tensors
 def where(condition: Any, one: Any, other: Any) -> FloatArray:
     """The one where the condition, a map of bools, holds, the other elsewhere."""
-    if isinstance(condition, np.ndarray):
-        return np.asarray(np.where(condition, one, other), np.float32)
-    return cast(FloatArray, _tensors().where(condition, one, other))
+    return np.asarray(np.where(condition, one, other), np.float32)
 
 
 def joined(maps: Sequence[FloatArray]) -> FloatArray:
@@ -236,7 +235,7 @@ def zeros(values: FloatArray, *shape: int) -> FloatArray:
 def on_device(device: str, array: NDArray[np.float32]) -> FloatArray:
     """What this room computes on where networks run there: the array itself on the CPU, a tensor
     on a GPU."""
-    return array if device == "cpu" else cast(FloatArray, _tensors().on_device(device, array))
+    return array if device == "cpu" else cast(FloatArray, _tensors().uploaded(array, device))
 
 
 @_also_on_tensors

@@ -75,25 +75,20 @@ def _filtered(values: Tensor, kernel: NDArray[np.float32]) -> Tensor:
     radius = len(kernel) // 2
     weights = torch.from_numpy(kernel.ravel()).to(values.device)
     planes = _planes(values)[:, None]
-    planes = F.conv2d(_mirrored(planes, 0, radius), weights[None, None, :, None])
-    planes = F.conv2d(_mirrored(planes, radius, 0), weights[None, None, None])
+    planes = F.conv2d(_mirrored(planes, 2, radius), weights[None, None, :, None])
+    planes = F.conv2d(_mirrored(planes, 3, radius), weights[None, None, None])
     return _planes_back(planes[:, 0], values)
 
 
-def _mirrored(planes: Tensor, columns: int, rows: int) -> Tensor:
-    """Planes (n, 1, h, w) with so much more on either side, however small they are."""
-    for axis, count in ((3, columns), (2, rows)):
-        length = planes.shape[axis]
-        if not count:
-            continue
-        if count < length:
-            pads = (count, count, 0, 0) if axis == 3 else (0, 0, count, count)
-            planes = F.pad(planes, pads, "reflect")
-        else:
-            period = max(1, 2 * (length - 1))
-            at = np.abs((np.arange(-count, length + count) + length - 1) % period - (length - 1))
-            planes = planes.index_select(axis, torch.from_numpy(at).to(planes.device))
-    return planes
+def _mirrored(planes: Tensor, axis: int, count: int) -> Tensor:
+    """Planes (n, 1, h, w) with so much more at both ends of one axis, however small they are."""
+    length = planes.shape[axis]
+    if count < length:
+        pads = (count, count, 0, 0) if axis == 3 else (0, 0, count, count)
+        return F.pad(planes, pads, "reflect")
+    period = max(1, 2 * (length - 1))
+    at = np.abs((np.arange(-count, length + count) + length - 1) % period - (length - 1))
+    return planes.index_select(axis, torch.from_numpy(at).to(planes.device))
 
 
 def dilated(mask: Tensor, radius: int) -> Tensor:
@@ -227,11 +222,6 @@ def as_floats(condition: Tensor) -> Tensor:
 def zeros(values: Tensor, *shape: int) -> Tensor:
     """See ``maps``."""
     return torch.zeros(shape, device=values.device)
-
-
-def on_device(device: str, array: NDArray[Any]) -> Tensor:
-    """See ``maps``."""
-    return uploaded(array, device)
 
 
 def put(values: Tensor, array: NDArray[Any]) -> Tensor:

@@ -275,7 +275,11 @@ def _os_error(error: OSError) -> VideditError:
 def _report(error: VideditError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    # One line, whatever the message is made of; and at once, for a signal's handler may have a
-    # thread say something at this moment.
-    print(f"videdit: {' '.join(str(error).split())}\n", end="", file=sys.stderr)
+    say_error(error)
     return error.exit_code
+
+
+def say_error(error: VideditError) -> None:
+    """One line, whatever the message is made of; and at once, for another thread may say something
+    at this moment, as that of a signal's handler."""
+    print(f"videdit: {' '.join(str(error).split())}\n", end="", file=sys.stderr)

@@ -429,6 +429,7 @@ def image(
             "key": key,
         }
         from videdit.api import edit_images
+        from videdit.cli.main import say_error
         from videdit.pipeline.events import EventProgress
         from videdit.pipeline.progress import make_progress
 
@@ -444,7 +445,7 @@ def image(
                 if log is not None:
                     write_error(log, result, input=str(source))
                 else:
-                    print(f"videdit: {' '.join(str(result).split())}", file=sys.stderr)
+                    say_error(result)
             elif log is not None:
                 write_result(log, str(source), result, edits)
             elif not quiet:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from ..device import threads
 
-_CHANNELS = (512,) * 5 + (256, 128, 64, 32)
 _TRUNK = (64, 64, 128, 256, 512)
-_ROWS, _WIDTH, _SIDE = 18, 512, 256
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def _measured(height: int, width: int, calls: int) -> PlainCost:
     from face_alignment.detection.sfd.net_s3fd import s3fd
     from torch import Tensor, nn
 
-    from ..generators.stylegan2 import Shape, Synthesis
+    from ..generators.stylegan2 import CONFIG_F, Synthesis
     from ..inversion.psp import EncoderShape, PyramidEncoder
 
     torch.set_num_threads(threads())
@@ -69,10 +67,12 @@ def _measured(height: int, width: int, calls: int) -> PlainCost:
                     least = min(least, time.perf_counter() - started)
         return least
 
-    pools = tuple(4 if row < 3 else 5 if row < 7 else 6 for row in range(_ROWS))
-    encoder = PyramidEncoder(EncoderShape(_TRUNK, _ROWS, _WIDTH, pools), progressive=False)
+    rows, width = CONFIG_F.rows, CONFIG_F.width
+    pools = tuple(4 if row < 3 else 5 if row < 7 else 6 for row in range(rows))
+    shape = EncoderShape(_TRUNK, rows, width, pools)
+    encoder = PyramidEncoder(shape, progressive=False)
     return PlainCost(
         seconds(s3fd(), torch.rand(1, 3, height, width) * 255),
-        seconds(encoder, torch.rand(1, 3, _SIDE, _SIDE)),
-        seconds(Synthesis(Shape(1024, _CHANNELS, 0, _WIDTH)), torch.randn(1, _ROWS, _WIDTH)),
+        seconds(encoder, torch.rand(1, 3, shape.side, shape.side)),
+        seconds(Synthesis(CONFIG_F), torch.randn(1, rows, width)),
     )

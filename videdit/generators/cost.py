@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from .stylegan2 import Shape
 
-_CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64, 32)
-_WIDTH = 512
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -62,9 +59,9 @@ def measure_costs(shape: Shape | None = None, calls: int = 3) -> Costs:
         shape: of the network; of 1024 pixels, configuration f, if not given.
         calls: how often each is timed.
     """
-    from .stylegan2 import Shape
+    from .stylegan2 import CONFIG_F
 
-    shape = shape or Shape(1024, _CHANNELS, 0, _WIDTH)
+    shape = shape or CONFIG_F
     with tempfile.TemporaryDirectory(prefix="videdit-cost-") as folder:
         costs = []
         for bare in (False, True):

@@ -82,6 +82,10 @@ class Shape:
         return LatentSpace(self.rows, self.width, self.size, bands, self.styles)
 
 
+CONFIG_F = Shape(1024, (512,) * 5 + (256, 128, 64, 32), 0, 512)
+"""Configuration f of 1024 pixels, without its mapping network."""
+
+
 def shape_of(state: Mapping[str, Tensor]) -> Shape:
     """The shape of the network that a state dict belongs to.
 
